@@ -1,0 +1,332 @@
+"""The configuration as validated objects, and the one place for defaults.
+
+One YAML file names the tables, features, split, encoders, fusion, models, training and export. Every field but the
+tables and the schema has a default that suits a laptop. `config_file` reads and writes it.
+"""
+
+import difflib
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from mmrec_tf.schema import Schema, StrictModel
+
+
+class Policies(StrictModel):
+    """What to do with each kind of problem that validation finds, when `data.strict` is false.
+
+    `drop` removes the row, `keep` keeps it (a modality is masked, a user or item is known by its id alone), `fill`
+    puts a neutral value (a number becomes missing and takes the training mean, a label is clipped into its range),
+    `stop` ends the run.
+    """
+
+    duplicate_id: Literal["drop", "stop"] = "drop"
+    unknown_item: Literal["drop", "keep", "stop"] = "drop"
+    unknown_user: Literal["keep", "drop", "stop"] = "keep"
+    bad_timestamp: Literal["drop", "stop"] = "drop"
+    non_finite_number: Literal["fill", "drop", "stop"] = "fill"
+    label_out_of_range: Literal["drop", "fill", "stop"] = "drop"
+    missing_media: Literal["keep", "drop", "stop"] = "keep"
+    undecodable_media: Literal["keep", "drop", "stop"] = "keep"
+    empty_text: Literal["keep", "drop", "stop"] = "keep"
+
+
+class DataConfig(StrictModel):
+    """The tables. Paths are relative to the configuration file; media paths are relative to their table.
+
+    Args:
+        interactions: path of the interactions table (CSV or Parquet).
+        items: path of the items table.
+        users: path of the users table, or None when all that is known of a user is the id.
+        label: str. Column of the interactions with a rating or a click flag, or None (every row is a positive).
+        label_range: two floats. Labels outside are reported.
+        positive_from: float. Labels below it are no positives (they stay in the ranker's training as zeros).
+        strict: bool. Stop at any problem instead of following the policies.
+        policies: what to do with each kind of problem.
+    """
+
+    interactions: Path
+    items: Path
+    users: Path | None = None
+    label: str | None = None
+    label_range: tuple[float, float] | None = None
+    positive_from: float | None = None
+    strict: bool = False
+    policies: Policies = Policies()
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.label is None and (self.positive_from is not None or self.label_range is not None):
+            raise ValueError("positive_from and label_range need a label column: set data.label.")
+        if self.label_range and self.label_range[0] >= self.label_range[1]:
+            raise ValueError(f"label_range {list(self.label_range)} is empty; give [lowest, highest].")
+        return self
+
+
+class SplitConfig(StrictModel):
+    """How interactions are divided into train, validation and test.
+
+    Args:
+        method: `leave_one_out` (each user's last interaction is test, the one before is validation), `temporal`
+            (everything after a moment is test), `random`, or `column` (a column says train, validation or test).
+        validation: float. Share of the interactions for `temporal` and `random`.
+        test: float. Share of the interactions for `temporal` and `random`.
+        validation_from, test_from: date or timestamp. Moments for `temporal`, instead of shares.
+        column: str. The column for `column`.
+    """
+
+    method: Literal["leave_one_out", "temporal", "random", "column"] = "leave_one_out"
+    validation: float = Field(default=0.1, ge=0.0, lt=1.0)
+    test: float = Field(default=0.1, gt=0.0, lt=1.0)
+    validation_from: int | float | str | None = None
+    test_from: int | float | str | None = None
+    column: str = "split"
+
+    @field_validator("validation_from", "test_from", mode="before")
+    @classmethod
+    def _accept_date(cls, moment):
+        # YAML makes a date object of an unquoted 2024-01-31.
+        return moment.isoformat() if isinstance(moment, date) else moment
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.validation + self.test >= 1.0:
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on.")
+        return self
+
+
+class EncoderConfig(StrictModel):
+    """How one item feature becomes a vector.
+
+    Args:
+        type: str. `hashed_text`, `image_cnn`, `audio_cnn` (built in, no download) or `hub` (a TF-Hub-format module).
+        handle: str. URL of a TF-Hub or Kaggle module, for `hub`.
+        path: path of a local module directory, for `hub`.
+        preprocessor: path or URL of the text module's preprocessor, for `hub`.
+        dim: int. Width of a built-in encoder's vector.
+        image_size: int. Pixels of the square that an image is resized to; the module's own default when None.
+        sample_rate: int. Hz of the waveform that an audio encoder takes.
+        seconds: float. Longest part of an audio clip that is heard.
+        output_key: str. Which of the module's outputs is the vector, for `hub` modules that return several.
+        batch_size: int. Items encoded at a time.
+    """
+
+    type: str | None = None
+    handle: str | None = None
+    path: Path | None = None
+    preprocessor: str | None = None
+    dim: int | None = Field(default=None, ge=1)
+    image_size: int | None = Field(default=None, ge=8, le=1024)
+    sample_rate: int = Field(default=16000, ge=1000, le=192000)
+    seconds: float = Field(default=10.0, gt=0.0, le=600.0)
+    output_key: str | None = None
+    batch_size: int = Field(default=64, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.handle and self.path:
+            raise ValueError("give either handle (a URL) or path (a local directory), not both.")
+        if self.handle or self.path:
+            if self.type not in (None, "hub"):
+                raise ValueError(f"type {self.type!r} takes neither handle nor path; leave type out or set it to hub.")
+            self.type = "hub"
+        elif self.type == "hub":
+            raise ValueError("a hub encoder needs handle (a URL) or path (a local directory).")
+        return self
+
+
+class FusionConfig(StrictModel):
+    """How the modalities of one item become one vector.
+
+    Args:
+        method: str. Name of a registered fusion.
+        dim: int. Width of the fused vector.
+        modality_dropout: float. Chance of hiding a present modality in training.
+    """
+
+    method: str = "concat"
+    dim: int = Field(default=64, ge=1)
+    modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+
+
+class RetrievalConfig(StrictModel):
+    """The two-tower model.
+
+    Args:
+        dim: int. Width of the query and candidate embeddings.
+        hidden: list of int. Widths of the towers' hidden layers.
+        history_length: int. How many of the user's latest items the query tower sees.
+        temperature: float. Divides the cosine similarity.
+        id_dropout: float. Chance that a training example hides an item's or a user's id, so that content and history
+            can stand in for ids that are new.
+        user_dropout: float. Chance that a training example hides all that is known of its user, so that strangers are
+            served by popularity.
+        dropout: float. Dropout before the towers' last layer.
+        logq: bool. Correct the in-batch softmax for how often each item is drawn.
+        remove_accidental_hits: bool. Mask in-batch negatives that are the example's own positive.
+    """
+
+    dim: int = Field(default=64, ge=2)
+    hidden: list[int] = Field(default_factory=lambda: [128])
+    history_length: int = Field(default=30, ge=0)
+    temperature: float = Field(default=0.1, gt=0.0)
+    id_dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    user_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    logq: bool = True
+    remove_accidental_hits: bool = True
+
+
+class RankingConfig(StrictModel):
+    """The DeepFM ranker.
+
+    Args:
+        enabled: bool. Train a ranker; without one, recommendations keep the retrieval order.
+        target: `click` (log loss on positives and sampled negatives) or `rating` (squared error on the label).
+        dim: int. Width of every field's embedding.
+        hidden: list of int. Widths of the deep part.
+        dropout: float. Dropout in the deep part.
+        negatives: int. Random negatives for each positive.
+        hard_negatives: int. Negatives for each positive that the retrieval stage ranks high.
+    """
+
+    enabled: bool = True
+    target: Literal["click", "rating"] = "click"
+    dim: int = Field(default=16, ge=1)
+    hidden: list[int] = Field(default_factory=lambda: [128, 64])
+    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    negatives: int = Field(default=4, ge=0)
+    hard_negatives: int = Field(default=2, ge=0)
+
+
+class ModelsConfig(StrictModel):
+    """The retrieval and the ranking model."""
+
+    retrieval: RetrievalConfig = RetrievalConfig()
+    ranking: RankingConfig = RankingConfig()
+
+
+class RankingTrainConfig(StrictModel):
+    """Training of the ranking model; same fields as `train`."""
+
+    epochs: int = Field(default=6, ge=1)
+    batch_size: int = Field(default=2048, ge=1)
+    learning_rate: float = Field(default=0.001, gt=0.0)
+    patience: int = Field(default=1, ge=0)
+
+
+class TrainConfig(StrictModel):
+    """Training of the retrieval model, and under `ranking` of the ranking model.
+
+    Args:
+        epochs: int. The most passes over the training interactions.
+        batch_size: int. Examples a step; also the number of in-batch candidates.
+        learning_rate: float. Peak rate of Adam.
+        patience: int. Epochs without a better validation score before training stops.
+        xla: bool. Compile the train step.
+    """
+
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=1024, ge=2)
+    learning_rate: float = Field(default=0.003, gt=0.0)
+    patience: int = Field(default=4, ge=0)
+    xla: bool = False
+    ranking: RankingTrainConfig = RankingTrainConfig()
+
+
+class EvaluationConfig(StrictModel):
+    """What is measured.
+
+    Args:
+        k: list of int. Cut-offs of the ranking metrics; the first is the headline.
+        baselines: list of str. Models trained on the same split and shown in the same table.
+        batch_size: int. Users scored at a time.
+    """
+
+    k: list[int] = Field(default_factory=lambda: [10, 20, 50])
+    baselines: list[Literal["popularity", "item_knn", "matrix_factorization"]] = Field(
+        default_factory=lambda: ["popularity", "item_knn", "matrix_factorization"]
+    )
+    batch_size: int = Field(default=256, ge=1)
+
+    @field_validator("k")
+    @classmethod
+    def _positive(cls, k):
+        if not k or min(k) < 1:
+            raise ValueError(f"k must list one or more cut-offs of at least 1, got {k}.")
+        return k
+
+
+class ExportConfig(StrictModel):
+    """What the exported models answer.
+
+    Args:
+        candidates: int. Items that retrieval hands to the ranker.
+        k: int. Items that `recommend` returns when the request does not say.
+    """
+
+    candidates: int = Field(default=100, ge=1)
+    k: int = Field(default=10, ge=1)
+
+
+class Config(StrictModel):
+    """Everything a run needs to know.
+
+    Args:
+        name: str. The run's title in reports.
+        seed: int. Seeds data order, initial weights, sampling and dropout.
+        data, schema, split, encoders, fusion, models, train, evaluation, export: the sections.
+        store: path of the feature store, relative to the configuration file.
+
+    `encoders` is keyed by the item feature's name or by its kind; a feature without an entry takes the built-in
+    encoder of its kind.
+    """
+
+    name: str = "mmrec run"
+    seed: int = 42
+    data: DataConfig
+    # `schema` is the name of a deprecated pydantic method, hence the alias.
+    features: Schema = Field(alias="schema")
+    split: SplitConfig = SplitConfig()
+    encoders: dict[str, EncoderConfig] = Field(default_factory=dict)
+    fusion: FusionConfig = FusionConfig()
+    models: ModelsConfig = ModelsConfig()
+    train: TrainConfig = TrainConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    export: ExportConfig = ExportConfig()
+    store: Path = Path("feature_store")
+
+    @field_validator("encoders", mode="before")
+    @classmethod
+    def _accept_name(cls, encoders):
+        if isinstance(encoders, dict):
+            return {key: {"type": value} if isinstance(value, str) else value for key, value in encoders.items()}
+        return encoders
+
+    @model_validator(mode="after")
+    def _check(self):
+        allowed = {feature.name for feature in self.features.modalities}
+        allowed |= {feature.kind for feature in self.features.modalities}
+        for key in self.encoders:
+            if key not in allowed:
+                raise ValueError(
+                    f"encoders names {key!r}, which is neither an item feature with content nor a kind of one; "
+                    f"allowed: {', '.join(sorted(allowed)) or 'none, as the schema has no text, media or vectors'}."
+                    + suggestion(key, allowed)
+                )
+        if self.features.timestamp is None and self.split.method in ("leave_one_out", "temporal"):
+            raise ValueError(
+                f"split.method {self.split.method} needs a timestamp feature in schema.context. "
+                "Declare one, or set split.method to random or column."
+            )
+        if self.models.ranking.target == "rating" and self.data.label is None:
+            raise ValueError("models.ranking.target rating needs data.label, the column that holds the rating.")
+        return self
+
+
+def suggestion(word: str, allowed) -> str:
+    """A sentence that names the nearest allowed word, or nothing when none is near."""
+    close = difflib.get_close_matches(str(word), [str(name) for name in allowed], n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,65 @@
+"""Who touched what, in order: the histories that the query tower reads, without looking ahead."""
+
+import numpy as np
+
+
+class Sequences:
+    """Interactions sorted by user and time, sliced into histories by position.
+
+    The history of the interaction at position p is what the same user did before it, never what came after, so
+    training examples cannot leak the future. Indices are table indices: row + 1, and 0 for padding.
+
+    Args:
+        user_rows: `[n]` int. Row of each interaction's user.
+        item_rows: `[n]` int. Row of each interaction's item.
+        times: `[n]` float. Seconds, or anything else that orders the interactions.
+        users: int. Number of users.
+        length: int. The longest history, in items.
+    """
+
+    def __init__(self, user_rows, item_rows, times, users: int, length: int):
+        user_rows = np.asarray(user_rows, np.int64)
+        times = np.asarray(times)
+        # lexsort is stable: interactions of one moment keep the order of the table.
+        self.order = np.lexsort((times, user_rows))
+        self.user_rows = user_rows[self.order]
+        self.user_index = (self.user_rows + 1).astype(np.int32)
+        self.item_index = (np.asarray(item_rows)[self.order] + 1).astype(np.int32)
+        self.times = times[self.order]
+        self.length = length
+        self.starts = np.searchsorted(self.user_rows, np.arange(users + 1))
+
+    def __len__(self) -> int:
+        return len(self.item_index)
+
+    def before(self, positions: np.ndarray) -> np.ndarray:
+        """`[len(positions), length]` int32: the items before each position, oldest first, padded in front with 0."""
+        positions = np.asarray(positions)
+        return self._window(positions, self.starts[self.user_rows[positions]])
+
+    def before_moment(self, user_rows: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """`[n, length]` int32: the items that each user touched strictly before a moment, oldest first."""
+        user_rows, times = np.asarray(user_rows, np.int64), np.asarray(times)
+        queries = np.arange(len(user_rows) + len(self)) >= len(self)
+        users = np.concatenate([self.user_rows, user_rows])
+        # Sorted together, a query stands in front of the interactions of its own moment (False sorts before True).
+        order = np.lexsort((~queries, np.concatenate([self.times, times]), users))
+        ends = np.empty(len(queries), np.int64)
+        ends[order] = np.cumsum(~queries[order])
+        return self._window(ends[len(self) :], self.starts[user_rows])
+
+    def latest(self, user_rows: np.ndarray) -> np.ndarray:
+        """`[len(user_rows), length]` int32: each user's latest items, oldest first, padded in front with 0."""
+        user_rows = np.asarray(user_rows)
+        return self._window(self.starts[user_rows + 1], self.starts[user_rows])
+
+    def items_by_user(self) -> tuple[np.ndarray, np.ndarray]:
+        """All items of each user as (item indices, row splits): a ragged array."""
+        return self.item_index, self.starts
+
+    def _window(self, ends: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        wanted = ends[:, None] - np.arange(self.length, 0, -1)[None, :]
+        inside = wanted >= starts[:, None]
+        if not len(self.item_index):
+            return np.zeros(wanted.shape, np.int32)
+        return np.where(inside, self.item_index[np.where(inside, wanted, 0)], 0).astype(np.int32)

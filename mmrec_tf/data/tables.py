@@ -1,0 +1,119 @@
+"""Reading a table from a CSV or Parquet file, so that no cell changes its meaning on the way.
+
+A CSV knows no types, and guessing them is what turns the id `007` into 7 and the user `NA` into nothing. Every CSV
+cell therefore stays a string, and validation, which knows the schema, turns it into what the schema says.
+"""
+
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+from mmrec_tf.errors import DataError
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+def is_table(path: Path) -> bool:
+    """Whether the file's extension is one that `read_table` knows."""
+    return path.name.lower().endswith(TEXT_SUFFIXES + PARQUET_SUFFIXES)
+
+
+def read_table(source: Path | str | pd.DataFrame, rows: int | None = None) -> pd.DataFrame:
+    """Reads a table.
+
+    Args:
+        source: a CSV file (UTF-8; comma, or tab or semicolon where the header has no comma; `.gz` too), a Parquet
+            file, or a DataFrame, which is taken as it is.
+        rows: int. Read only about the first so many rows. All when None.
+
+    Returns:
+        A DataFrame with a RangeIndex. Every CSV cell is a string, an empty one "".
+
+    Raises:
+        DataError: when the file is absent, of an unknown extension, not readable as what its extension says, without
+            rows, or names a column twice.
+    """
+    if isinstance(source, pd.DataFrame):
+        frame, name = source, "the DataFrame"
+    else:
+        path, name = Path(source), str(source)
+        if not path.is_file():
+            beside = (
+                sorted(file.name for file in path.parent.iterdir() if is_table(file)) if path.parent.is_dir() else []
+            )
+            hint = f"{path.parent} holds: {', '.join(beside[:10])}." if beside else f"{path.parent} holds no table."
+            raise DataError(f"The table {path} does not exist. {hint}")
+        if not is_table(path):
+            raise DataError(
+                f"{path} has the extension {path.suffix or '(none)'}; tables are read from "
+                f"{', '.join(TEXT_SUFFIXES + PARQUET_SUFFIXES)}. Convert it, or pass a DataFrame in Python."
+            )
+        frame = _read_parquet(path, rows) if path.name.lower().endswith(PARQUET_SUFFIXES) else _read_text(path, rows)
+    doubled = sorted({str(column) for column in frame.columns[frame.columns.duplicated()]})
+    if doubled:
+        raise DataError(f"{name} has more than one column named {', '.join(map(repr, doubled))}. Rename or remove one.")
+    if len(frame) == 0:
+        raise DataError(f"{name} has no rows.")
+    # `frame.set_index("item_id")` is a habit; the id is wanted as a column.
+    keep_index = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(level=keep_index).reset_index(drop=True) if keep_index else frame.reset_index(drop=True)
+
+
+def _read_text(path: Path, rows: int | None) -> pd.DataFrame:
+    try:
+        with warnings.catch_warnings():
+            # pandas cuts a first row that is longer than the header and only warns.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path,
+                sep=_separator(path),
+                dtype=str,
+                keep_default_na=False,
+                na_filter=False,
+                index_col=False,
+                nrows=rows,
+                encoding="utf-8-sig",
+                compression="infer",
+            )
+    except pd.errors.EmptyDataError as error:
+        raise DataError(f"{path} is empty: it has not even a header line.") from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        raise DataError(
+            f"{path} is not a regular table: {str(error).strip()} "
+            "Give every row as many cells as the header, and put cells that hold the separator in double quotes."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error}). Save it again as UTF-8.") from error
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _separator(path: Path) -> str:
+    import gzip
+
+    with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
+        header = file.readline(1_000_000)
+    if b"," in header and ".tsv" not in path.name.lower():
+        return ","
+    return "\t" if b"\t" in header else ";" if b";" in header else ","
+
+
+def _read_parquet(path: Path, rows: int | None) -> pd.DataFrame:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise DataError(
+            f"{path} needs pyarrow, which does not import here ({error}). Install a pyarrow that fits, or use CSV."
+        ) from error
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            # Without pandas' own metadata a column that was the index comes back as a column.
+            if rows is None:
+                return file.read().to_pandas(ignore_metadata=True)
+            batch = next(file.iter_batches(batch_size=rows), None)
+            return (file.schema_arrow.empty_table() if batch is None else batch).to_pandas(ignore_metadata=True)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(f"{path} is not a readable Parquet file: {error}") from error

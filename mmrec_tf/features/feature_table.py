@@ -1,0 +1,144 @@
+"""Users or items as numbers: everything the models gather by index.
+
+Row `r` of the frame is index `r + 1` of the table; index 0 is the one that is not known, with every feature missing.
+Vocabularies and statistics are fitted on what training has seen, so nothing of validation or test leaks in.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmrec_tf.data.vocabulary import Vocabulary
+from mmrec_tf.errors import RunError
+from mmrec_tf.schema import Feature
+
+
+@dataclass
+class FeatureTable:
+    """The features of one side, one array row per index.
+
+    Attributes:
+        ids: the raw ids in index order, starting at index 1.
+        id_index: `[size]` int32. Position among the ids seen in training; 0 for new ones.
+        id_vocabulary_size: int. Rows that an id embedding needs.
+        categorical: feature name -> `[size]` int32.
+        multi_categorical: feature name -> `[size, most values]` int32, padded with 0.
+        numbers: feature name -> `[size, 2]` float32: the standardised value (0 where missing) and whether it is there.
+        vectors: modality name -> `[size, width]` float32.
+        masks: modality name -> `[size]` bool, whether the row has it.
+        vocabularies: feature name -> `Vocabulary`.
+    """
+
+    ids: list[str]
+    id_index: np.ndarray
+    id_vocabulary_size: int
+    categorical: dict[str, np.ndarray] = field(default_factory=dict)
+    multi_categorical: dict[str, np.ndarray] = field(default_factory=dict)
+    numbers: dict[str, np.ndarray] = field(default_factory=dict)
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    masks: dict[str, np.ndarray] = field(default_factory=dict)
+    vocabularies: dict[str, Vocabulary] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Number of indices, the unknown at 0 included."""
+        return len(self.ids) + 1
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Width of each modality's vector."""
+        return {name: vectors.shape[1] for name, vectors in self.vectors.items()}
+
+    @classmethod
+    def build(
+        cls,
+        frame: pd.DataFrame,
+        features: list[Feature],
+        trained_rows: np.ndarray,
+        modalities: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    ) -> "FeatureTable":
+        """Fits vocabularies and statistics on the rows that training has seen and encodes every row.
+
+        Args:
+            frame: one row per user or item, as in `RecData`.
+            features: the side's features.
+            trained_rows: rows of the users or items that occur in the training interactions.
+            modalities: name -> (vectors `[rows, width]`, mask `[rows]`), from the feature store.
+        """
+        seen = np.zeros(len(frame), bool)
+        seen[trained_rows] = True
+        id_column = next(feature.name for feature in features if feature.kind == "id")
+        id_index = np.where(seen, np.cumsum(seen), 0)
+        table = cls(frame[id_column].tolist(), _with_unknown(id_index.astype(np.int32)), int(seen.sum()) + 1)
+        for feature in features:
+            if feature.kind == "categorical":
+                vocabulary = Vocabulary.fit(frame[feature.name][seen], feature.min_count)
+                table.vocabularies[feature.name] = vocabulary
+                table.categorical[feature.name] = _with_unknown(vocabulary.lookup(frame[feature.name]))
+            elif feature.kind == "multi_categorical":
+                vocabulary = Vocabulary.fit(frame[feature.name][seen].explode().dropna(), feature.min_count)
+                table.vocabularies[feature.name] = vocabulary
+                table.multi_categorical[feature.name] = _with_unknown(_pad(frame[feature.name], vocabulary))
+            elif feature.kind == "number":
+                table.numbers[feature.name] = _with_unknown(_standardise(frame[feature.name].to_numpy(float), seen))
+        for name, (vectors, mask) in (modalities or {}).items():
+            table.vectors[name] = _with_unknown(np.asarray(vectors, np.float32))
+            table.masks[name] = _with_unknown(np.asarray(mask, bool))
+        return table
+
+    def save(self, folder: Path) -> None:
+        """Writes the arrays (`arrays.npz`) and the vocabularies (`vocabularies.json`) into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        groups = ("categorical", "multi_categorical", "numbers", "vectors", "masks")
+        arrays = {f"{group}/{name}": array for group in groups for name, array in getattr(self, group).items()}
+        np.savez(folder / "arrays.npz", id_index=self.id_index, **arrays)
+        content = {
+            "ids": self.ids,
+            "id_vocabulary_size": self.id_vocabulary_size,
+            "vocabularies": {name: vocabulary.values for name, vocabulary in self.vocabularies.items()},
+        }
+        (folder / "vocabularies.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "FeatureTable":
+        """Reads what `save` wrote.
+
+        Raises:
+            RunError: if a file is not there.
+        """
+        for name in ("vocabularies.json", "arrays.npz"):
+            if not (folder / name).is_file():
+                raise RunError(f"{folder / name} is not there, so this is no finished run. Train one with: mmrec train")
+        content = json.loads((folder / "vocabularies.json").read_text(encoding="utf-8"))
+        with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+            table = cls(content["ids"], arrays["id_index"], content["id_vocabulary_size"])
+            for key in arrays.files:
+                group, _, name = key.partition("/")
+                if name:
+                    getattr(table, group)[name] = arrays[key]
+        table.vocabularies = {name: Vocabulary(values) for name, values in content["vocabularies"].items()}
+        return table
+
+
+def _with_unknown(rows: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros((1, *rows.shape[1:]), rows.dtype), rows])
+
+
+def _pad(lists: pd.Series, vocabulary: Vocabulary) -> np.ndarray:
+    lengths = lists.map(len).to_numpy()
+    padded = np.zeros((len(lists), max(int(lengths.max(initial=0)), 1)), np.int32)
+    filled = np.arange(padded.shape[1])[None, :] < lengths[:, None]
+    padded[filled] = vocabulary.lookup([value for values in lists for value in values])
+    return padded
+
+
+def _standardise(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    there = np.isfinite(values)
+    known = values[there & seen]
+    mean, deviation = (known.mean(), known.std()) if len(known) else (0.0, 1.0)
+    # A constant column carries nothing: its deviation of zero must not turn into infinities.
+    scaled = np.where(there, (values - mean) / (deviation if deviation > 1e-12 else 1.0), 0.0)
+    return np.stack([np.clip(scaled, -5.0, 5.0), there], axis=1).astype(np.float32)

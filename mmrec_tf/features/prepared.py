@@ -1,0 +1,167 @@
+"""Everything a model is trained on, worked out once: split, feature tables, histories, datasets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from mmrec_tf.config import Config
+from mmrec_tf.data.pipelines import ranking_dataset, retrieval_dataset
+from mmrec_tf.data.rec_data import RecData
+from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.data.splits import Split, split_interactions
+from mmrec_tf.encoders.registry import build_encoder
+from mmrec_tf.errors import DataError, RunError
+from mmrec_tf.features.feature_store import EmbedSummary, FeatureStore
+from mmrec_tf.features.feature_table import FeatureTable
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Prepared:
+    """Validated data, divided and turned into numbers.
+
+    Attributes:
+        data: the validated frames.
+        config: what was asked for.
+        split: train, validation and test interactions.
+        users, items: the `FeatureTable`s, fitted on the training interactions.
+        summaries: what the feature store did, by item feature.
+    """
+
+    data: RecData
+    config: Config
+    split: Split
+    users: FeatureTable
+    items: FeatureTable
+    summaries: dict[str, EmbedSummary]
+
+    def sequences(self, *frames: pd.DataFrame) -> Sequences:
+        """The positives of the given interactions in order; of the training interactions without an argument."""
+        frame = pd.concat(frames) if frames else self.split.train
+        frame = self.data.positives(frame)
+        users, items = self.rows(frame)
+        return Sequences(users, items, self.times(frame), len(self.data.users), self.config.models.retrieval.history_length)
+
+    def rows(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """User rows and item rows of interactions."""
+        schema = self.data.schema
+        return self.data.user_rows(frame[schema.user_id]), self.data.item_rows(frame[schema.item_id])
+
+    def times(self, frame: pd.DataFrame) -> np.ndarray:
+        """Moments of interactions in seconds; without a timestamp their place in the table."""
+        column = self.data.schema.timestamp
+        return frame.index.to_numpy(float) if column is None else frame[column].to_numpy(float)
+
+    def labels(self, frame: pd.DataFrame) -> np.ndarray:
+        """`[rows]` float32: what the ranker learns, 1 or 0 for clicks, the label itself for ratings."""
+        if self.config.models.ranking.target == "rating":
+            return frame[self.data.label].to_numpy(np.float32)
+        return self.data.is_positive(frame).astype(np.float32)
+
+    def ranking_examples(self, frame: pd.DataFrame, history: Sequences) -> dict[str, np.ndarray]:
+        """Interactions as the ranker takes them, each with what its user did strictly before."""
+        users, items = self.rows(frame)
+        return {
+            "user_index": (users + 1).astype(np.int32),
+            "item_index": (items + 1).astype(np.int32),
+            "history": history.before_moment(users, self.times(frame)),
+            "label": self.labels(frame),
+        }
+
+    def retrieval_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
+        """Training batches for a `TwoTower`; see `mmrec_tf.data.pipelines.retrieval_dataset`."""
+        return retrieval_dataset(self.sequences(), batch_size or self.config.train.batch_size, self.config.seed)
+
+    def ranking_dataset(
+        self, batch_size: int | None = None, hard_negatives: np.ndarray | None = None
+    ) -> tf.data.Dataset:
+        """Training batches for a `DeepFM`; see `mmrec_tf.data.pipelines.ranking_dataset`."""
+        options = self.config.models.ranking
+        return ranking_dataset(
+            self.ranking_examples(self.split.train, self.sequences()),
+            item_count=len(self.data.items),
+            batch_size=batch_size or self.config.train.ranking.batch_size,
+            negatives=0 if options.target == "rating" else options.negatives,
+            hard_negatives=None if options.target == "rating" else hard_negatives,
+            hard_per_example=options.hard_negatives,
+            seed=self.config.seed,
+        )
+
+
+def prepare(data: RecData, config: Config, progress: Progress | None = None) -> Prepared:
+    """Splits the interactions, embeds the items' modalities through the feature store, and builds the tables.
+
+    Args:
+        data: validated data.
+        config: the configuration.
+        progress: called with (description, done, total) while items are embedded.
+
+    Raises:
+        DataError: when the split leaves nothing to train on.
+        EncoderError: when an encoder cannot be built.
+    """
+    split = split_interactions(data, config.split, config.seed)
+    modalities, summaries = embed_items(data, config, progress)
+    schema = data.schema
+    positives = data.positives(split.train)
+    if positives.empty:
+        raise DataError(
+            f"none of the {len(split.train)} training interactions is a positive: {data.label} is below "
+            f"{data.positive_from} in all of them. Lower data.positive_from."
+        )
+    return Prepared(
+        data=data,
+        config=config,
+        split=split,
+        users=FeatureTable.build(data.users, schema.user, np.unique(data.user_rows(positives[schema.user_id]))),
+        items=FeatureTable.build(
+            data.items, schema.item, np.unique(data.item_rows(positives[schema.item_id])), modalities
+        ),
+        summaries=summaries,
+    )
+
+
+def embed_items(
+    data: RecData, config: Config, progress: Progress | None = None
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, EmbedSummary]]:
+    """Vectors and masks of every item by modality, and what the feature store did to get them."""
+    store = FeatureStore(config.store)
+    modalities, summaries = {}, {}
+    for feature in data.schema.modalities:
+        sources = data.items[feature.name].tolist()
+        if feature.kind == "vector":
+            modalities[feature.name] = _stack(feature.name, sources)
+            continue
+        encoder = build_encoder(feature, config.encoders.get(feature.name) or config.encoders.get(feature.kind))
+        summaries[feature.name] = store.embed(encoder, sources, progress=progress)
+        modalities[feature.name] = store.read(encoder, sources)
+    return modalities, summaries
+
+
+def check_same_items(prepared_ids: list[str], ids: list[str], side: str) -> None:
+    """Refuses a run whose tables have changed since it was trained: every index in it would mean something else.
+
+    Raises:
+        RunError: naming the first difference.
+    """
+    if prepared_ids == ids:
+        return
+    place = next((i for i, (a, b) in enumerate(zip(prepared_ids, ids)) if a != b), min(len(prepared_ids), len(ids)))
+    raise RunError(
+        f"the {side} table has changed since this run was trained (first difference in row {place}; "
+        f"{len(prepared_ids)} rows then, {len(ids)} now). Train again with: mmrec train"
+    )
+
+
+def _stack(name: str, sources: list) -> tuple[np.ndarray, np.ndarray]:
+    mask = np.array([source is not None for source in sources])
+    if not mask.any():
+        raise DataError(f"no item has a vector in {name!r}. Fill the column, or take the feature out of schema.item.")
+    width = len(next(source for source in sources if source is not None))
+    vectors = np.zeros((len(sources), width), np.float32)
+    vectors[mask] = np.stack([source for source in sources if source is not None])
+    return vectors, mask

@@ -1,0 +1,1 @@
+"""Towers and models: retrieval, ranking and the baselines they are measured against."""

@@ -1,0 +1,55 @@
+"""Models from the configuration and the feature tables."""
+
+import numpy as np
+
+from mmrec_tf.config import Config
+from mmrec_tf.features.feature_table import FeatureTable
+from mmrec_tf.fusion import build_fusion
+from mmrec_tf.losses.sampling import sampling_probabilities
+from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.item_embedding import ItemEmbedding
+from mmrec_tf.models.towers import CandidateTower, QueryTower
+from mmrec_tf.models.two_tower import TwoTower
+
+
+def build_two_tower(
+    config: Config, users: FeatureTable, items: FeatureTable, train_item_index: np.ndarray | None = None
+) -> TwoTower:
+    """The retrieval model that the configuration describes.
+
+    Args:
+        config: the configuration; `models.retrieval` and `fusion` are read.
+        users, items: the feature tables, which the model keeps.
+        train_item_index: `[n]` int. Items of the training examples, for the logQ correction; None when the model is
+            built to be loaded, not trained.
+    """
+    options = config.models.retrieval
+    fusion = build_fusion(config.fusion.model_copy(update={"dim": options.dim}))
+    tower = {"dim": options.dim, "hidden": options.hidden, "dropout": options.dropout}
+    model = TwoTower(
+        items=ItemEmbedding(FeatureLookup.from_table(items, name="items"), fusion, options.dim, options.id_dropout),
+        query_tower=QueryTower(FeatureLookup.from_table(users, name="users"), id_dropout=options.id_dropout, **tower),
+        candidate_tower=CandidateTower(**tower),
+        temperature=options.temperature,
+        logq=options.logq,
+        remove_accidental_hits=options.remove_accidental_hits,
+        user_dropout=options.user_dropout,
+    )
+    if train_item_index is not None:
+        model.sampling_probabilities.assign(sampling_probabilities(train_item_index, items.size))
+    return model
+
+
+def build_deepfm(config: Config, users: FeatureTable, items: FeatureTable) -> DeepFM:
+    """The ranking model that the configuration describes."""
+    options = config.models.ranking
+    return DeepFM(
+        users=FeatureLookup.from_table(users, name="users"),
+        items=FeatureLookup.from_table(items, name="items"),
+        dim=options.dim,
+        hidden=options.hidden,
+        dropout=options.dropout,
+        target=options.target,
+        id_dropout=config.models.retrieval.id_dropout,
+    )

@@ -1,0 +1,77 @@
+"""An item as the towers see it: its id, its categories and numbers, and its modalities fused."""
+
+import tensorflow as tf
+import tf_keras
+
+from mmrec_tf.fusion.base import Fusion
+from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.side_features import SideFeatures
+
+
+@tf_keras.utils.register_keras_serializable(package="mmrec_tf")
+class ItemEmbedding(tf_keras.layers.Layer):
+    """Embeds items by index, shared by the candidate tower and by the histories in the query tower.
+
+        z = id embedding + W [categories; numbers] + fusion(modalities)
+
+    A sum, so that an item whose id is new is still placed by its content. In training the id is hidden at random for
+    the same reason: the hidden id takes the embedding that new items will take.
+
+    Args:
+        lookup: `FeatureLookup` of the items.
+        fusion: `Fusion` of width `dim`.
+        dim: int. Width of the embedding.
+        id_dropout: float in [0, 1). Chance of hiding an id while training.
+
+    Call arguments:
+        index: `[batch]` int tensor.
+        training: bool.
+
+    Returns:
+        `[batch, dim]` float tensor.
+    """
+
+    def __init__(self, lookup: FeatureLookup, fusion: Fusion, dim: int, id_dropout: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.lookup = lookup
+        self.fusion = fusion
+        self.dim = dim
+        self.id_dropout = id_dropout
+        self.ids = tf_keras.layers.Embedding(
+            lookup.id_vocabulary_size, dim, embeddings_initializer=tf_keras.initializers.RandomNormal(stddev=0.05)
+        )
+        if lookup.has_side_features:
+            self.side = SideFeatures(dim=16, vocabulary_sizes=lookup.vocabulary_sizes)
+            self.mix_side = tf_keras.layers.Dense(dim, name="mix_side")
+
+    def call(self, index, training=False):
+        features = self.lookup(index)
+        embedding = self.ids(hide_ids(features["id_index"], self.id_dropout, training))
+        if self.lookup.has_side_features:
+            fields = self.side({key: features[key] for key in ("categorical", "multi_categorical", "numbers")})
+            embedding += self.mix_side(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
+        if self.lookup.has_modalities:
+            embedding += self.fusion(features["vectors"], features["masks"], training=training)
+        return embedding
+
+    def get_config(self):
+        serialize = tf_keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "lookup": serialize(self.lookup),
+            "fusion": serialize(self.fusion),
+            "dim": self.dim,
+            "id_dropout": self.id_dropout,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        deserialize = tf_keras.saving.deserialize_keras_object
+        return cls(**{**config, "lookup": deserialize(config["lookup"]), "fusion": deserialize(config["fusion"])})
+
+
+def hide_ids(id_index: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
+    """Replaces a random share of the ids by 0, the index of ids that training has not seen."""
+    if not training or rate == 0.0:
+        return id_index
+    return tf.where(tf.random.uniform(tf.shape(id_index)) < rate, tf.zeros_like(id_index), id_index)

@@ -1,0 +1,130 @@
+"""Exporting a trained chain as SavedModels that TensorFlow Serving takes as they are."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from mmrec_tf.recommend.engine import RecommendationEngine
+
+_IDS = tf.TensorSpec([None], tf.string)
+_K = tf.TensorSpec([None], tf.int32)
+
+
+def export_models(
+    engine: RecommendationEngine,
+    folder: Path,
+    k: int = 10,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Path]:
+    """Writes `retrieval`, `ranking` (where there is a ranker) and `recommend`, each as the next integer version.
+
+    A version appears in one rename, because the server polls the folder and would load a half-written one.
+
+    Signatures, every input with a batch dimension:
+
+    - `recommend`: `serving_default(user_id)`, `recommend(user_id, k)` -> `item_id`, `score` `[batch, k]`.
+    - `retrieval`: `serving_default(user_id)`, `retrieve(user_id, k)`, `similar_items(item_id, k)`,
+      `embed_user(user_id)` -> `embedding` `[batch, dim]`.
+    - `ranking`: `serving_default(user_id, item_id)` -> `score` `[batch]`, one pair per row.
+
+    `k` is taken from the batch's largest; a row that asked for less is cut by the client.
+
+    Args:
+        engine: the trained chain.
+        folder: the export folder, one sub-folder per model.
+        k: int. Items that `serving_default` returns.
+
+    Returns:
+        Model name -> path of the version written.
+    """
+    signatures = _signatures(engine, k)
+    written = {}
+    for number, (name, functions) in enumerate(signatures.items()):
+        if progress is not None:
+            progress("exporting", number, len(signatures))
+        written[name] = _write_version(engine, functions, folder / name)
+    if progress is not None:
+        progress("exporting", len(signatures), len(signatures))
+    return written
+
+
+def _signatures(engine: RecommendationEngine, k: int) -> dict[str, dict[str, Callable]]:
+    def listed(function):
+        def with_k(user_id, k):
+            item_id, score = function(user_id, tf.maximum(tf.reduce_max(k), 1))
+            return {"item_id": item_id, "score": score}
+
+        return with_k
+
+    def fixed(function, size):
+        def without_k(user_id):
+            item_id, score = function(user_id, tf.constant(size))
+            return {"item_id": item_id, "score": score}
+
+        return without_k
+
+    @tf.function(input_signature=[_named(_IDS, "item_id"), _named(_K, "k")])
+    def similar_items(item_id, k):
+        neighbour_id, score = engine.similar_items(item_id, tf.maximum(tf.reduce_max(k), 1))
+        return {"item_id": neighbour_id, "score": score}
+
+    @tf.function(input_signature=[_named(_IDS, "user_id")])
+    def embed_user(user_id):
+        return {"embedding": engine.embed_user(user_id)}
+
+    @tf.function(input_signature=[_named(_IDS, "user_id"), _named(_IDS, "item_id")])
+    def rank(user_id, item_id):
+        return {"score": engine.rank_pairs(user_id, item_id)}
+
+    by_user = [_named(_IDS, "user_id")]
+    by_user_and_k = [_named(_IDS, "user_id"), _named(_K, "k")]
+    models = {
+        "recommend": {
+            "serving_default": tf.function(fixed(engine.recommend, k), input_signature=by_user),
+            "recommend": tf.function(listed(engine.recommend), input_signature=by_user_and_k),
+        },
+        "retrieval": {
+            "serving_default": tf.function(fixed(engine.retrieve_ids, k), input_signature=by_user),
+            "retrieve": tf.function(listed(engine.retrieve_ids), input_signature=by_user_and_k),
+            "similar_items": similar_items,
+            "embed_user": embed_user,
+        },
+    }
+    if engine.ranking is not None:
+        models["ranking"] = {"serving_default": rank}
+    return models
+
+
+def _named(spec: tf.TensorSpec, name: str) -> tf.TensorSpec:
+    return tf.TensorSpec(spec.shape, spec.dtype, name=name)
+
+
+def _write_version(engine: RecommendationEngine, signatures: dict[str, Callable], folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+    target = folder / str(max(versions, default=0) + 1)
+    # The server only looks at integer names, so the unfinished version stays out of its sight.
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+    try:
+        tf.saved_model.save(_Servable(engine, signatures), str(unfinished / "model"), signatures=signatures)
+        (unfinished / "model").rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return target
+
+
+class _Servable(tf.Module):
+    """What one SavedModel tracks: the tables and variables that its signatures use, and nothing of Keras."""
+
+    def __init__(self, engine: RecommendationEngine, signatures: dict[str, Callable]):
+        super().__init__()
+        self.tables = [engine.user_table, engine.item_table]
+        captured = {
+            id(variable): variable
+            for function in signatures.values()
+            for variable in function.get_concrete_function().variables
+        }
+        self.tracked = list(captured.values())

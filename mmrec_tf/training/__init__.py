@@ -1,0 +1,1 @@
+"""Fitting models: compilation, schedules, early stopping."""

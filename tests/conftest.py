@@ -1,0 +1,35 @@
+"""Set-up shared by all tests: legacy Keras, quiet TensorFlow, fixed seeds, real data where it is present."""
+
+import os
+
+# TensorFlow reads these when it is imported, so they stand above every other import.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds():
+    """A test's result must not depend on which tests ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "tf_keras" in sys.modules:
+        sys.modules["tf_keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data that lies beside the checkout on the project's machines."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real data not found: {folder} does not exist")
+    return folder

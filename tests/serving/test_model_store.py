@@ -1,0 +1,116 @@
+"""Finding, loading and calling the models of an export folder."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmrec_tf.errors import ServingError
+from mmrec_tf.serving.model_store import GraphError, ModelNotFoundError, ModelStore
+
+
+class Halves(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="index")])
+    def pick(self, index):
+        return {"half": tf.gather([0.5, 1.0, 1.5], index), "text": tf.strings.as_string(index)}
+
+
+@pytest.fixture(scope="session")
+def saved_halves(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("halves") / "saved"
+    model = Halves()
+    tf.saved_model.save(model, str(folder), signatures={"pick": model.pick.get_concrete_function()})
+    return folder
+
+
+@pytest.fixture
+def export_dir(saved_halves, tmp_path):
+    for version in ("1", "2", "10"):
+        shutil.copytree(saved_halves, tmp_path / "export" / "halves" / version)
+    return tmp_path / "export"
+
+
+def states(store, name="halves"):
+    return {version.version: version.state for version in store.versions(name)}
+
+
+def test_versions_are_ordered_as_numbers_and_only_the_highest_is_loaded(export_dir):
+    store = ModelStore(export_dir)
+    assert list(states(store).items()) == [(10, "AVAILABLE"), (2, "START"), (1, "START")]
+    assert store.find("halves").version == 10
+
+
+def test_a_version_is_loaded_when_asked_for(export_dir):
+    store = ModelStore(export_dir)
+    assert store.find("halves", 1).is_available
+    assert states(store) == {10: "AVAILABLE", 2: "START", 1: "AVAILABLE"}
+
+
+def test_the_next_lower_version_stands_in_for_a_broken_one(export_dir):
+    (export_dir / "halves" / "10" / "saved_model.pb").write_bytes(b"broken")
+    store = ModelStore(export_dir)
+    assert states(store) == {10: "END", 2: "AVAILABLE", 1: "START"}
+    assert store.find("halves").version == 2
+    with pytest.raises(ModelNotFoundError, match="version 10 cannot be loaded .DATA_LOSS"):
+        store.find("halves", 10)
+
+
+def test_leading_zeros_hidden_folders_and_words_in_version_names(export_dir, saved_halves):
+    shutil.move(export_dir / "halves" / "2", export_dir / "halves" / "0002")
+    for name in (".11", "latest", "-3", "1.5", "9" * 19):
+        (export_dir / "halves" / name).mkdir()
+    (export_dir / "halves" / "12").write_text("a file")
+    assert list(states(ModelStore(export_dir))) == [10, 2, 1]
+
+
+def test_run_returns_arrays_by_name(export_dir):
+    outputs = ModelStore(export_dir).find("halves").run("pick", {"index": np.array([2, 0])})
+    np.testing.assert_array_equal(outputs["half"], np.array([1.5, 0.5], np.float32), strict=True)
+    assert outputs["text"].dtype == object and outputs["text"].tolist() == [b"2", b"0"]
+
+
+def test_graph_error_carries_the_code_and_what_the_op_said(export_dir):
+    model = ModelStore(export_dir).find("halves")
+    with pytest.raises(GraphError) as caught:
+        model.run("pick", {"index": np.array([7])})
+    assert caught.value.code == "INVALID_ARGUMENT"
+    assert str(caught.value) == "indices[0] = 7 is not in [0, 3)"
+
+
+def test_inputs_of_a_signature(export_dir):
+    (spec,) = ModelStore(export_dir).find("halves").signatures["pick"].inputs.values()
+    assert spec == tf.TensorSpec([None], tf.int64, name="index")
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "message"),
+    [
+        ("thirds", None, r"Latest\(thirds\); models here: halves"),
+        ("halves", 3, r"Specific\(halves, 3\); versions of halves: 10, 2, 1"),
+        ("../halves", None, "models here: halves"),
+    ],
+)
+def test_what_is_not_there(export_dir, name, version, message):
+    with pytest.raises(ModelNotFoundError, match=message):
+        ModelStore(export_dir).find(name, version)
+
+
+def test_only_named_models_are_served(export_dir):
+    shutil.copytree(export_dir / "halves", export_dir / "other")
+    assert ModelStore(export_dir, ["halves"]).names == ["halves"]
+    assert ModelStore(export_dir, []).names == ["halves", "other"]
+    with pytest.raises(ServingError, match="no model 'thirds'. Models there: halves, other"):
+        ModelStore(export_dir, ["halves", "thirds"])
+
+
+def test_folder_without_models(export_dir, tmp_path):
+    with pytest.raises(ServingError, match="nowhere does not exist"):
+        ModelStore(tmp_path / "nowhere")
+    with pytest.raises(ServingError, match=r"holds no model .*Did you mean .*/export\?"):
+        ModelStore(tmp_path)
+    with pytest.raises(ServingError, match="It is itself a model: serve its parent"):
+        ModelStore(export_dir / "halves")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ServingError, match="Write one with `mmrec export RUN`"):
+        ModelStore(tmp_path / "empty")

@@ -1,0 +1,150 @@
+"""The configuration file: defaults, unknown keys, overrides, paths and the YAML round trip."""
+
+import copy
+
+import pytest
+
+from mmrec_tf.config import Config, suggestion
+from mmrec_tf.config_file import dump_config, load_config, parse_config
+from mmrec_tf.errors import ConfigError
+
+MINIMAL = {
+    "data": {"interactions": "a.csv", "items": "tables/b.csv"},
+    "schema": {
+        "user": {"user": "id"},
+        "item": {"item": "id", "title": "text", "photo": "image"},
+        "context": {"time": "timestamp"},
+    },
+}
+
+
+def _parse(*overrides, folder=".", **sections) -> Config:
+    return parse_config({**copy.deepcopy(MINIMAL), **sections}, folder, list(overrides))
+
+
+def test_tables_and_schema_are_enough():
+    config = _parse()
+    assert config.split.method == "leave_one_out"
+    assert config.data.strict is False
+    assert config.data.policies.missing_media == "keep"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "nearest"),
+    [
+        ({"trian": {}}, "trian", "train"),
+        ({"train": {"epoch": 3}}, "train.epoch", "epochs"),
+        ({"models": {"retrieval": {"temprature": 1}}}, "models.retrieval.temprature", "temperature"),
+        ({"encoders": {"title": {"imagesize": 3}}}, "encoders.title.imagesize", "image_size"),
+        ({"train": {"ranking": {"patiences": 3}}}, "train.ranking.patiences", "patience"),
+    ],
+)
+def test_unknown_keys_name_the_nearest(section, key, nearest):
+    with pytest.raises(ConfigError) as raised:
+        _parse(**section)
+    assert f"{key}: unknown key. Did you mean '{nearest}'?" in str(raised.value)
+
+
+def test_unknown_policy_names_the_nearest():
+    data = {**MINIMAL["data"], "policies": {"unknow_item": "drop"}}
+    with pytest.raises(ConfigError, match="Did you mean 'unknown_item'"):
+        _parse(data=data)
+
+
+def test_all_mistakes_come_at_once():
+    with pytest.raises(ConfigError) as raised:
+        _parse(train={"epochs": 0}, fusion={"dimm": 3}, seed="many")
+    text = str(raised.value)
+    assert "train.epochs" in text and "fusion.dimm" in text and "seed" in text and "'many'" in text
+
+
+def test_overrides_are_yaml_values_in_sections():
+    config = _parse("train.epochs=3", "evaluation.k=[5, 10]", "data.strict=true", "encoders.photo=image_cnn")
+    assert config.train.epochs == 3
+    assert config.evaluation.k == [5, 10]
+    assert config.data.strict is True
+    assert config.encoders["photo"].type == "image_cnn"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epochs", "takes section.key=value"),
+        ("=3", "takes section.key=value"),
+        ("train.epochs=[", "not valid YAML"),
+        ("seed.x=3", "seed"),
+        ("train.epoch=3", "Did you mean 'epochs'"),
+    ],
+)
+def test_overrides_that_are_wrong(override, message):
+    with pytest.raises(ConfigError, match=message):
+        _parse("seed=1", override)
+
+
+def test_relative_paths_start_at_the_file(tmp_path):
+    config = _parse(folder=tmp_path, encoders={"title": {"path": "modules/text"}})
+    assert config.data.items == tmp_path / "tables" / "b.csv"
+    assert config.encoders["title"].path == tmp_path / "modules" / "text"
+    assert config.store == tmp_path / "feature_store"
+    absolute = {**MINIMAL["data"], "users": str(tmp_path / "elsewhere" / "u.csv")}
+    assert _parse(folder="anywhere", data=absolute).data.users == tmp_path / "elsewhere" / "u.csv"
+
+
+def test_round_trip_through_yaml(tmp_path):
+    config = _parse(
+        "models.retrieval.hidden=[8, 4]",
+        folder=tmp_path,
+        split={"method": "temporal", "test_from": "2024-01-31"},
+        encoders={"image": "image_cnn"},
+        data={**MINIMAL["data"], "label": "stars", "label_range": [1, 5], "positive_from": 4},
+        name="Äpfel: a shop",
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(path) == config
+
+
+def test_dates_may_stand_without_quotes(tmp_path):
+    path = tmp_path / "config.yaml"
+    text = dump_config(_parse(folder=tmp_path)) + "\n"
+    path.write_text(text.replace("test_from: null", "test_from: 2024-01-31"), encoding="utf-8")
+    assert load_config(path).split.test_from == "2024-01-31"
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"encoders": {"titel": "hashed_text"}}, "Did you mean 'title'"),
+        ({"encoders": {"title": {"handle": "https://x", "path": "y"}}}, "not both"),
+        ({"encoders": {"title": {"type": "hub"}}}, "needs handle"),
+        ({"encoders": {"title": {"type": "hashed_text", "path": "y"}}}, "takes neither handle nor path"),
+        ({"split": {"validation": 0.5, "test": 0.5}}, "leave nothing to train on"),
+        ({"split": {"method": "leave_two_out"}}, "split.method"),
+        ({"data": {**MINIMAL["data"], "positive_from": 4}}, "need a label column"),
+        ({"data": {**MINIMAL["data"], "label": "x", "label_range": [5, 1]}}, "is empty"),
+        ({"data": {"items": "b.csv"}}, "data.interactions: this key is required"),
+        ({"models": {"ranking": {"target": "rating"}}}, "needs data.label"),
+        ({"evaluation": {"k": []}}, "one or more cut-offs"),
+        ({"schema": {"user": {"user": "id"}, "item": {"title": "text"}}}, "item needs exactly one feature of kind id"),
+        ({"schema": {"user": {"user": "id"}, "item": {"item": "id"}}}, "needs a timestamp feature"),
+    ],
+)
+def test_what_a_configuration_refuses(sections, message):
+    with pytest.raises(ConfigError, match=message):
+        _parse(**sections)
+
+
+def test_files_that_are_no_configuration(tmp_path):
+    with pytest.raises(ConfigError, match="does not exist.*mmrec init"):
+        load_config(tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text("a: [")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text("- a list")
+    with pytest.raises(ConfigError, match="must be a mapping.*got list"):
+        load_config(tmp_path / "config.yaml")
+
+
+def test_suggestion_is_silent_when_nothing_is_near():
+    assert suggestion("epoch", ["epochs", "dim"]) == " Did you mean 'epochs'?"
+    assert suggestion("zzz", ["epochs", "dim"]) == ""
