@@ -31,6 +31,10 @@ ORDER = (
     "recommend",
     "serving",
     "run",
+    "stages",
+    "workflow",
+    "cli_output",
+    "cli_demo",
     "cli",
 )
 # The one place where KerasNLP, a Keras 3 library, is reached.

@@ -112,9 +112,7 @@ def _cloth(rng, pattern, colours, scale):
         marked = ((x % (2 * step)) < step) != ((y % (2 * step)) < step)
     else:
         marked = (y + np.abs(x % (1.6 * step) - 0.8 * step)) % step < step * 0.42
-    return Image.fromarray(
-        np.where(marked[:, :, None], np.uint8(colours["light"]), np.uint8(colours["main"])), "RGB"
-    )
+    return Image.fromarray(np.where(marked[:, :, None], np.uint8(colours["light"]), np.uint8(colours["main"])), "RGB")
 
 
 def _draw(draw, primitive, scale, corner, mirrored):

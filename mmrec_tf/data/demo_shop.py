@@ -119,7 +119,9 @@ def generate_demo_shop(
 
 def draw_shop(
     seed: int, users: int, items: int, interactions: int
-) -> tuple[demo_taste.UserTraits, demo_taste.ItemTraits, dict[str, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> tuple[
+    demo_taste.UserTraits, demo_taste.ItemTraits, dict[str, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]
+]:
     """What stands behind the tables: users, items, the parts of their utility, and the choices (user, item, time)."""
     rng = np.random.default_rng(seed)
     item_traits = demo_taste.draw_items(rng, items)
@@ -195,7 +197,9 @@ def _write_shop(folder, seed, users, items, interactions, progress):
     )
     _write_table(folder / "items.csv", _item_columns(folder, seed, item_ids, item_traits, opened, progress))
     (folder / _MARKER).write_text("The files beside this one were made by mmrec and may be replaced by it.\n")
-    (folder / "config.yaml").write_text(_CONFIG.format(seed=seed, photo_size=SIZE, sample_rate=SAMPLE_RATE, seconds=SECONDS))
+    (folder / "config.yaml").write_text(
+        _CONFIG.format(seed=seed, photo_size=SIZE, sample_rate=SAMPLE_RATE, seconds=SECONDS)
+    )
 
 
 def _item_columns(folder, seed, item_ids, traits, opened, progress):
@@ -209,7 +213,7 @@ def _item_columns(folder, seed, item_ids, traits, opened, progress):
     names = list(SUBCATEGORIES)
     for place in range(count):
         words = np.random.default_rng([seed, 2, place])
-        category, subcategory = names[traits.subcategory[place]]
+        _, subcategory = names[traits.subcategory[place]]
         title, material = write_title(words, subcategory)
         titles.append("" if place in titleless else title)
         description = write_description(words, subcategory, material, traits.theme[place])

@@ -156,7 +156,7 @@ def utility_parts(users: UserTraits, items: ItemTraits) -> dict[str, np.ndarray]
 
 
 def draw_activity(rng: np.random.Generator, users: int, interactions: int, most: int) -> np.ndarray:
-    """How many interactions each user has: at least `LEAST_ACTIVITY`, at most `most`, long-tailed, summing up exactly."""
+    """How many interactions each user has: `LEAST_ACTIVITY` to `most`, long-tailed, summing up exactly."""
     count = np.full(users, LEAST_ACTIVITY)
     appetite = rng.lognormal(0, 0.9, users)
     while (left := interactions - count.sum()) > 0:

@@ -117,7 +117,7 @@ THEMES = (
         ("disco fever", "a milkshake with two straws", "the swinging sixties", "Saturday-night television"),
     ),
     (
-        ("industrial", "urban", "loft-style", "raw-edged", "factory-inspired", "metropolitan", "street-smart", "gritty"),
+        ("industrial", "urban", "loft-style", "raw-edged", "factory-inspired", "metropolitan", "streetwise", "gritty"),
         (
             "a loft in an old factory", "subway tiles and girders", "a warehouse by the tracks", "skyscrapers at night",
             "a machine hall", "scaffolding downtown", "graffiti in the underpass", "a workshop under the railway arch",
@@ -171,7 +171,7 @@ PLAIN = (
     "Tested for everyday use at home.",
 )
 
-FIRST_SYLLABLES = ("Al", "Be", "Cor", "Da", "El", "Fi", "Ga", "Ha", "Io", "Ka", "Lo", "Mi", "No", "Or", "Pe", "Ri", "Sa")
+FIRST_SYLLABLES = ("Al", "Be", "Cor", "Da", "El", "Fi", "Ga", "Ha", "Io", "Ka", "Lo", "Mi", "No", "Pe", "Ri", "Sa")
 LAST_SYLLABLES = ("bo", "da", "fen", "gil", "ka", "len", "mar", "nia", "po", "ran", "sel", "ta", "va", "wen", "zo")
 
 

@@ -88,7 +88,9 @@ def ranking_dataset(
         # changes with every epoch, and with it the negatives that an example meets.
         drawn = [tf.random.stateless_uniform([size, negatives], [seed, step], 1, item_count + 1, tf.int32)]
         if hard is not None:
-            columns = tf.random.stateless_uniform([size, hard_per_example], [seed + 1, step], 0, hard.shape[1], tf.int32)
+            columns = tf.random.stateless_uniform(
+                [size, hard_per_example], [seed + 1, step], 0, hard.shape[1], tf.int32
+            )
             drawn.append(tf.gather(tf.gather(hard, rows["user_index"]), columns, batch_dims=1))
         drawn = tf.concat(drawn, axis=1)
         known = tf.concat([rows["history"], own], axis=1)

@@ -57,6 +57,14 @@ class Sequences:
         """All items of each user as (item indices, row splits): a ragged array."""
         return self.item_index, self.starts
 
+    def profiles(self, items: int):
+        """What each user touched: a sparse `[users, items]` matrix of counts by row."""
+        from scipy.sparse import csr_matrix
+
+        shape = (len(self.starts) - 1, items)
+        # The starts may not serve as row pointers as they are: an item touched twice must be summed, not listed twice.
+        return csr_matrix((np.ones(len(self), np.float32), (self.user_rows, self.item_index - 1)), shape=shape)
+
     def _window(self, ends: np.ndarray, starts: np.ndarray) -> np.ndarray:
         wanted = ends[:, None] - np.arange(self.length, 0, -1)[None, :]
         inside = wanted >= starts[:, None]

@@ -44,7 +44,9 @@ class Prepared:
         frame = pd.concat(frames) if frames else self.split.train
         frame = self.data.positives(frame)
         users, items = self.rows(frame)
-        return Sequences(users, items, self.times(frame), len(self.data.users), self.config.models.retrieval.history_length)
+        return Sequences(
+            users, items, self.times(frame), len(self.data.users), self.config.models.retrieval.history_length
+        )
 
     def rows(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """User rows and item rows of interactions."""
@@ -142,7 +144,7 @@ def embed_items(
     return modalities, summaries
 
 
-def check_same_items(prepared_ids: list[str], ids: list[str], side: str) -> None:
+def check_same_ids(prepared_ids: list[str], ids: list[str], side: str) -> None:
     """Refuses a run whose tables have changed since it was trained: every index in it would mean something else.
 
     Raises:

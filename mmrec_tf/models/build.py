@@ -1,6 +1,7 @@
 """Models from the configuration and the feature tables."""
 
 import numpy as np
+import tensorflow as tf
 
 from mmrec_tf.config import Config
 from mmrec_tf.features.feature_table import FeatureTable
@@ -38,13 +39,16 @@ def build_two_tower(
     )
     if train_item_index is not None:
         model.sampling_probabilities.assign(sampling_probabilities(train_item_index, items.size))
+    example = _example(options.history_length)
+    model(example)
+    model.embed_candidate(example["item_index"])
     return model
 
 
 def build_deepfm(config: Config, users: FeatureTable, items: FeatureTable) -> DeepFM:
     """The ranking model that the configuration describes."""
     options = config.models.ranking
-    return DeepFM(
+    model = DeepFM(
         users=FeatureLookup.from_table(users, name="users"),
         items=FeatureLookup.from_table(items, name="items"),
         dim=options.dim,
@@ -53,3 +57,11 @@ def build_deepfm(config: Config, users: FeatureTable, items: FeatureTable) -> De
         target=options.target,
         id_dropout=config.models.retrieval.id_dropout,
     )
+    model(_example(config.models.retrieval.history_length))
+    return model
+
+
+def _example(history_length: int) -> dict[str, tf.Tensor]:
+    """One row of index 0, which makes a model create its weights, so that they can be loaded or counted."""
+    index = tf.zeros([1], tf.int32)
+    return {"user_index": index, "item_index": index, "history": tf.zeros([1, history_length], tf.int32)}

@@ -74,7 +74,9 @@ class DeepFM(tfrs.Model):
         self.drop = tf_keras.layers.Dropout(dropout)
         self.head = tf_keras.layers.Dense(1, dtype="float32")
         loss = (
-            tf_keras.losses.BinaryCrossentropy(from_logits=True) if target == "click" else tf_keras.losses.MeanSquaredError()
+            tf_keras.losses.BinaryCrossentropy(from_logits=True)
+            if target == "click"
+            else tf_keras.losses.MeanSquaredError()
         )
         self.task = tfrs.tasks.Ranking(loss=loss)
 

@@ -105,7 +105,10 @@ class TwoTower(tfrs.Model):
         """`[size, dim]` float32 embeddings of all items, index 0 (no item) included."""
         index = np.arange(self.items.lookup.size, dtype=np.int32)
         return np.concatenate(
-            [self.embed_candidate(index[start : start + batch_size]).numpy() for start in range(0, len(index), batch_size)]
+            [
+                self.embed_candidate(index[start : start + batch_size]).numpy()
+                for start in range(0, len(index), batch_size)
+            ]
         )
 
     def query_embeddings(self, user_index: np.ndarray, history: np.ndarray, batch_size: int = 1024) -> np.ndarray:

@@ -51,7 +51,9 @@ class RecommendationEngine(tf.Module):
         seen, splits = sequences.items_by_user()
         self.seen = tf.Variable(seen, trainable=False, name="seen")
         # Index 0, the user who is not known, has seen nothing.
-        self.seen_splits = tf.Variable(np.concatenate([[0], splits]).astype(np.int64), trainable=False, name="seen_splits")
+        self.seen_splits = tf.Variable(
+            np.concatenate([[0], splits]).astype(np.int64), trainable=False, name="seen_splits"
+        )
 
     def recommend(self, user_id: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Item ids and scores, `[batch, k]` each, best first.

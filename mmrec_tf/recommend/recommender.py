@@ -62,7 +62,9 @@ class Recommender:
             RunError: if nothing is exported there.
         """
         folder = Path(run) / "export" / "recommend"
-        versions = sorted((path for path in folder.glob("[0-9]*") if path.name.isdigit()), key=lambda path: int(path.name))
+        versions = sorted(
+            (path for path in folder.glob("[0-9]*") if path.name.isdigit()), key=lambda path: int(path.name)
+        )
         if not versions:
             raise RunError(f"{folder} holds no exported model. Export one with: mmrec export {run}")
         model = tf.saved_model.load(str(versions[-1]))

@@ -53,7 +53,10 @@ def fit(
     steps = max(int(dataset.cardinality().numpy()), 1) * epochs
     warm_up = math.ceil(steps / 20)
     schedule = tf_keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0, decay_steps=max(steps - warm_up, 1), warmup_target=learning_rate, warmup_steps=warm_up
+        initial_learning_rate=0.0,
+        decay_steps=max(steps - warm_up, 1),
+        warmup_target=learning_rate,
+        warmup_steps=warm_up,
     )
     model.compile(optimizer=tf_keras.optimizers.Adam(schedule, global_clipnorm=1.0), jit_compile=xla)
     callbacks = [StopOnBadLoss()]

@@ -40,7 +40,9 @@ def shop(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(shop):
-    return {name: pd.read_csv(shop / f"{name}.csv", keep_default_na=False) for name in ("users", "items", "interactions")}
+    return {
+        name: pd.read_csv(shop / f"{name}.csv", keep_default_na=False) for name in ("users", "items", "interactions")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ def test_no_modality_and_no_id_alone_explains_the_choices(full_size):
 
 
 def test_whoever_knows_the_tastes_recommends_far_better_than_popularity(full_size):
-    _, items, parts, (user, item, _) = full_size
+    _, _, parts, (user, item, _) = full_size
     users, count, start = 2000, 1000, 35200
     seen = np.zeros((users, count), dtype=bool)
     seen[user[:start], item[:start]] = True
@@ -136,8 +138,8 @@ def test_whoever_knows_the_tastes_recommends_far_better_than_popularity(full_siz
 
 
 def test_choices_follow_the_softmax_of_the_utilities():
-    # Three items of utility log 1, log 2 and log 7 are chosen with probability 0.1, 0.2 and 0.7. Of 4000 choices a share
-    # has a standard deviation of at most sqrt(0.25 / 4000) = 0.008; four of them are allowed.
+    # Three items of utility log 1, log 2 and log 7 are chosen with probability 0.1, 0.2 and 0.7. Of 4000 choices a
+    # share has a standard deviation of at most sqrt(0.25 / 4000) = 0.008; four of them are allowed.
     rng = np.random.default_rng(0)
     users, items = demo_taste.draw_users(rng, 4000), demo_taste.draw_items(rng, 4)
     # Item 3 stands for the one new item, which is not there yet: it is released after the last choice.

@@ -1,0 +1,274 @@
+"""The command line: mmrec init | validate | embed | train | evaluate | recommend | export | serve | report | demo.
+
+TensorFlow is imported inside the commands that need it, so that `mmrec --help` is quick. Exit codes: 0 on success,
+2 for a mistake that the user can mend (a short message, never a traceback), 130 after Ctrl-C.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from mmrec_tf import __version__
+from mmrec_tf.cli_output import console, errors, progress_bars, show_metrics, show_rows
+from mmrec_tf.errors import MmrecError
+
+app = typer.Typer(
+    name="mmrec",
+    help="Multimodal recommenders in TensorFlow: from tables and media to a served recommender.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML configuration.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, made by mmrec train.")]
+Overrides = Annotated[
+    Optional[list[str]],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as train.epochs=3. May be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Entry point of the `mmrec` command."""
+    # Set before TensorFlow is imported: its C++ side reads it once. A user's own setting stands.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    try:
+        app()
+    except MmrecError as error:
+        errors.print(f"[bold red]error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("interrupted; nothing was left half-written")
+        sys.exit(130)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False):
+    if version:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of tables and media.")],
+    out: Annotated[Optional[Path], typer.Option(help="Where to write; DIR/config.yaml by default.")] = None,
+):
+    """Look at a folder of tables and media and write a first configuration, commented."""
+    from mmrec_tf.data.inspection import write_first_config
+
+    path = write_first_config(folder, out)
+    console.print(f"wrote {path}\nRead it, mend what was guessed wrong, then: mmrec validate {path}", highlight=False)
+
+
+@app.command()
+def validate(config: ConfigFile, set_: Overrides = None, as_json: AsJson = False):
+    """Check the tables and media; report every problem with count, example and remedy."""
+    from mmrec_tf.config_file import load_config
+    from mmrec_tf.data.validation import load_data
+
+    with progress_bars() as progress:
+        _, report = load_data(load_config(config, set_), progress)
+    if as_json:
+        print(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+        return
+    _show_validation(report)
+
+
+@app.command()
+def embed(config: ConfigFile, set_: Overrides = None):
+    """Compute the items' vectors; only what is new or changed is computed."""
+    from mmrec_tf.config_file import load_config
+    from mmrec_tf.data.validation import load_data
+
+    loaded = load_config(config, set_)
+    with progress_bars() as progress:
+        data, _ = load_data(loaded, progress)
+        from mmrec_tf.features.prepared import embed_items
+
+        _quiet_tensorflow()
+        _, summaries = embed_items(data, loaded, progress)
+    rows = [(name, s.total, s.computed, s.reused, s.absent, s.seconds) for name, s in summaries.items()]
+    show_rows(f"feature store {loaded.store}", ("feature", "items", "computed", "reused", "absent", "seconds"), rows)
+
+
+@app.command()
+def train(
+    config: ConfigFile,
+    out: Annotated[Path, typer.Option(help="The run's directory.")] = Path("runs/latest"),
+    overwrite: Annotated[bool, typer.Option(help="Replace a run that is already there.")] = False,
+    set_: Overrides = None,
+):
+    """Train retrieval and ranking, evaluate against baselines, export and report, into a run's directory."""
+    from mmrec_tf.config_file import load_config
+
+    loaded = load_config(config, set_)
+    with progress_bars() as progress:
+        from mmrec_tf.workflow import train_run
+
+        _quiet_tensorflow()
+        run = train_run(loaded, out, overwrite, progress)
+    show_metrics(run.read_json("metrics.json"))
+    console.print(f"run: {out}   report: {out / 'report.html'}", highlight=False)
+
+
+@app.command()
+def evaluate(run: RunFolder, as_json: AsJson = False):
+    """Measure a run again, on its test split, beside the baselines."""
+    from mmrec_tf.run import Run
+
+    Run.open(run)
+    with progress_bars() as progress:
+        metrics = _open(run, progress).evaluate(progress)
+    if as_json:
+        print(json.dumps(metrics, indent=2, ensure_ascii=False))
+    else:
+        show_metrics(metrics)
+
+
+@app.command()
+def recommend(
+    run: RunFolder,
+    user: Annotated[Optional[str], typer.Option(help="The user to recommend to.")] = None,
+    all_users: Annotated[bool, typer.Option("--all-users", help="Recommend to every known user.")] = False,
+    k: Annotated[int, typer.Option(help="Items per user.")] = 10,
+    out: Annotated[Optional[Path], typer.Option(help="Parquet or CSV file for --all-users.")] = None,
+    as_json: AsJson = False,
+):
+    """Recommend to one user (a table, or --json) or to all (a file)."""
+    if (user is None) == (not all_users):
+        raise MmrecError("name one user with --user, or ask for --all-users; not both.")
+    if k < 1:
+        raise MmrecError(f"--k is the number of items to recommend and must be at least 1, got {k}.")
+    if all_users and (out is None or out.suffix not in (".parquet", ".csv")):
+        raise MmrecError(f"--all-users needs --out FILE.parquet or FILE.csv, got {out}.")
+    from mmrec_tf.run import Run
+
+    opened = Run.open(run)
+    from mmrec_tf.recommend.recommender import Recommender
+
+    _quiet_tensorflow()
+    recommender = Recommender.load(run)
+    if all_users:
+        _recommend_to_all(opened, recommender, k, out)
+        return
+    found = recommender.recommend(user, k)
+    catalogue = opened.load_catalogue().set_index("item_id")
+    if as_json:
+        rows = [{"item_id": place.item_id, "rank": i + 1, "score": place.score} for i, place in enumerate(found)]
+        print(json.dumps({"user_id": user, "recommendations": rows}, indent=2, ensure_ascii=False))
+        return
+    if not recommender.is_known(user):
+        errors.print(f"user {_escape(user)} is not known: these are what an average user gets", highlight=False)
+    rows = [
+        (i + 1, place.item_id, *catalogue.loc[place.item_id, ["title", "category"]], place.score)
+        for i, place in enumerate(found)
+    ]
+    show_rows(f"recommendations for {user}", ("rank", "item_id", "title", "category", "score"), rows)
+
+
+@app.command()
+def export(run: RunFolder):
+    """Write the next version of the run's SavedModels for TensorFlow Serving."""
+    from mmrec_tf.run import Run
+
+    Run.open(run)
+    with progress_bars() as progress:
+        written = _open(run, progress).export(progress)
+    show_rows("exported", ("model", "version", "path"), [(name, p.name, p) for name, p in written.items()])
+
+
+@app.command()
+def serve(
+    run: RunFolder,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8501,
+):
+    """Serve a run's SavedModels over TensorFlow Serving's REST API."""
+    from mmrec_tf.run import Run
+
+    folder = Run.open(run).export_folder
+    from mmrec_tf.serving.server import serve as serve_models
+
+    _quiet_tensorflow()
+    console.print(f"serving {folder} on http://{host}:{port}/v1/models  (Ctrl-C to stop)", highlight=False)
+    serve_models(folder, host=host, port=port)
+
+
+@app.command()
+def report(run: RunFolder):
+    """Write a run's report.html again."""
+    from mmrec_tf.run import Run
+
+    Run.open(run)
+    with progress_bars() as progress:
+        path = _open(run, progress).report()
+    console.print(f"wrote {path}", highlight=False)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the shop and the run go.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the shop and of the run.")] = 7,
+):
+    """Make a small shop and take it through everything, down to recommendations over HTTP."""
+    from mmrec_tf.cli_demo import run_demo
+
+    _quiet_tensorflow()
+    run_demo(out, seed)
+
+
+def _open(run: Path, progress):
+    from mmrec_tf.workflow import OpenRun
+
+    _quiet_tensorflow()
+    return OpenRun(run, progress)
+
+
+def _quiet_tensorflow() -> None:
+    """TensorFlow's Python side logs retracing and saving chatter as warnings; errors still show."""
+    import logging
+
+    import absl.logging
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    absl.logging.set_verbosity(absl.logging.ERROR)
+
+
+def _recommend_to_all(run, recommender, k: int, out: Path) -> None:
+    import pandas as pd
+
+    from mmrec_tf.run import replacing
+
+    users = pd.read_parquet(run.folder / "users.parquet").iloc[:, 0].tolist()
+    with progress_bars() as progress:
+        table = recommender.recommend_all(users, k, progress=progress)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out) as path:
+        if out.suffix == ".csv":
+            table.to_csv(path, index=False)
+        else:
+            table.to_parquet(path, index=False)
+    console.print(f"wrote {len(table)} recommendations for {len(users)} users to {out}", highlight=False)
+
+
+def _show_validation(report) -> None:
+    rows = [(name, read, kept) for name, (read, kept) in report.rows.items()]
+    show_rows("tables", ("table", "rows read", "rows kept"), rows)
+    if report.problems:
+        show_rows("found", report.HEADER, report.to_rows())
+    else:
+        console.print("no problems found")

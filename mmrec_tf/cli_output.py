@@ -1,0 +1,71 @@
+"""What the command line shows: tables, progress bars and short messages for a person at a terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+console = Console()
+errors = Console(stderr=True)
+
+
+@contextmanager
+def progress_bars() -> Iterator:
+    """A `progress(description, done, total)` function that shows one bar for each description.
+
+    Bars go to the error stream, so that piped output stays clean.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=errors) as bars:
+        tasks = {}
+
+        def progress(description: str, done: int, total: int) -> None:
+            if description not in tasks:
+                tasks[description] = bars.add_task(description, total=total)
+            bars.update(tasks[description], completed=done, total=total)
+
+        yield progress
+
+
+def show_rows(title: str, header, rows) -> None:
+    """Prints a table; numbers to the right."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    rows = [[_cell(value) for value in row] for row in rows]
+    for number, name in enumerate(header):
+        numeric = all(_is_number(row[number]) for row in rows) and bool(rows)
+        table.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def show_metrics(metrics: dict) -> None:
+    """Prints a run's `metrics.json`: the models side by side, then the ranker's own figures."""
+    from mmrec_tf.evaluation.comparison import Comparison
+
+    for title, header, rows in Comparison.from_dict(metrics["comparison"]).to_rows():
+        show_rows(title, header, rows)
+    if "ranker" in metrics:
+        show_rows("ranking model", ("metric", "value"), list(metrics["ranker"].items()))
+
+
+def _cell(value) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "" if value is None else str(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.rstrip("%x"))
+    except ValueError:
+        return text in ("", "-")
+    return True

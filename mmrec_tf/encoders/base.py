@@ -1,0 +1,76 @@
+"""What every encoder is: a Keras layer that turns one modality's raw content into vectors of unit length."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+
+class Encoder(tf_keras.layers.Layer):
+    """Turns one modality's raw content into vectors.
+
+    The same layer serves twice: frozen, through the feature store, which calls `decode` on every item and `call` on
+    batches of what that gives; or inside a model, trained with it. Vectors have length 1 (or 0, for silence or a text
+    without a word), so that modalities are of comparable scale and a dot product is a cosine.
+
+    A subclass sets `modality` and `dim`, and implements `decode` and `call`.
+
+    Args:
+        batch_size: int. Items that the feature store encodes at a time. Defaults to 64.
+
+    Call arguments:
+        batch: `[batch, ...]`, what `decode` gives, stacked.
+        training: bool.
+
+    Returns:
+        `[batch, dim]` float32 tensor.
+    """
+
+    modality: str
+    dim: int
+
+    revision = 1
+    """Raised when a change to the class changes its vectors, so that stores compute them anew."""
+
+    def __init__(self, batch_size: int = 64, **kwargs):
+        # Under a mixed precision policy Keras would round waveforms and pixels before the encoder sees them.
+        super().__init__(autocast=False, **kwargs)
+        self.batch_size = batch_size
+
+    def decode(self, source: str | Path | bytes) -> np.ndarray | str | None:
+        """One item's content as `call` takes it, of the same shape for every item; None where it cannot be used."""
+        raise NotImplementedError
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hex digits: what the encoder is, its weights and its preprocessing; equal ones give equal vectors."""
+        digest = hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode())
+        for weight in self.weights:
+            digest.update(weight.numpy().tobytes())
+        return digest.hexdigest()
+
+    def identity(self) -> dict:
+        """The settings that decide the vectors, for the fingerprint; the weights are added to them."""
+        config = self.get_config()
+        for key in ("name", "trainable", "dtype", "batch_size"):
+            config.pop(key, None)
+        return {"encoder": type(self).__name__, "revision": self.revision, **config}
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.dim)
+
+    def get_config(self):
+        return {**super().get_config(), "batch_size": self.batch_size}
+
+
+def normalised(vectors, axis=-1):
+    """Vectors scaled to length 1 along `axis`; one of zeros stays, and has a finite gradient."""
+    return tf.math.l2_normalize(tf.cast(vectors, tf.float32), axis=axis, epsilon=1e-8)
+
+
+def random_signs(shape: tuple[int, ...], scale: float, seed: int) -> np.ndarray:
+    """A float32 random projection of +scale and -scale, the same bits on every machine."""
+    return np.random.default_rng(seed).choice(np.float32([-scale, scale]), shape)

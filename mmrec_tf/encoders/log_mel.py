@@ -1,0 +1,54 @@
+"""Waveforms into log-mel spectrograms, by tensorflow-io's audio operations where that package exists."""
+
+import tensorflow as tf
+
+from mmrec_tf.data.audio import import_tensorflow_io
+
+_LOWEST_HERTZ = 40.0
+_HIGHEST_HERTZ = 8000.0
+# No decibel in a spectrogram of samples in [-1, 1] is that far below the loudest; see `log_mel_spectrogram`.
+_NO_CUT = 400.0
+
+
+def log_mel_spectrogram(waveforms: tf.Tensor, sample_rate: int, mels: int) -> tf.Tensor:
+    """How loud each pitch is at each moment, in decibels, on scales close to hearing.
+
+    Windows of 25 ms every 10 ms; mel bands from 40 Hz to 8 kHz or half the sample rate. tensorflow-io's operations are
+    plain TensorFlow inside, so they also run where that package's native kernels do not load, and export into core
+    operations.
+
+    Args:
+        waveforms: `[batch, samples]` float32.
+        sample_rate: int. Hz.
+        mels: int. Number of bands.
+
+    Returns:
+        `[batch, frames, mels]` float32, not below -100.
+    """
+    tfio = import_tensorflow_io()
+    compute = spectrogram_by_core_operations if tfio is None else _by_tensorflow_io
+    return compute(waveforms, sample_rate, mels)
+
+
+def _by_tensorflow_io(waveforms, sample_rate, mels):
+    audio = import_tensorflow_io().audio
+    window, stride, points, highest = _sizes(sample_rate)
+    amplitude = audio.spectrogram(waveforms, nfft=points, window=window, stride=stride)
+    bands = audio.melscale(amplitude, rate=sample_rate, mels=mels, fmin=_LOWEST_HERTZ, fmax=highest)
+    # `top_db` is counted from the loudest point of the whole batch, so a finite cut would let clips affect each other.
+    return audio.dbscale(bands, top_db=_NO_CUT)
+
+
+def spectrogram_by_core_operations(waveforms: tf.Tensor, sample_rate: int, mels: int) -> tf.Tensor:
+    """The same as `log_mel_spectrogram`, without tensorflow-io, for which there is no wheel for Python 3.13."""
+    window, stride, points, highest = _sizes(sample_rate)
+    amplitude = tf.abs(tf.signal.stft(waveforms, window, stride, points, pad_end=True))
+    to_mel = tf.signal.linear_to_mel_weight_matrix(mels, points // 2 + 1, sample_rate, _LOWEST_HERTZ, highest)
+    power = tf.square(tf.tensordot(amplitude, to_mel, 1))
+    return 10.0 / tf.math.log(10.0) * tf.math.log(tf.maximum(power, 1e-10))
+
+
+def _sizes(sample_rate: int) -> tuple[int, int, int, float]:
+    """Window and stride in samples, points of the Fourier transform, and the highest frequency in Hz."""
+    window = max(2, round(0.025 * sample_rate))
+    return window, max(1, round(0.010 * sample_rate)), 1 << (window - 1).bit_length(), min(_HIGHEST_HERTZ, sample_rate / 2)

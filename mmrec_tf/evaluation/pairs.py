@@ -1,0 +1,51 @@
+"""Labelled pairs for judging a ranker: what users did, beside items they left alone."""
+
+import numpy as np
+
+from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.features.prepared import Prepared
+
+
+def evaluation_pairs(
+    prepared: Prepared, frame, history: Sequences, negatives: int = 4, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Pairs of user and item with labels, the same for every model that is judged by them.
+
+    For clicks, each positive of `frame` is set beside `negatives` items drawn uniformly from those that its user never
+    touched, in any part of the split; rows of `frame` that are no positives are zeros of their own. For ratings the
+    rows of `frame` are taken as they are.
+
+    Args:
+        prepared: the prepared data.
+        frame: interactions, usually the validation or the test split.
+        history: what users are known by: each pair sees what its user did strictly before.
+        negatives: int. Drawn for each positive.
+        seed: int. Of the draw.
+
+    Returns:
+        dict of `user_index`, `item_index`, `history`, `label`, row-aligned.
+    """
+    pairs = prepared.ranking_examples(frame, history)
+    if prepared.config.models.ranking.target == "rating" or negatives == 0:
+        return pairs
+    items = len(prepared.data.items)
+    users, touched = prepared.rows(prepared.data.interactions)
+    taken = np.unique(users.astype(np.int64) * items + touched)
+    source = np.repeat(np.flatnonzero(pairs["label"] > 0), negatives)
+    user = pairs["user_index"][source].astype(np.int64) - 1
+    random = np.random.default_rng(seed)
+    drawn = random.integers(0, items, len(source))
+    for _ in range(100):
+        clash = np.isin(user * items + drawn, taken)
+        if not clash.any():
+            break
+        drawn[clash] = random.integers(0, items, int(clash.sum()))
+    # A user who has touched the whole catalogue has no item left to draw.
+    keep = ~np.isin(user * items + drawn, taken)
+    source, drawn = source[keep], drawn[keep]
+    return {
+        "user_index": np.concatenate([pairs["user_index"], pairs["user_index"][source]]),
+        "item_index": np.concatenate([pairs["item_index"], (drawn + 1).astype(np.int32)]),
+        "history": np.concatenate([pairs["history"], pairs["history"][source]]),
+        "label": np.concatenate([pairs["label"], np.zeros(len(source), np.float32)]),
+    }

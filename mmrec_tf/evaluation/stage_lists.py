@@ -1,0 +1,62 @@
+"""What each stage of the chain puts in front of users: lists of item rows over the whole catalogue."""
+
+import numpy as np
+import tensorflow as tf
+
+from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.evaluation.evaluator import rank_by_embeddings
+from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.two_tower import TwoTower
+
+
+class StageLists:
+    """Ranks the catalogue for users who are known by what they did before a moment.
+
+    Args:
+        before: what is known of the users: histories come from here.
+        user_rows: `[n]` int. The users.
+        profiles: sparse `[n, items]`. What each has seen and is not shown again.
+        batch_size: int. Users at a time.
+    """
+
+    def __init__(self, before: Sequences, user_rows: np.ndarray, profiles, batch_size: int = 256):
+        self.user_index = (user_rows + 1).astype(np.int32)
+        self.history = before.latest(user_rows)
+        self.profiles = profiles
+        self.batch_size = batch_size
+
+    def retrieval(self, model: TwoTower, k: int) -> np.ndarray:
+        """`[n, k]` item rows in retrieval order, -1 where nothing unseen is left."""
+        queries = model.query_embeddings(self.user_index, self.history)
+        return rank_by_embeddings(
+            queries, model.candidate_embeddings()[1:], self.profiles, k, batch_size=self.batch_size
+        )
+
+    def ranking(self, model: DeepFM, candidates: np.ndarray) -> np.ndarray:
+        """`[n, m]` candidates (item rows, -1 for none) in the ranker's order."""
+        score = tf.function(model.call, reduce_retracing=True)
+        ordered = np.empty_like(candidates)
+        for start in range(0, len(candidates), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            inputs = {
+                "user_index": self.user_index[rows],
+                "history": self.history[rows],
+                "item_index": (candidates[rows] + 1).astype(np.int32),
+            }
+            scores = score({name: tf.constant(array) for name, array in inputs.items()}).numpy()
+            scores[candidates[rows] < 0] = -np.inf
+            order = np.argsort(-scores, axis=1, kind="stable")
+            ordered[rows] = np.take_along_axis(candidates[rows], order, axis=1)
+        return ordered
+
+
+def predict_pairs(model: DeepFM, pairs: dict[str, np.ndarray], batch_size: int = 8192) -> np.ndarray:
+    """`[n]` float32 predictions for labelled pairs: the chance of a click, or the rating."""
+    predict = tf.function(model.call, reduce_retracing=True)
+    names = ("user_index", "history", "item_index")
+    parts = [
+        predict({name: tf.constant(pairs[name][start : start + batch_size]) for name in names}).numpy()
+        for start in range(0, len(pairs["item_index"]), batch_size)
+    ]
+    scores = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    return 1.0 / (1.0 + np.exp(-scores)) if model.target == "click" else scores

@@ -1,0 +1,186 @@
+"""A run's directory: the one artifact that training leaves and every later command reads.
+
+    config.yaml  schema.yaml        what was asked for
+    validation.json                 what was wrong with the data and what was done about it
+    metrics.json  history.json      what was measured
+    report.html                     the same for people
+    features/{users,items}/         feature tables and vocabularies
+    checkpoints/                    the weights of the models
+    items.parquet  users.parquet    what recommendations are shown with
+    export/                         SavedModels for TensorFlow Serving
+
+It is written beside its final place and renamed, so that a crash leaves an earlier artifact whole.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from mmrec_tf.config import Config
+from mmrec_tf.config_file import dump_config, load_config
+from mmrec_tf.data.columns import parse_ids, parse_text
+from mmrec_tf.data.rec_data import RecData
+from mmrec_tf.data.tables import read_table
+from mmrec_tf.errors import RunError
+from mmrec_tf.features.feature_table import FeatureTable
+from mmrec_tf.features.prepared import Prepared
+from mmrec_tf.models.build import build_deepfm, build_two_tower
+from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.two_tower import TwoTower
+
+
+class Run:
+    """Reads and writes the parts of a run's directory.
+
+    Args:
+        folder: the directory.
+
+    Raises:
+        RunError: from the readers, when a part is not there.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """A finished run.
+
+        Raises:
+            RunError: if the folder is not one.
+        """
+        run = cls(folder)
+        if not (run.folder / "config.yaml").is_file() or not (run.folder / "checkpoints").is_dir():
+            raise RunError(f"{folder} is no finished run. Make one with: mmrec train CONFIG --out {folder}")
+        return run
+
+    @property
+    def export_folder(self) -> Path:
+        return self.folder / "export"
+
+    def load_config(self) -> Config:
+        return load_config(self.folder / "config.yaml")
+
+    def save_config(self, config: Config) -> None:
+        (self.folder / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+        schema = config.features.model_dump(mode="json")
+        (self.folder / "schema.yaml").write_text(yaml.safe_dump(schema, sort_keys=False), encoding="utf-8")
+
+    def read_json(self, name: str) -> dict:
+        path = self.folder / name
+        if not path.is_file():
+            raise RunError(f"{path} is not there. Make it with: mmrec evaluate {self.folder}")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    def write_json(self, name: str, content: dict | list) -> None:
+        with replacing(self.folder / name) as path:
+            path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def save_tables(self, prepared: Prepared) -> None:
+        prepared.users.save(self.folder / "features" / "users")
+        prepared.items.save(self.folder / "features" / "items")
+        catalogue = catalogue_of(prepared.data, prepared.config)
+        catalogue.to_parquet(self.folder / "items.parquet", index=False)
+        prepared.data.users[[prepared.data.schema.user_id]].to_parquet(self.folder / "users.parquet", index=False)
+
+    def load_tables(self) -> tuple[FeatureTable, FeatureTable]:
+        return tuple(FeatureTable.load(self.folder / "features" / side) for side in ("users", "items"))
+
+    def save_models(self, retrieval: TwoTower, ranking: DeepFM | None) -> None:
+        folder = self.folder / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        for name, model in (("retrieval", retrieval), ("ranking", ranking)):
+            if model is not None:
+                model.save_weights(str(folder / f"{name}.weights.h5"))
+
+    def load_models(self, config: Config, users: FeatureTable, items: FeatureTable) -> tuple[TwoTower, DeepFM | None]:
+        retrieval = build_two_tower(config, users, items)
+        self._load_weights(retrieval, "retrieval")
+        if not config.models.ranking.enabled:
+            return retrieval, None
+        ranking = build_deepfm(config, users, items)
+        self._load_weights(ranking, "ranking")
+        return retrieval, ranking
+
+    def load_catalogue(self) -> pd.DataFrame:
+        """One row per item: `item_id`, `title`, `category`, `picture`."""
+        path = self.folder / "items.parquet"
+        if not path.is_file():
+            raise RunError(f"{path} is not there. Train again with: mmrec train")
+        return pd.read_parquet(path)
+
+    def _load_weights(self, model, name):
+        path = self.folder / "checkpoints" / f"{name}.weights.h5"
+        if not path.is_file():
+            raise RunError(f"{path} is not there, so the run was not finished. Train again with: mmrec train")
+        model.load_weights(str(path))
+
+
+def catalogue_of(data: RecData, config: Config) -> pd.DataFrame:
+    """What people recognise an item by: title, category, picture; empty where the schema has no such thing."""
+    schema = config.features
+    catalogue = pd.DataFrame({"item_id": data.items[data.schema.item_id]})
+    text = next((feature for feature in schema.item if feature.kind == "text"), None)
+    catalogue["title"] = "" if text is None else data.items[text.name].str.slice(0, 80)
+    if text is not None and len(text.columns) > 1:
+        # The validated text is all columns in one; the table's first is the title.
+        table = read_table(config.data.items)
+        titles = dict(zip(parse_ids(table[schema.item_id]), parse_text(table[text.column])))
+        catalogue["title"] = catalogue["item_id"].map(titles).fillna("").str.slice(0, 80)
+    category = next((f for f in schema.item if f.kind in ("categorical", "multi_categorical")), None)
+    if category is None:
+        catalogue["category"] = ""
+    else:
+        values = data.items[category.name]
+        catalogue["category"] = values if category.kind == "categorical" else values.map(", ".join)
+    image = next((feature for feature in schema.item if feature.kind == "image"), None)
+    pictures = [None] * len(catalogue) if image is None else data.items[image.name]
+    catalogue["picture"] = [str(picture) if isinstance(picture, Path) else "" for picture in pictures]
+    return catalogue
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A path to write to that takes the target's place when the block ends well, and vanishes otherwise."""
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    try:
+        yield unfinished
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_run(folder: str | Path, overwrite: bool = False) -> Iterator[Run]:
+    """A run that appears at its place when the block ends well; otherwise what was there stays whole.
+
+    Raises:
+        RunError: if the folder holds something that is no run, or a run that is not to be replaced.
+    """
+    target = Path(folder).absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        if not (target / "config.yaml").is_file() or not (target / "checkpoints").is_dir():
+            raise RunError(f"{folder} exists and is no run. Name another folder with --out.")
+        if not overwrite:
+            raise RunError(f"{folder} already holds a run. Name another folder with --out, or add --overwrite.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    unfinished.chmod(0o755)
+    try:
+        yield Run(unfinished)
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+            os.replace(target, old)
+            os.replace(unfinished, target)
+            shutil.rmtree(old)
+        else:
+            os.replace(unfinished, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,161 @@
+"""The two stages trained and judged on prepared data: what a run does between embedding and export."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mmrec_tf.evaluation.classification_metrics import auc, log_loss, per_user_auc
+from mmrec_tf.evaluation.comparison import compare, fit_baselines
+from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set
+from mmrec_tf.evaluation.pairs import evaluation_pairs
+from mmrec_tf.evaluation.ranking_metrics import ranking_metrics
+from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs
+from mmrec_tf.features.prepared import Prepared
+from mmrec_tf.models.build import build_deepfm, build_two_tower
+from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.two_tower import TwoTower
+from mmrec_tf.training.fit import fit
+
+Progress = Callable[[str, int, int], None]
+
+
+def train_retrieval(prepared: Prepared, progress: Progress | None = None) -> tuple[TwoTower, dict[str, list[float]]]:
+    """Trains the two-tower model; stops early by NDCG on the validation split, ranked over the whole catalogue.
+
+    Returns:
+        The model and its history, one value per epoch.
+    """
+    config = prepared.config
+    model = build_two_tower(config, prepared.users, prepared.items, prepared.sequences().item_index)
+    k = config.evaluation.k[0]
+    validation, lists = judged_users(prepared, "validation")
+
+    def score():
+        return ranking_metrics(lists.retrieval(model, k), validation.relevant, [k])[f"ndcg@{k}"]
+
+    options = config.train
+    history = fit(
+        model,
+        prepared.retrieval_dataset(),
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        patience=options.patience,
+        score=score if len(validation.user_rows) else None,
+        score_name=f"validation NDCG@{k}",
+        xla=options.xla,
+        progress=progress,
+        description="training retrieval",
+    )
+    return model, history
+
+
+def train_ranking(
+    prepared: Prepared, retrieval: TwoTower, progress: Progress | None = None
+) -> tuple[DeepFM, dict[str, list[float]]]:
+    """Trains the ranker, with negatives from the whole catalogue and from what retrieval ranks high."""
+    config = prepared.config
+    model = build_deepfm(config, prepared.users, prepared.items)
+    options = config.train.ranking
+    pairs = evaluation_pairs(prepared, prepared.split.validation, prepared.sequences(), seed=config.seed)
+    is_rating = config.models.ranking.target == "rating"
+
+    def score():
+        metrics = pair_metrics(prepared, pairs, predict_pairs(model, pairs))
+        return -metrics["rmse"] if is_rating else metrics["auc"]
+
+    history = fit(
+        model,
+        prepared.ranking_dataset(hard_negatives=hard_negatives(prepared, retrieval)),
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        patience=options.patience,
+        score=score if len(pairs["label"]) and (is_rating or np.ptp(pairs["label"]) > 0) else None,
+        score_name="validation -RMSE" if is_rating else "validation AUC",
+        progress=progress,
+        description="training ranking",
+    )
+    return model, history
+
+
+def hard_negatives(prepared: Prepared, retrieval: TwoTower) -> np.ndarray:
+    """`[users + 1, candidates]` item indices that retrieval ranks high and that the user has not met in training."""
+    train = prepared.sequences()
+    lists = StageLists(train, np.arange(len(prepared.data.users)), train.profiles(len(prepared.data.items)))
+    found = lists.retrieval(retrieval, prepared.config.export.candidates)
+    return np.concatenate([np.zeros((1, found.shape[1]), np.int32), (found + 1).astype(np.int32)])
+
+
+def judged_users(prepared: Prepared, part: str) -> tuple[EvaluationSet, StageLists]:
+    """The users of `validation` or `test`, and the lists they would be shown, knowing only what came before."""
+    split = prepared.split
+    before = [split.train] if part == "validation" else [split.train, split.validation]
+    users = build_evaluation_set(
+        prepared.data, prepared.data.interactions.loc[_index(before)], getattr(split, part), split.train
+    )
+    lists = StageLists(
+        prepared.sequences(*before), users.user_rows, users.profiles, prepared.config.evaluation.batch_size
+    )
+    return users, lists
+
+
+def evaluate_models(
+    prepared: Prepared, retrieval: TwoTower, ranking: DeepFM | None, progress: Progress | None = None
+) -> dict:
+    """The test split's figures: both stages beside the baselines, and the ranker's own.
+
+    Returns:
+        dict for `metrics.json`: `comparison` (see `Comparison.to_dict`), `ranker`, `data`.
+    """
+    config = prepared.config
+    users, lists = judged_users(prepared, "test")
+    depth = max(max(config.evaluation.k), config.export.candidates)
+    train = prepared.sequences().profiles(len(prepared.data.items))
+    models = fit_baselines(config.evaluation.baselines, train, users, progress=progress)
+    models["two-tower"] = lists.retrieval(retrieval, depth)
+    if ranking is not None:
+        candidates = models["two-tower"][:, : config.export.candidates]
+        models["two-tower + DeepFM"] = lists.ranking(ranking, candidates)
+    comparison = compare(models, users, config.evaluation.k, batch_size=config.evaluation.batch_size, progress=progress)
+    metrics = {"comparison": comparison.to_dict(), "data": facts(prepared)}
+    if ranking is not None:
+        known = prepared.sequences(prepared.split.train, prepared.split.validation)
+        pairs = evaluation_pairs(prepared, prepared.split.test, known, seed=config.seed)
+        metrics["ranker"] = pair_metrics(prepared, pairs, predict_pairs(ranking, pairs))
+    return metrics
+
+
+def pair_metrics(prepared: Prepared, pairs: dict[str, np.ndarray], predictions: np.ndarray) -> dict[str, float]:
+    """AUC, per-user AUC and log loss of click predictions; RMSE of ratings, and their AUC where positives are defined."""
+    labels, users = pairs["label"], pairs["user_index"]
+    if prepared.config.models.ranking.target == "rating":
+        metrics = {"rmse": float(np.sqrt(np.mean(np.square(predictions - labels))))}
+        if prepared.data.positive_from is None:
+            return metrics
+        labels = (labels >= prepared.data.positive_from).astype(np.float32)
+        return {**metrics, "auc": auc(labels, predictions), "user_auc": per_user_auc(labels, predictions, users)}
+    return {
+        "auc": auc(labels, predictions),
+        "user_auc": per_user_auc(labels, predictions, users),
+        "log_loss": log_loss(labels, predictions),
+    }
+
+
+def facts(prepared: Prepared) -> dict:
+    """What the data and the split are, in numbers."""
+    split, items = prepared.split, prepared.items
+    return {
+        "users": len(prepared.data.users),
+        "items": len(prepared.data.items),
+        "interactions": len(prepared.data.interactions),
+        "train": len(split.train),
+        "validation": len(split.validation),
+        "test": len(split.test),
+        "split": prepared.config.split.method,
+        "seed": prepared.config.seed,
+        "new items": int((items.id_index[1:] == 0).sum()),
+        "modalities": {name: f"{mask[1:].mean():.1%} present" for name, mask in items.masks.items()},
+    }
+
+
+def _index(frames):
+    return np.concatenate([frame.index.to_numpy() for frame in frames])

@@ -1,0 +1,185 @@
+"""The steps from tables to a served recommender, each a function over a run's directory.
+
+The command line calls these; someone who writes Keras scripts calls what they call.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mmrec_tf.config import Config
+from mmrec_tf.data.splits import split_interactions
+from mmrec_tf.data.validation import load_data
+from mmrec_tf.evaluation.report import write_report
+from mmrec_tf.features.prepared import Prepared, check_same_ids, prepare
+from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.two_tower import TwoTower
+from mmrec_tf.recommend.engine import RecommendationEngine
+from mmrec_tf.recommend.recommender import Recommender
+from mmrec_tf.run import Run, new_run, replacing
+from mmrec_tf.serving.export import export_models
+from mmrec_tf.stages import evaluate_models, train_ranking, train_retrieval
+from mmrec_tf.training.fit import set_seed
+
+Progress = Callable[[str, int, int], None]
+
+_EXAMPLE_USERS = 4
+_EXAMPLE_ITEMS = 8
+
+
+def train_run(config: Config, folder: str | Path, overwrite: bool = False, progress: Progress | None = None) -> Run:
+    """Validates, embeds, trains both stages, evaluates, exports and reports, into a new run directory.
+
+    Args:
+        config: what to do.
+        folder: the run's directory. It appears when everything is done.
+        overwrite: bool. Replace a run that is already there.
+        progress: called with (description, done, total).
+
+    Returns:
+        The finished run.
+    """
+    with new_run(folder, overwrite) as run:
+        seconds: dict[str, float] = {}
+        set_seed(config.seed)
+        with _timed(seconds, "validate"):
+            data, report = load_data(config, progress)
+        with _timed(seconds, "embed"):
+            prepared = prepare(data, config, progress)
+        run.save_config(config)
+        run.save_tables(prepared)
+        run.write_json("validation.json", report.to_dict())
+        history = {}
+        with _timed(seconds, "train retrieval"):
+            retrieval, history["retrieval"] = train_retrieval(prepared, progress)
+        ranking = None
+        if config.models.ranking.enabled:
+            with _timed(seconds, "train ranking"):
+                ranking, history["ranking"] = train_ranking(prepared, retrieval, progress)
+        run.save_models(retrieval, ranking)
+        with _timed(seconds, "evaluate"):
+            run.write_json("metrics.json", evaluate_models(prepared, retrieval, ranking, progress))
+        engine = serving_engine(prepared, retrieval, ranking)
+        with _timed(seconds, "export"):
+            export_models(engine, run.export_folder, config.export.k, progress)
+        run.write_json("history.json", {"history": history, "seconds": seconds})
+        report_on(run, prepared, engine)
+    return Run(folder)
+
+
+class OpenRun:
+    """A finished run with its data and models loaded again.
+
+    Args:
+        folder: the run's directory.
+        progress: called with (description, done, total).
+
+    Raises:
+        RunError: if the folder is no run, or the tables have changed since it was trained.
+    """
+
+    def __init__(self, folder: str | Path, progress: Progress | None = None):
+        self.run = Run.open(folder)
+        config = self.run.load_config()
+        set_seed(config.seed)
+        data, _ = load_data(config, progress)
+        users, items = self.run.load_tables()
+        check_same_ids(users.ids, data.users[data.schema.user_id].tolist(), "users")
+        check_same_ids(items.ids, data.items[data.schema.item_id].tolist(), "items")
+        split = split_interactions(data, config.split, config.seed)
+        self.prepared = Prepared(data, config, split, users, items, {})
+        self.retrieval, self.ranking = self.run.load_models(config, users, items)
+
+    def evaluate(self, progress: Progress | None = None) -> dict:
+        """Measures the run again and rewrites `metrics.json`."""
+        metrics = evaluate_models(self.prepared, self.retrieval, self.ranking, progress)
+        self.run.write_json("metrics.json", metrics)
+        return metrics
+
+    def export(self, progress: Progress | None = None) -> dict[str, Path]:
+        """Writes the next version of every SavedModel."""
+        engine = serving_engine(self.prepared, self.retrieval, self.ranking)
+        return export_models(engine, self.run.export_folder, self.prepared.config.export.k, progress)
+
+    def report(self) -> Path:
+        """Rewrites `report.html` from what the run has measured."""
+        report_on(self.run, self.prepared, serving_engine(self.prepared, self.retrieval, self.ranking))
+        return self.run.folder / "report.html"
+
+
+def serving_engine(prepared: Prepared, retrieval: TwoTower, ranking: DeepFM | None) -> RecommendationEngine:
+    """The chain as it is served: histories and seen items from all interactions, the test's included."""
+    return RecommendationEngine(
+        retrieval,
+        ranking,
+        prepared.users,
+        prepared.items,
+        prepared.sequences(prepared.data.interactions),
+        prepared.config.export.candidates,
+    )
+
+
+def report_on(run: Run, prepared: Prepared, engine: RecommendationEngine) -> None:
+    """Writes `report.html`: what validation found, what was measured, and example recommendations with pictures."""
+    logged, metrics = run.read_json("history.json"), run.read_json("metrics.json")
+    examples = example_recommendations(run, prepared, engine)
+    run.write_json("examples.json", examples)
+    with replacing(run.folder / "report.html") as path:
+        write_report(
+            path,
+            title=prepared.config.name,
+            facts={**metrics["data"], "seconds": logged["seconds"]},
+            metrics=metrics,
+            validation=run.read_json("validation.json"),
+            history=logged["history"],
+            examples=examples,
+        )
+
+
+def example_recommendations(run: Run, prepared: Prepared, engine: RecommendationEngine) -> list[dict]:
+    """A few users, their latest items and what they are recommended.
+
+    Returns:
+        list of dict with `user`, `history` and `recommendations`; the latter two list dicts with `item_id`, `title`,
+        `category`, `picture` (a path or "") and, for recommendations, `score`.
+    """
+    sequences = prepared.sequences(prepared.data.interactions)
+    counts = np.diff(sequences.starts)
+    # Users in the middle of the range: a history long enough to show a taste, not so long that nothing is left.
+    middle = np.argsort(np.abs(counts - np.median(counts[counts > 0])), kind="stable")[:_EXAMPLE_USERS]
+    shown = run.load_catalogue().set_index("item_id")
+    recommender = Recommender.from_engine(engine)
+
+    def describe(item_id):
+        return {"item_id": item_id, **shown.loc[item_id].to_dict()}
+
+    examples = []
+    for row in middle:
+        user = prepared.users.ids[row]
+        latest = [index for index in sequences.latest(np.array([row]))[0][::-1] if index][:_EXAMPLE_ITEMS]
+        examples.append(
+            {
+                "user": user,
+                "history": [describe(prepared.items.ids[index - 1]) for index in latest],
+                "recommendations": [
+                    {**describe(place.item_id), "score": place.score}
+                    for place in recommender.recommend(user, _EXAMPLE_ITEMS)
+                ],
+            }
+        )
+    return examples
+
+
+class _timed:
+    """Adds the seconds that a block took to a dict."""
+
+    def __init__(self, seconds: dict[str, float], name: str):
+        self.seconds, self.name = seconds, name
+
+    def __enter__(self):
+        self.start = time.perf_counter()
+
+    def __exit__(self, *_):
+        self.seconds[self.name] = round(time.perf_counter() - self.start, 1)
