@@ -50,9 +50,13 @@ def show_rows(title: str, header, rows) -> None:
 def show_metrics(metrics: dict) -> None:
     """Prints a run's `metrics.json`: the models side by side, then the ranker's own figures."""
     from mmrec_tf.evaluation.comparison import Comparison
+    from mmrec_tf.evaluation.ranking_metrics import GROUPS
 
-    for title, header, rows in Comparison.from_dict(metrics["comparison"]).to_rows():
-        show_rows(title, header, rows)
+    comparison = Comparison(metrics["comparison"]["ks"], metrics["comparison"]["groups"])
+    for group, title in GROUPS.items():
+        users = next(iter(comparison.groups[group].values()))["users"]
+        if users:
+            show_rows(f"{title}: {users} users, whole catalogue ranked", *comparison.to_rows(group))
     if "ranker" in metrics:
         show_rows("ranking model", ("metric", "value"), list(metrics["ranker"].items()))
 

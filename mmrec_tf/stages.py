@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
 from mmrec_tf.evaluation.classification_metrics import auc, log_loss, per_user_auc
-from mmrec_tf.evaluation.comparison import compare, fit_baselines
+from mmrec_tf.evaluation.comparison import baseline_scorers, compare, fit_baselines
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set
 from mmrec_tf.evaluation.pairs import evaluation_pairs
-from mmrec_tf.evaluation.ranking_metrics import ranking_metrics
+from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.build import build_deepfm, build_two_tower
@@ -31,7 +32,7 @@ def train_retrieval(prepared: Prepared, progress: Progress | None = None) -> tup
     validation, lists = judged_users(prepared, "validation")
 
     def score():
-        return ranking_metrics(lists.retrieval(model, k), validation.relevant, [k])[f"ndcg@{k}"]
+        return user_metrics(lists.retrieval(model, k), validation.relevant, [k])[f"ndcg@{k}"].mean()
 
     options = config.train
     history = fit(
@@ -88,14 +89,10 @@ def hard_negatives(prepared: Prepared, retrieval: TwoTower) -> np.ndarray:
 def judged_users(prepared: Prepared, part: str) -> tuple[EvaluationSet, StageLists]:
     """The users of `validation` or `test`, and the lists they would be shown, knowing only what came before."""
     split = prepared.split
-    before = [split.train] if part == "validation" else [split.train, split.validation]
-    users = build_evaluation_set(
-        prepared.data, prepared.data.interactions.loc[_index(before)], getattr(split, part), split.train
-    )
-    lists = StageLists(
-        prepared.sequences(*before), users.user_rows, users.profiles, prepared.config.evaluation.batch_size
-    )
-    return users, lists
+    before = split.train if part == "validation" else pd.concat([split.train, split.validation])
+    users = build_evaluation_set(prepared.data, before, getattr(split, part), split.train)
+    batch_size = prepared.config.evaluation.batch_size
+    return users, StageLists(prepared.sequences(before), users.user_rows, users.profiles, batch_size)
 
 
 def evaluate_models(
@@ -110,11 +107,13 @@ def evaluate_models(
     users, lists = judged_users(prepared, "test")
     depth = max(max(config.evaluation.k), config.export.candidates)
     train = prepared.sequences().profiles(len(prepared.data.items))
-    models = fit_baselines(config.evaluation.baselines, train, users, progress=progress)
-    models["two-tower"] = lists.retrieval(retrieval, depth)
+    baselines = fit_baselines(config.evaluation.baselines, train, seed=config.seed, progress=progress)
+    models = baseline_scorers(baselines, users)
+    models["two-tower"] = retrieved = lists.retrieval(retrieval, depth)
     if ranking is not None:
-        candidates = models["two-tower"][:, : config.export.candidates]
-        models["two-tower + DeepFM"] = lists.ranking(ranking, candidates)
+        # What the ranker never sees keeps its place behind what it does.
+        ranked = lists.ranking(ranking, retrieved[:, : config.export.candidates])
+        models["two-tower + DeepFM"] = np.concatenate([ranked, retrieved[:, config.export.candidates :]], axis=1)
     comparison = compare(models, users, config.evaluation.k, batch_size=config.evaluation.batch_size, progress=progress)
     metrics = {"comparison": comparison.to_dict(), "data": facts(prepared)}
     if ranking is not None:
@@ -125,17 +124,17 @@ def evaluate_models(
 
 
 def pair_metrics(prepared: Prepared, pairs: dict[str, np.ndarray], predictions: np.ndarray) -> dict[str, float]:
-    """AUC, per-user AUC and log loss of click predictions; RMSE of ratings, and their AUC where positives are defined."""
+    """AUC, per-user AUC and log loss of clicks; RMSE of ratings, and their AUC where positives are defined."""
     labels, users = pairs["label"], pairs["user_index"]
     if prepared.config.models.ranking.target == "rating":
         metrics = {"rmse": float(np.sqrt(np.mean(np.square(predictions - labels))))}
         if prepared.data.positive_from is None:
             return metrics
         labels = (labels >= prepared.data.positive_from).astype(np.float32)
-        return {**metrics, "auc": auc(labels, predictions), "user_auc": per_user_auc(labels, predictions, users)}
+        return {**metrics, "auc": auc(labels, predictions), "per_user_auc": per_user_auc(labels, predictions, users)}
     return {
         "auc": auc(labels, predictions),
-        "user_auc": per_user_auc(labels, predictions, users),
+        "per_user_auc": per_user_auc(labels, predictions, users),
         "log_loss": log_loss(labels, predictions),
     }
 
@@ -155,7 +154,3 @@ def facts(prepared: Prepared) -> dict:
         "new items": int((items.id_index[1:] == 0).sum()),
         "modalities": {name: f"{mask[1:].mean():.1%} present" for name, mask in items.masks.items()},
     }
-
-
-def _index(frames):
-    return np.concatenate([frame.index.to_numpy() for frame in frames])

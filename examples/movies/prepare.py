@@ -33,7 +33,9 @@ def main() -> int:
     movies.to_csv(arguments.out / "items.csv", index=False)
     shutil.copyfile(arguments.movielens / "ratings.csv", arguments.out / "interactions.csv")
     shutil.copyfile(HERE / "config.yaml", arguments.out / "config.yaml")
-    print(f"{len(movies)} movies, {(movies.plot != '').sum()} with a plot, {(movies.poster != '').sum()} with a poster")
+    print(
+        f"{len(movies)} movies, {(movies['plot'] != '').sum()} with a plot, {(movies['poster'] != '').sum()} with a poster"
+    )
     return 0
 
 

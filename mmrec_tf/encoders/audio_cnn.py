@@ -94,7 +94,8 @@ class AudioCnnEncoder(Encoder):
         peak = tf.reduce_max(decibels, axis=[1, 2], keepdims=True)
         heard = tf.cast(tf.reduce_max(decibels, axis=2, keepdims=True) > peak - _SILENCE, tf.float32)
         levels = tf.maximum(decibels, peak - _DYNAMIC_RANGE) / 20.0
-        levels -= tf.reduce_mean(_mean(levels, heard), axis=2, keepdims=True)
+        # Silent frames get the mean level, so that the end of a clip is no loud event where zeros follow it.
+        levels = (levels - tf.reduce_mean(_mean(levels, heard), axis=2, keepdims=True)) * heard
 
         coefficients = tf.tensordot(levels, _cosines(), 1)
         changes = coefficients[:, 2:] - coefficients[:, :-2]

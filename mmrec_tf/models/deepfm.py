@@ -33,8 +33,8 @@ class DeepFM(tfrs.Model):
         id_dropout: float in [0, 1). Chance of hiding an id while training, so that new ids are served sensibly.
 
     Call arguments:
-        inputs: dict with `user_index` `[batch]`, `history` `[batch, length]` and `item_index`, `[batch]` or, for several
-            items per user, `[batch, group]`; all int32. For training also `label` and `weight`, float32, in the
+        inputs: dict with `user_index` `[batch]`, `history` `[batch, length]` and `item_index`, `[batch]` or, for
+            several items per user, `[batch, group]`; all int32. For training also `label` and `weight`, float32, in the
             shape of `item_index`.
 
     Returns:

@@ -15,7 +15,7 @@ _K = tf.TensorSpec([None], tf.int32)
 
 def export_models(
     engine: RecommendationEngine,
-    folder: Path,
+    folder: str | Path,
     k: int = 10,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Path]:
@@ -40,6 +40,7 @@ def export_models(
     Returns:
         Model name -> path of the version written.
     """
+    folder = Path(folder)
     signatures = _signatures(engine, k)
     written = {}
     for number, (name, functions) in enumerate(signatures.items()):

@@ -1,0 +1,114 @@
+"""From tables and media to a run: what the artifact holds, and that it says the truth."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmrec_tf.config_file import load_config
+from mmrec_tf.errors import RunError
+from mmrec_tf.recommend.recommender import Recommender
+from mmrec_tf.workflow import OpenRun, train_run
+
+pytestmark = pytest.mark.slow
+
+
+def test_run_holds_every_part(small_run):
+    present = {path.name for path in small_run.folder.iterdir()}
+    assert {
+        "config.yaml", "schema.yaml", "validation.json", "metrics.json", "history.json", "report.html",
+        "features", "checkpoints", "items.parquet", "users.parquet", "export",
+    } <= present  # fmt: skip
+    assert sorted(path.name for path in (small_run.folder / "export").iterdir()) == ["ranking", "recommend", "retrieval"]
+
+
+def test_nothing_unfinished_is_left_beside_the_run(small_run):
+    assert [path.name for path in small_run.folder.parent.iterdir()] == [small_run.folder.name]
+
+
+def test_report_is_self_contained_and_shows_every_model(small_run):
+    page = (small_run.folder / "report.html").read_text(encoding="utf-8")
+    assert "http://" not in page.replace("http://www.w3.org", "") and "<script src" not in page
+    for name in ("popularity", "item", "matrix", "two-tower", "DeepFM"):
+        assert name in page
+    assert page.count("data:image/") >= 4
+
+
+def test_reopened_run_measures_the_same(small_run):
+    # The models are rebuilt from weights and tables, the data is read again: any difference is a loss in saving.
+    before = json.loads((small_run.folder / "metrics.json").read_text())
+    after = OpenRun(small_run.folder).evaluate()
+    assert json.loads(json.dumps(after)) == before
+
+
+def test_recommendations_leave_out_what_was_seen(small_run, small_shop):
+    interactions = pd.read_csv(small_shop.parent / "interactions.csv", dtype=str)
+    recommender = Recommender.load(small_run.folder)
+    users = interactions["user_id"].unique()[:20]
+    table = recommender.recommend_all(users, k=15)
+    seen = set(zip(interactions["user_id"], interactions["item_id"]))
+    assert not seen & set(zip(table["user_id"], table["item_id"]))
+    assert table.groupby("user_id")["item_id"].nunique().eq(15).all()
+    assert (table.groupby("user_id")["score"].diff().dropna() <= 0).all()
+
+
+def test_same_seed_same_run(small_run, small_shop, tmp_path):
+    config = load_config(small_shop, ["train.epochs=3", "train.batch_size=256", "train.ranking.epochs=1"])
+    again = train_run(config, tmp_path / "again")
+    for name in ("metrics.json", "examples.json"):
+        assert (again.folder / name).read_text() == (small_run.folder / name).read_text()
+
+
+def test_interrupted_training_leaves_the_earlier_run_whole(small_shop, tmp_path):
+    target = tmp_path / "run"
+    (target / "checkpoints").mkdir(parents=True)
+    (target / "config.yaml").write_text("earlier")
+
+    def interrupt(description, done, total):
+        if description.startswith("training"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(load_config(small_shop), target, overwrite=True, progress=interrupt)
+    assert (target / "config.yaml").read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_changed_tables_are_refused(small_run, small_shop, tmp_path):
+    import shutil
+
+    import yaml
+
+    run = tmp_path / "run"
+    shutil.copytree(small_run.folder, run)
+    items = pd.read_csv(small_shop.parent / "items.csv", dtype=str, keep_default_na=False)
+    items.iloc[::-1].to_csv(tmp_path / "items.csv", index=False)
+    content = yaml.safe_load((run / "config.yaml").read_text())
+    content["data"]["items"] = str(tmp_path / "items.csv")
+    (run / "config.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(RunError, match="items table has changed"):
+        OpenRun(run)
+
+
+def test_ratings_train_a_ranker_of_ratings(tmp_path):
+    # Ratings that depend on the item alone: the ranker must do better than the mean rating.
+    random = np.random.default_rng(0)
+    users, items = random.integers(0, 40, 1500), random.integers(0, 30, 1500)
+    frame = pd.DataFrame({"user": users, "item": items, "stars": 1 + items % 5, "time": np.arange(1500)})
+    frame.drop_duplicates(["user", "item"]).to_csv(tmp_path / "interactions.csv", index=False)
+    pd.DataFrame({"item": range(30), "kind": [f"k{i % 5}" for i in range(30)]}).to_csv(tmp_path / "items.csv", index=False)
+    (tmp_path / "config.yaml").write_text(
+        """
+data: {interactions: interactions.csv, items: items.csv, label: stars, label_range: [1, 5], positive_from: 4}
+schema: {user: {user: id}, item: {item: id, kind: categorical}, context: {time: timestamp}}
+split: {method: temporal}
+models: {ranking: {target: rating}}
+train: {epochs: 1, batch_size: 64, ranking: {epochs: 40, batch_size: 64, learning_rate: 0.01, patience: 40}}
+"""
+    )
+    run = train_run(load_config(tmp_path / "config.yaml"), tmp_path / "run")
+    metrics = run.read_json("metrics.json")["ranker"]
+    # Stars are uniform over 1..5 by kind: predicting the mean has an RMSE of sqrt(2) = 1.41.
+    assert metrics["rmse"] < 0.7
+    assert metrics["auc"] > 0.9
