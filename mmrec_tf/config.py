@@ -171,9 +171,9 @@ class RetrievalConfig(StrictModel):
     dim: int = Field(default=64, ge=2)
     hidden: list[int] = Field(default_factory=lambda: [128])
     history_length: int = Field(default=30, ge=0)
-    temperature: float = Field(default=0.1, gt=0.0)
+    temperature: float = Field(default=0.07, gt=0.0)
     id_dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
-    user_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    user_dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     logq: bool = True
     remove_accidental_hits: bool = True
@@ -194,7 +194,7 @@ class RankingConfig(StrictModel):
 
     enabled: bool = True
     target: Literal["click", "rating"] = "click"
-    dim: int = Field(default=16, ge=1)
+    dim: int = Field(default=32, ge=1)
     hidden: list[int] = Field(default_factory=lambda: [128, 64])
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     negatives: int = Field(default=4, ge=0)
@@ -211,9 +211,9 @@ class ModelsConfig(StrictModel):
 class RankingTrainConfig(StrictModel):
     """Training of the ranking model; same fields as `train`."""
 
-    epochs: int = Field(default=6, ge=1)
+    epochs: int = Field(default=8, ge=1)
     batch_size: int = Field(default=2048, ge=1)
-    learning_rate: float = Field(default=0.001, gt=0.0)
+    learning_rate: float = Field(default=0.005, gt=0.0)
     patience: int = Field(default=1, ge=0)
 
 

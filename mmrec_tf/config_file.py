@@ -49,7 +49,8 @@ def parse_config(
         config = Config.model_validate(content)
     except ValidationError as error:
         raise ConfigError(_explain(error, source)) from error
-    folder = Path(folder)
+    # A run keeps its configuration elsewhere, so the paths must not depend on where it is read.
+    folder = Path(folder).absolute()
     resolved = {
         key: folder / getattr(config.data, key)
         for key in ("interactions", "items", "users")

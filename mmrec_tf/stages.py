@@ -10,7 +10,7 @@ from mmrec_tf.evaluation.comparison import baseline_scorers, compare, fit_baseli
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set
 from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
-from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs
+from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.build import build_deepfm, build_two_tower
 from mmrec_tf.models.deepfm import DeepFM
@@ -18,6 +18,9 @@ from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.training.fit import fit
 
 Progress = Callable[[str, int, int], None]
+
+SIMILARITY_WEIGHTS = (0.0, *(float(2**power) for power in range(11)))
+"""Weights that are tried for the retrieval similarity, which lies in [-1, 1], beside the ranker's score."""
 
 
 def train_retrieval(prepared: Prepared, progress: Progress | None = None) -> tuple[TwoTower, dict[str, list[float]]]:
@@ -75,15 +78,37 @@ def train_ranking(
         progress=progress,
         description="training ranking",
     )
+    model.similarity_weight.assign(best_similarity_weight(prepared, retrieval, model))
     return model, history
+
+
+def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: DeepFM) -> float:
+    """How much retrieval's similarity counts beside the ranker's score, by the chain's NDCG on the validation split.
+
+    The largest weight leaves the order to retrieval, so that a ranker that is no help does no harm.
+    """
+    validation, lists = judged_users(prepared, "validation")
+    if not len(validation.user_rows):
+        return 0.0
+    k = prepared.config.evaluation.k[0]
+    candidates = lists.retrieval(retrieval, prepared.config.export.candidates)
+    similarities, scores = lists.similarities(retrieval, candidates), lists.scores(ranking, candidates)
+
+    def ndcg(weight):
+        ranked = reordered(candidates, scores + weight * similarities)
+        return user_metrics(ranked, validation.relevant, [k])[f"ndcg@{k}"].mean()
+
+    return max(SIMILARITY_WEIGHTS, key=ndcg)
 
 
 def hard_negatives(prepared: Prepared, retrieval: TwoTower) -> np.ndarray:
     """`[users + 1, candidates]` item indices that retrieval ranks high and that the user has not met in training."""
     train = prepared.sequences()
     lists = StageLists(train, np.arange(len(prepared.data.users)), train.profiles(len(prepared.data.items)))
-    found = lists.retrieval(retrieval, prepared.config.export.candidates)
-    return np.concatenate([np.zeros((1, found.shape[1]), np.int32), (found + 1).astype(np.int32)])
+    found = (lists.retrieval(retrieval, prepared.config.export.candidates) + 1).astype(np.int32)
+    # An item that training has not seen is no evidence against itself.
+    found[prepared.items.id_index[found] == 0] = 0
+    return np.concatenate([np.zeros((1, found.shape[1]), np.int32), found])
 
 
 def judged_users(prepared: Prepared, part: str) -> tuple[EvaluationSet, StageLists]:
@@ -112,7 +137,8 @@ def evaluate_models(
     models["two-tower"] = retrieved = lists.retrieval(retrieval, depth)
     if ranking is not None:
         # What the ranker never sees keeps its place behind what it does.
-        ranked = lists.ranking(ranking, retrieved[:, : config.export.candidates])
+        shown = retrieved[:, : config.export.candidates]
+        ranked = reordered(shown, lists.scores(ranking, shown, lists.similarities(retrieval, shown)))
         models["two-tower + DeepFM"] = np.concatenate([ranked, retrieved[:, config.export.candidates :]], axis=1)
     comparison = compare(models, users, config.evaluation.k, batch_size=config.evaluation.batch_size, progress=progress)
     metrics = {"comparison": comparison.to_dict(), "data": facts(prepared)}

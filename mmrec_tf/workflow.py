@@ -18,7 +18,7 @@ from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.recommender import Recommender
-from mmrec_tf.run import Run, new_run, replacing
+from mmrec_tf.run import Run, new_run
 from mmrec_tf.serving.export import export_models
 from mmrec_tf.stages import evaluate_models, train_ranking, train_retrieval
 from mmrec_tf.training.fit import set_seed
@@ -118,6 +118,7 @@ def serving_engine(prepared: Prepared, retrieval: TwoTower, ranking: DeepFM | No
         prepared.items,
         prepared.sequences(prepared.data.interactions),
         prepared.config.export.candidates,
+        seen=prepared.touched(prepared.data.interactions),
     )
 
 
@@ -126,16 +127,15 @@ def report_on(run: Run, prepared: Prepared, engine: RecommendationEngine) -> Non
     logged, metrics = run.read_json("history.json"), run.read_json("metrics.json")
     examples = example_recommendations(run, prepared, engine)
     run.write_json("examples.json", examples)
-    with replacing(run.folder / "report.html") as path:
-        write_report(
-            path,
-            title=prepared.config.name,
-            facts={**metrics["data"], "seconds": logged["seconds"]},
-            metrics=metrics,
-            validation=run.read_json("validation.json"),
-            history=logged["history"],
-            examples=examples,
-        )
+    write_report(
+        run.folder / "report.html",
+        title=prepared.config.name,
+        facts={**metrics["data"], "seconds": logged["seconds"]},
+        metrics=metrics,
+        validation=run.read_json("validation.json"),
+        history=logged["history"],
+        examples=examples,
+    )
 
 
 def example_recommendations(run: Run, prepared: Prepared, engine: RecommendationEngine) -> list[dict]:

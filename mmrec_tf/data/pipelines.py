@@ -49,7 +49,7 @@ def gathered_batches(arrays: dict[str, np.ndarray], batch_size: int, seed: int |
 
 def ranking_dataset(
     examples: dict[str, np.ndarray],
-    item_count: int,
+    catalogue: np.ndarray,
     batch_size: int,
     negatives: int = 0,
     hard_negatives: np.ndarray | None = None,
@@ -58,13 +58,14 @@ def ranking_dataset(
 ) -> tf.data.Dataset:
     """Batches for the ranking model: each example with negatives drawn anew every epoch.
 
-    Random negatives are uniform over the catalogue, hard ones uniform over the items that retrieval ranks high for
-    the user. A drawn item that is the example's own or stands in its history gets weight 0, and so do the negatives
+    Random negatives are uniform over the items of the training interactions, hard ones uniform over the items that
+    retrieval ranks high for the user. Items that training has no interaction with are no negatives: a model that only
+    ever meets them as such learns that whatever is new is bad. A drawn item that is the example's own or stands in its history gets weight 0, and so do the negatives
     of an example whose label is 0.
 
     Args:
         examples: `user_index`, `item_index` `[n]` int32, `history` `[n, length]` int32, `label` `[n]` float32.
-        item_count: int. Number of items; indices run from 1 to it.
+        catalogue: `[m]` int. Indices of the items that may be drawn.
         batch_size: int. Pairs a batch, negatives included.
         negatives: int. Random negatives for each example.
         hard_negatives: `[users + 1, m]` int. Item indices by user index, 0 where there is none.
@@ -79,6 +80,7 @@ def ranking_dataset(
     group = 1 + negatives + hard_per_example
     count = len(examples["item_index"])
     batches = gathered_batches(examples, min(max(batch_size // group, 1), count), seed)
+    items = tf.constant(catalogue, tf.int32)
     hard = tf.constant(hard_negatives, tf.int32) if hard_per_example else None
 
     def add_negatives(rows, step):
@@ -86,7 +88,8 @@ def ranking_dataset(
         size = tf.shape(own)[0]
         # Draws depend on seed and step alone, so they are the same whatever the threads do. The order of the examples
         # changes with every epoch, and with it the negatives that an example meets.
-        drawn = [tf.random.stateless_uniform([size, negatives], [seed, step], 1, item_count + 1, tf.int32)]
+        places = tf.random.stateless_uniform([size, negatives], [seed, step], 0, len(catalogue), tf.int32)
+        drawn = [tf.gather(items, places)]
         if hard is not None:
             columns = tf.random.stateless_uniform(
                 [size, hard_per_example], [seed + 1, step], 0, hard.shape[1], tf.int32

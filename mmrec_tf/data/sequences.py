@@ -34,7 +34,7 @@ class Sequences:
 
     def before(self, positions: np.ndarray) -> np.ndarray:
         """`[len(positions), length]` int32: the items before each position, oldest first, padded in front with 0."""
-        positions = np.asarray(positions)
+        positions = np.asarray(positions, np.int64)
         return self._window(positions, self.starts[self.user_rows[positions]])
 
     def before_moment(self, user_rows: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ class Sequences:
 
     def latest(self, user_rows: np.ndarray) -> np.ndarray:
         """`[len(user_rows), length]` int32: each user's latest items, oldest first, padded in front with 0."""
-        user_rows = np.asarray(user_rows)
+        user_rows = np.asarray(user_rows, np.int64)
         return self._window(self.starts[user_rows + 1], self.starts[user_rows])
 
     def items_by_user(self) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,8 @@ class Encoder(tf_keras.layers.Layer):
     batches of what that gives; or inside a model, trained with it. Vectors have length 1 (or 0, for silence or a text
     without a word), so that modalities are of comparable scale and a dot product is a cosine.
 
-    A subclass sets `modality` and `dim`, and implements `decode` and `call`.
+    A subclass sets `modality` and `dim`, implements `decode` and `call`, and passes its arguments on in `get_config`.
+    `register_encoder` makes it available to the configuration.
 
     Args:
         batch_size: int. Items that the feature store encodes at a time. Defaults to 64.
@@ -47,13 +48,19 @@ class Encoder(tf_keras.layers.Layer):
     @property
     def fingerprint(self) -> str:
         """64 hex digits: what the encoder is, its weights and its preprocessing; equal ones give equal vectors."""
+        if not self.built:
+            self.build(None)
         digest = hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode())
-        for weight in self.weights:
+        for weight in self.fingerprinted_weights():
             digest.update(weight.numpy().tobytes())
         return digest.hexdigest()
 
+    def fingerprinted_weights(self) -> list[tf.Variable]:
+        """The weights that the fingerprint covers beyond `identity`."""
+        return self.weights
+
     def identity(self) -> dict:
-        """The settings that decide the vectors, for the fingerprint; the weights are added to them."""
+        """The settings that decide the vectors, for the fingerprint."""
         config = self.get_config()
         for key in ("name", "trainable", "dtype", "batch_size"):
             config.pop(key, None)

@@ -61,7 +61,8 @@ class HashedTextEncoder(Encoder):
         self.seed = seed
 
     def decode(self, source: str | Path | bytes) -> str | None:
-        text = unicodedata.normalize("NFC", source.decode("utf-8", "replace") if isinstance(source, bytes) else str(source))
+        text = source.decode("utf-8", "replace") if isinstance(source, bytes) else str(source)
+        text = unicodedata.normalize("NFC", text)
         return text if any(character.isalnum() for character in text) else None
 
     def call(self, batch, training=False):

@@ -76,12 +76,6 @@ class ImageCnnEncoder(Encoder):
         self.bias = self.add_weight("bias", (self.dim,), initializer="zeros")
         super().build(input_shape)
 
-    @property
-    def fingerprint(self) -> str:
-        if not self.built:
-            self.build()
-        return super().fingerprint
-
     def decode(self, source: Path | bytes) -> np.ndarray | None:
         return decode_image(source, self.image_size)
 

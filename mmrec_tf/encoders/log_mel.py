@@ -51,4 +51,5 @@ def spectrogram_by_core_operations(waveforms: tf.Tensor, sample_rate: int, mels:
 def _sizes(sample_rate: int) -> tuple[int, int, int, float]:
     """Window and stride in samples, points of the Fourier transform, and the highest frequency in Hz."""
     window = max(2, round(0.025 * sample_rate))
-    return window, max(1, round(0.010 * sample_rate)), 1 << (window - 1).bit_length(), min(_HIGHEST_HERTZ, sample_rate / 2)
+    stride = max(1, round(0.010 * sample_rate))
+    return window, stride, 1 << (window - 1).bit_length(), min(_HIGHEST_HERTZ, sample_rate / 2)

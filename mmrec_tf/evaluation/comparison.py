@@ -78,7 +78,7 @@ def compare(
 
     Args:
         models: name -> scorer (see `evaluator.rank_items`), or finished lists `[n, at least max(ks)]` of item rows.
-            They are shown in this order; the first that is not a baseline is the report's headline.
+            They are shown in this order; the last that is not a baseline is the report's headline.
         evaluation_set: who wants what.
         ks: cut-offs; the first is the headline.
         batch_size: int. Users scored at a time. Defaults to 256.
@@ -152,7 +152,7 @@ def baseline_scorers(baselines: Mapping[str, Baseline], evaluation_set: Evaluati
 
 
 def metric_title(key: str) -> str:
-    """`ndcg@10` -> `NDCG@10`."""
+    """`ndcg@10` -> `NDCG@10`; a name that is not known keeps its capitals."""
     name, _, k = key.partition("@")
     titles = {
         "ndcg": "NDCG",
@@ -161,16 +161,17 @@ def metric_title(key: str) -> str:
         "hit_rate": "Hit rate",
         "auc": "AUC",
         "per_user_auc": "Per-user AUC",
+        "rmse": "RMSE",
         "chance_recall": "Chance recall",
         "recall_over_chance": "Times chance",
     }
-    return titles.get(name, name.replace("_", " ").capitalize()) + (f"@{k}" if k else "")
+    return titles.get(name, name[:1].upper() + name[1:].replace("_", " ")) + (f"@{k}" if k else "")
 
 
 def format_metric(key: str, value: float | None) -> str:
     """A metric as it is shown: four decimals, `x` for ratios, a dash where there is none."""
     if value is None:
-        return "–"
+        return "-"
     return f"{value:.1f}x" if key.startswith("recall_over_chance") else f"{value:.4f}"
 
 

@@ -32,22 +32,29 @@ class StageLists:
             queries, model.candidate_embeddings()[1:], self.profiles, k, batch_size=self.batch_size
         )
 
-    def ranking(self, model: DeepFM, candidates: np.ndarray) -> np.ndarray:
-        """`[n, m]` candidates (item rows, -1 for none) in the ranker's order."""
+    def similarities(self, model: TwoTower, candidates: np.ndarray) -> np.ndarray:
+        """`[n, m]` float32 similarities between the users and candidates (item rows, -1 for none)."""
+        queries = model.query_embeddings(self.user_index, self.history)
+        return np.einsum("nd,nmd->nm", queries, model.candidate_embeddings()[candidates + 1])
+
+    def scores(self, model: DeepFM, candidates: np.ndarray, similarities: np.ndarray | None = None) -> np.ndarray:
+        """`[n, m]` float32 scores of the ranker for candidates (item rows, -1 for none)."""
         score = tf.function(model.call, reduce_retracing=True)
-        ordered = np.empty_like(candidates)
-        for start in range(0, len(candidates), self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            inputs = {
-                "user_index": self.user_index[rows],
-                "history": self.history[rows],
-                "item_index": (candidates[rows] + 1).astype(np.int32),
-            }
-            scores = score({name: tf.constant(array) for name, array in inputs.items()}).numpy()
-            scores[candidates[rows] < 0] = -np.inf
-            order = np.argsort(-scores, axis=1, kind="stable")
-            ordered[rows] = np.take_along_axis(candidates[rows], order, axis=1)
-        return ordered
+        inputs = {"user_index": self.user_index, "history": self.history}
+        inputs["item_index"] = (candidates + 1).astype(np.int32)
+        if similarities is not None:
+            inputs["similarity"] = similarities
+        parts = [
+            score({name: tf.constant(array[start : start + self.batch_size]) for name, array in inputs.items()}).numpy()
+            for start in range(0, len(candidates), self.batch_size)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(candidates.shape, np.float32)
+
+
+def reordered(candidates: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Candidates (item rows, -1 for none) by falling score; ties keep their order, the nones come last."""
+    order = np.argsort(np.where(candidates < 0, np.inf, -scores), axis=1, kind="stable")
+    return np.take_along_axis(candidates, order, axis=1)
 
 
 def predict_pairs(model: DeepFM, pairs: dict[str, np.ndarray], batch_size: int = 8192) -> np.ndarray:
@@ -59,4 +66,4 @@ def predict_pairs(model: DeepFM, pairs: dict[str, np.ndarray], batch_size: int =
         for start in range(0, len(pairs["item_index"]), batch_size)
     ]
     scores = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    return 1.0 / (1.0 + np.exp(-scores)) if model.target == "click" else scores
+    return tf.sigmoid(scores).numpy() if model.target == "click" else scores

@@ -138,7 +138,8 @@ def _pad(lists: pd.Series, vocabulary: Vocabulary) -> np.ndarray:
 def _standardise(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     there = np.isfinite(values)
     known = values[there & seen]
-    mean, deviation = (known.mean(), known.std()) if len(known) else (0.0, 1.0)
-    # A constant column carries nothing: its deviation of zero must not turn into infinities.
-    scaled = np.where(there, (values - mean) / (deviation if deviation > 1e-12 else 1.0), 0.0)
-    return np.stack([np.clip(scaled, -5.0, 5.0), there], axis=1).astype(np.float32)
+    scaled = np.zeros(len(values))
+    # What was constant in training carries nothing: no weight is trained for the other values that new rows may have.
+    if len(known) and known.min() < known.max():
+        scaled[there] = np.clip((values[there] - known.mean()) / known.std(), -5.0, 5.0)
+    return np.stack([scaled, there], axis=1).astype(np.float32)

@@ -41,8 +41,11 @@ class Prepared:
 
     def sequences(self, *frames: pd.DataFrame) -> Sequences:
         """The positives of the given interactions in order; of the training interactions without an argument."""
-        frame = pd.concat(frames) if frames else self.split.train
-        frame = self.data.positives(frame)
+        return self.touched(*(self.data.positives(frame) for frame in frames or [self.split.train]))
+
+    def touched(self, *frames: pd.DataFrame) -> Sequences:
+        """All of the given interactions in order, whether liked or not: what a user has seen."""
+        frame = pd.concat(frames)
         users, items = self.rows(frame)
         return Sequences(
             users, items, self.times(frame), len(self.data.users), self.config.models.retrieval.history_length
@@ -85,7 +88,7 @@ class Prepared:
         options = self.config.models.ranking
         return ranking_dataset(
             self.ranking_examples(self.split.train, self.sequences()),
-            item_count=len(self.data.items),
+            catalogue=np.flatnonzero(self.items.id_index),
             batch_size=batch_size or self.config.train.ranking.batch_size,
             negatives=0 if options.target == "rating" else options.negatives,
             hard_negatives=None if options.target == "rating" else hard_negatives,
@@ -111,9 +114,10 @@ def prepare(data: RecData, config: Config, progress: Progress | None = None) -> 
     schema = data.schema
     positives = data.positives(split.train)
     if positives.empty:
+        wanted = "above 0" if data.positive_from is None else f"{data.positive_from} or more"
         raise DataError(
-            f"none of the {len(split.train)} training interactions is a positive: {data.label} is below "
-            f"{data.positive_from} in all of them. Lower data.positive_from."
+            f"none of the {len(split.train)} training interactions is a positive: no {data.label} among them is "
+            f"{wanted}. Lower data.positive_from."
         )
     return Prepared(
         data=data,

@@ -1,7 +1,6 @@
 """Models from the configuration and the feature tables."""
 
 import numpy as np
-import tensorflow as tf
 
 from mmrec_tf.config import Config
 from mmrec_tf.features.feature_table import FeatureTable
@@ -39,9 +38,7 @@ def build_two_tower(
     )
     if train_item_index is not None:
         model.sampling_probabilities.assign(sampling_probabilities(train_item_index, items.size))
-    example = _example(options.history_length)
-    model(example)
-    model.embed_candidate(example["item_index"])
+    model.create_weights(options.history_length)
     return model
 
 
@@ -57,11 +54,5 @@ def build_deepfm(config: Config, users: FeatureTable, items: FeatureTable) -> De
         target=options.target,
         id_dropout=config.models.retrieval.id_dropout,
     )
-    model(_example(config.models.retrieval.history_length))
+    model.create_weights(config.models.retrieval.history_length)
     return model
-
-
-def _example(history_length: int) -> dict[str, tf.Tensor]:
-    """One row of index 0, which makes a model create its weights, so that they can be loaded or counted."""
-    index = tf.zeros([1], tf.int32)
-    return {"user_index": index, "item_index": index, "history": tf.zeros([1, history_length], tf.int32)}

@@ -4,6 +4,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
 
+from mmrec_tf.losses.float32_tasks import float32_tasks
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.item_embedding import hide_ids
 from mmrec_tf.models.side_features import SideFeatures
@@ -23,6 +24,10 @@ class DeepFM(tfrs.Model):
     factorisation machine then holds both co-consumption and content similarity between what the user liked and the
     item at hand.
 
+    When the inputs carry the retrieval stage's similarities, `similarity_weight` times these are added to the scores.
+    The weight is no part of the training: on its own training interactions retrieval looks better than it is, so the
+    weight is set afterwards, by what ranks held-out interactions best.
+
     Args:
         users: `FeatureLookup` of the users.
         items: `FeatureLookup` of the items.
@@ -35,7 +40,7 @@ class DeepFM(tfrs.Model):
     Call arguments:
         inputs: dict with `user_index` `[batch]`, `history` `[batch, length]` and `item_index`, `[batch]` or, for
             several items per user, `[batch, group]`; all int32. For training also `label` and `weight`, float32, in the
-            shape of `item_index`.
+            shape of `item_index`. `similarity` of the same shape is optional.
 
     Returns:
         float32 scores in the shape of `item_index`.
@@ -73,12 +78,16 @@ class DeepFM(tfrs.Model):
         self.deep = [tf_keras.layers.Dense(width, activation="relu") for width in hidden]
         self.drop = tf_keras.layers.Dropout(dropout)
         self.head = tf_keras.layers.Dense(1, dtype="float32")
+        self.similarity_weight = self.add_weight(
+            name="similarity_weight", shape=[], initializer="zeros", trainable=False
+        )
         loss = (
             tf_keras.losses.BinaryCrossentropy(from_logits=True)
             if target == "click"
             else tf_keras.losses.MeanSquaredError()
         )
-        self.task = tfrs.tasks.Ranking(loss=loss)
+        with float32_tasks():
+            self.task = tfrs.tasks.Ranking(loss=loss)
 
     def call(self, inputs, training=False):
         item_index = inputs["item_index"]
@@ -88,15 +97,19 @@ class DeepFM(tfrs.Model):
         user = tf.repeat(self._user_fields(inputs, training), size[1], axis=0)
         item = self._item_fields(tf.reshape(group, [-1]), training)
         scores = self._score(tf.concat([item, user], axis=1), training)
-        return tf.reshape(scores, tf.shape(item_index))
+        scores = tf.reshape(scores, tf.shape(item_index))
+        if "similarity" in inputs:
+            scores += self.similarity_weight * inputs["similarity"]
+        return scores
 
     def compute_loss(self, inputs, training=False):
         predictions = self(inputs, training=training)
-        return self.task(
-            labels=tf.reshape(inputs["label"], [-1, 1]),
-            predictions=tf.reshape(predictions, [-1, 1]),
-            sample_weight=tf.reshape(inputs["weight"], [-1]),
-        )
+        with float32_tasks():
+            return self.task(
+                labels=tf.reshape(inputs["label"], [-1, 1]),
+                predictions=tf.reshape(predictions, [-1, 1]),
+                sample_weight=tf.reshape(inputs["weight"], [-1]),
+            )
 
     def get_config(self):
         serialize = tf_keras.saving.serialize_keras_object
@@ -114,6 +127,15 @@ class DeepFM(tfrs.Model):
     def from_config(cls, config, custom_objects=None):
         lookups = {name: tf_keras.saving.deserialize_keras_object(config[name]) for name in ("users", "items")}
         return cls(**{**config, **lookups})
+
+    def create_weights(self, history_length: int) -> None:
+        """Makes every weight, so that they can be counted, saved or loaded before the first batch."""
+        index = tf.zeros([1], tf.int32)
+        self({"user_index": index, "item_index": index, "history": tf.zeros([1, history_length], tf.int32)})
+
+    def build_from_config(self, config):
+        # Keras' own way calls the model with floats.
+        self.create_weights(config["input_shape"]["history"][-1])
 
     def _score(self, fields, training):
         weights, vectors = fields[..., 0], fields[..., 1:]

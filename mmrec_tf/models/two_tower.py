@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
 
+from mmrec_tf.losses.float32_tasks import float32_tasks
 from mmrec_tf.models.item_embedding import ItemEmbedding
 from mmrec_tf.models.towers import CandidateTower, QueryTower
 
@@ -63,13 +64,14 @@ class TwoTower(tfrs.Model):
             initializer=tf_keras.initializers.Constant(1.0 / items.lookup.size),
             trainable=False,
         )
-        self.task = tfrs.tasks.Retrieval(
-            loss=tf_keras.losses.CategoricalCrossentropy(
-                from_logits=True, reduction=tf_keras.losses.Reduction.SUM_OVER_BATCH_SIZE
-            ),
-            temperature=temperature,
-            remove_accidental_hits=remove_accidental_hits,
-        )
+        with float32_tasks():
+            self.task = tfrs.tasks.Retrieval(
+                loss=tf_keras.losses.CategoricalCrossentropy(
+                    from_logits=True, reduction=tf_keras.losses.Reduction.SUM_OVER_BATCH_SIZE
+                ),
+                temperature=temperature,
+                remove_accidental_hits=remove_accidental_hits,
+            )
 
     def call(self, inputs, training=False):
         return self.embed_query(inputs["user_index"], inputs["history"], training=training)
@@ -91,15 +93,16 @@ class TwoTower(tfrs.Model):
             user_index, history = user_index * known, history * known[:, None]
         queries = self._query(user_index, history, rows, training)
         candidates = self.candidate_tower({"item": rows(inputs["item_index"])}, training=training)
-        return self.task(
-            queries,
-            candidates,
-            candidate_sampling_probability=(
-                tf.gather(self.sampling_probabilities, inputs["item_index"]) if self.logq else None
-            ),
-            candidate_ids=inputs["item_index"],
-            compute_metrics=False,
-        )
+        with float32_tasks():
+            return self.task(
+                queries,
+                candidates,
+                candidate_sampling_probability=(
+                    tf.gather(self.sampling_probabilities, inputs["item_index"]) if self.logq else None
+                ),
+                candidate_ids=inputs["item_index"],
+                compute_metrics=False,
+            )
 
     def candidate_embeddings(self, batch_size: int = 4096) -> np.ndarray:
         """`[size, dim]` float32 embeddings of all items, index 0 (no item) included."""
@@ -140,6 +143,16 @@ class TwoTower(tfrs.Model):
         layers = ("items", "query_tower", "candidate_tower")
         deserialized = {name: tf_keras.saving.deserialize_keras_object(config[name]) for name in layers}
         return cls(**{**config, **deserialized})
+
+    def create_weights(self, history_length: int) -> None:
+        """Makes every weight, so that they can be counted, saved or loaded before the first batch."""
+        index = tf.zeros([1], tf.int32)
+        self({"user_index": index, "history": tf.zeros([1, history_length], tf.int32)})
+        self.embed_candidate(index)
+
+    def build_from_config(self, config):
+        # Keras' own way calls the model with floats, and leaves out the candidates' side.
+        self.create_weights(config["input_shape"]["history"][-1])
 
     def _query(self, user_index, history, rows, training):
         features = {"user_index": user_index, "history": history, "history_items": rows(history)}

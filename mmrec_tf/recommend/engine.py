@@ -23,8 +23,10 @@ class RecommendationEngine(tf.Module):
         retrieval: a trained `TwoTower`.
         ranking: a trained `DeepFM`, or None to keep the retrieval order.
         users, items: the `FeatureTable`s that the models were built with.
-        sequences: every interaction known at serving time: histories and what counts as seen.
+        sequences: the positives known at serving time, from which the histories come.
         candidates: int. Items that retrieval hands to the ranker.
+        seen: every interaction known at serving time, liked or not: what is not recommended again. Defaults to
+            `sequences`.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class RecommendationEngine(tf.Module):
         items: FeatureTable,
         sequences: Sequences,
         candidates: int = 100,
+        seen: Sequences | None = None,
     ):
         super().__init__()
         self.retrieval = retrieval
@@ -48,8 +51,8 @@ class RecommendationEngine(tf.Module):
         histories = np.zeros((users.size, sequences.length), np.int32)
         histories[1:] = sequences.latest(np.arange(len(users.ids)))
         self.histories = tf.Variable(histories, trainable=False, name="histories")
-        seen, splits = sequences.items_by_user()
-        self.seen = tf.Variable(seen, trainable=False, name="seen")
+        items_seen, splits = (sequences if seen is None else seen).items_by_user()
+        self.seen = tf.Variable(items_seen, trainable=False, name="seen")
         # Index 0, the user who is not known, has seen nothing.
         self.seen_splits = tf.Variable(
             np.concatenate([[0], splits]).astype(np.int64), trainable=False, name="seen_splits"
@@ -66,7 +69,7 @@ class RecommendationEngine(tf.Module):
         users = self.user_index(user_id)
         candidates, scores = self.retrieve(users, tf.minimum(tf.maximum(k, self.candidates), self.item_count))
         if self.ranking is not None:
-            scores = tf.where(candidates > 0, self.rank(users, candidates), NOTHING)
+            scores = tf.where(candidates > 0, self.rank(users, candidates, scores), NOTHING)
         return self._names(candidates, scores, k)
 
     def retrieve_ids(self, user_id: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -87,9 +90,9 @@ class RecommendationEngine(tf.Module):
         return self._query(self.user_index(user_id))
 
     def rank_pairs(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tf.Tensor:
-        """`[batch]` scores of (user, item) pairs: the ranker's, or the cosine similarity without one."""
-        users, items = self.user_index(user_id), self.item_index(item_id)
-        return self.rank(users, items[:, None])[:, 0]
+        """`[batch]` predictions of the ranker for (user, item) pairs: the chance of a click, or the rating."""
+        scores = self.ranking(self._pairs(self.user_index(user_id), self.item_index(item_id)))
+        return tf.sigmoid(scores) if self.ranking.target == "click" else scores
 
     def user_index(self, user_id: tf.Tensor) -> tf.Tensor:
         """Table indices of raw ids; 0 for unknown ones."""
@@ -111,16 +114,19 @@ class RecommendationEngine(tf.Module):
         scores = tf.tensor_scatter_nd_update(scores, tf.stack([rows, columns], axis=1), hidden)
         return self._top(scores, k)
 
-    def rank(self, users: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
-        """Scores `[batch, n]` of item indices `[batch, n]`."""
-        if self.ranking is None:
-            return tf.einsum("bd,bnd->bn", self._query(users), tf.gather(self.item_embeddings, items))
-        history = tf.gather(self.histories, users)
-        scores = self.ranking({"user_index": users, "history": history, "item_index": items})
-        return tf.sigmoid(scores) if self.ranking.target == "click" else scores
+    def rank(self, users: tf.Tensor, items: tf.Tensor, similarities: tf.Tensor) -> tf.Tensor:
+        """Scores `[batch, n]` of item indices: the ranker's, blended with the retrieval similarities.
+
+        Divided by the sum of the blend's weights, which changes no order and keeps the scores near the ranker's own.
+        """
+        scores = self.ranking({**self._pairs(users, items), "similarity": similarities})
+        return scores / (1.0 + self.ranking.similarity_weight)
 
     def _query(self, users):
         return self.retrieval.embed_query(users, tf.gather(self.histories, users))
+
+    def _pairs(self, users, items):
+        return {"user_index": users, "history": tf.gather(self.histories, users), "item_index": items}
 
     @staticmethod
     def _top(scores, k):

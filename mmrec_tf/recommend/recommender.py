@@ -18,8 +18,8 @@ class Recommendation:
 
     Attributes:
         item_id: str.
-        score: float. The ranker's score (the predicted chance of a click, or the rating); without a ranker the
-            similarity in [-1, 1].
+        score: float. Higher is better, and comparable within one user's list: the ranker's score blended with the
+            retrieval similarity, or without a ranker the similarity, in [-1, 1].
     """
 
     item_id: str

@@ -34,7 +34,7 @@ def test_vectors_have_length_one_and_flat_images_are_finite():
 
 
 def test_oriented_filters_answer_to_their_direction():
-    # The filters of the longer wavelength (8 pixels) come second: pairs 8 to 15, one direction each, 22.5 degrees apart.
+    # The filters of the longer wavelength (8 pixels) are pairs 8 to 15, one for each direction, 22.5 degrees apart.
     filters = first_filters()
     for pair in range(8):
         image = stripes(np.pi * pair / 8)[None].astype(np.float32) / 255
@@ -73,7 +73,8 @@ def test_training_changes_the_fingerprint():
     encoder = ImageCnnEncoder(dim=8, image_size=32)
     before = encoder.fingerprint
     model = tf_keras.Sequential([encoder, tf_keras.layers.Dense(1)])
-    model.compile(optimizer=tf_keras.optimizers.SGD(0.1), loss="mse")
+    # Eagerly, as tracing Keras' train step takes longer than the training.
+    model.compile(optimizer=tf_keras.optimizers.SGD(0.1), loss="mse", run_eagerly=True)
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.float32)
     history = model.fit(images, images.mean((1, 2, 3)) / 128, epochs=5, verbose=0).history["loss"]
     assert history[-1] < history[0]

@@ -10,9 +10,8 @@ from mmrec_tf.encoders.log_mel import _by_tensorflow_io, log_mel_spectrogram, sp
 def waves():
     time = np.arange(4000) / 16000
     random = np.random.default_rng(0)
-    return np.stack(
-        [0.5 * np.sin(2 * np.pi * 1000 * time), 0.1 * random.standard_normal(4000), np.zeros(4000)]
-    ).astype(np.float32)
+    tone, noise = 0.5 * np.sin(2 * np.pi * 1000 * time), 0.1 * random.standard_normal(4000)
+    return np.stack([tone, noise, np.zeros(4000)]).astype(np.float32)
 
 
 @pytest.mark.parametrize("sample_rate", [8000, 16000, 44100])

@@ -1,0 +1,1 @@
+"""From content to numbers: the feature store, and the tables that models gather from."""
