@@ -36,9 +36,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def main() -> None:
     """Entry point of the `mmrec` command."""
-    # Set before TensorFlow is imported: its C++ side reads it once. A user's own setting stands.
+    # TensorFlow's C++ side reads it once, when it is imported. A user's own setting stands.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         app()
     except MmrecError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -37,18 +38,21 @@ def progress_bars() -> Iterator:
 
 def show_rows(title: str, header, rows) -> None:
     """Prints a table; numbers to the right."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     rows = [[_cell(value) for value in row] for row in rows]
     for number, name in enumerate(header):
         numeric = all(_is_number(row[number]) for row in rows) and bool(rows)
-        table.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(str(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
     for row in rows:
         table.add_row(*row)
     console.print(table)
 
 
 def show_metrics(metrics: dict) -> None:
-    """Prints a run's `metrics.json`: the models side by side, then the ranker's own figures."""
+    """Prints the headline of a run's `metrics.json`: the models side by side, then the ranker's own figures.
+
+    Four metrics at the first cut-off, which fit a terminal of 80 columns; the report has them all.
+    """
     from mmrec_tf.evaluation.comparison import Comparison
     from mmrec_tf.evaluation.ranking_metrics import GROUPS
 
@@ -56,7 +60,10 @@ def show_metrics(metrics: dict) -> None:
     for group, title in GROUPS.items():
         users = next(iter(comparison.groups[group].values()))["users"]
         if users:
-            show_rows(f"{title}: {users} users, whole catalogue ranked", *comparison.to_rows(group))
+            columns = [f"{name}@{comparison.ks[0]}" for name in ("recall", "ndcg", "hit_rate", "coverage")]
+            if group == "cold_items":
+                columns[2:3] = [f"recall_over_chance@{comparison.ks[0]}"]
+            show_rows(f"{title}: {users} users, whole catalogue ranked", *comparison.to_rows(group, columns))
     if "ranker" in metrics:
         show_rows("ranking model", ("metric", "value"), list(metrics["ranker"].items()))
 

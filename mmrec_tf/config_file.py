@@ -100,9 +100,8 @@ def _explain(error: ValidationError, source: str) -> str:
         place = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             names = _fields_beside(problem["loc"])
-            lines.append(
-                f"{place}: unknown key.{suggestion(problem['loc'][-1], names)} Allowed here: {', '.join(sorted(names))}."
-            )
+            allowed = ", ".join(sorted(names))
+            lines.append(f"{place}: unknown key.{suggestion(problem['loc'][-1], names)} Allowed here: {allowed}.")
         elif problem["type"] == "missing":
             lines.append(f"{place}: this key is required and is not there.")
         elif problem["type"] == "value_error":

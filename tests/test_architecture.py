@@ -17,6 +17,7 @@ ORDER = (
     "_keras",
     "errors",
     "schema",
+    "config_models",
     "config",
     "config_file",
     "data",

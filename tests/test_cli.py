@@ -52,7 +52,9 @@ def test_a_users_mistake_gives_a_message_and_exit_code_2(arguments, expected, tm
 
 
 def test_misspelt_setting_names_the_nearest(tmp_path):
-    (tmp_path / "c.yaml").write_text("data: {interactions: a.csv, items: b.csv}\nschema: {user: {u: id}, item: {i: id}}\n")
+    (tmp_path / "c.yaml").write_text(
+        "data: {interactions: a.csv, items: b.csv}\nschema: {user: {u: id}, item: {i: id}}\n"
+    )
     finished = mmrec("train", "c.yaml", "--set", "train.epoch=3", "--set", "split.method=random", cwd=tmp_path)
     assert finished.returncode == 2
     assert "train.epoch: unknown key. Did you mean 'epochs'?" in finished.stderr

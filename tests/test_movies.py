@@ -27,7 +27,9 @@ def test_prepared_movies_validate_and_split(shared_data, tmp_path):
     assert (len(data.interactions), len(data.users), len(data.items)) == (100836, 610, 9742)
     # items_text.csv gives 6,345 movies a plot; the title is there for all of them.
     assert report.of_kind("empty_text") == []
-    assert data.items["poster"].notna().sum() == len(list((shared_data / "movielens-posters-internal-only").glob("*.jpg")))
+    assert data.items["poster"].notna().sum() == len(
+        list((shared_data / "movielens-posters-internal-only").glob("*.jpg"))
+    )
     ratings = pd.read_csv(shared_data / "movielens-small" / "ratings.csv")
     split = split_interactions(data, config.split)
     # Every user has at least 20 ratings, so each gives one to test and one to validation.

@@ -60,8 +60,8 @@ def ranking_dataset(
 
     Random negatives are uniform over the items of the training interactions, hard ones uniform over the items that
     retrieval ranks high for the user. Items that training has no interaction with are no negatives: a model that only
-    ever meets them as such learns that whatever is new is bad. A drawn item that is the example's own or stands in its history gets weight 0, and so do the negatives
-    of an example whose label is 0.
+    ever meets them as such learns that whatever is new is bad. A drawn item that is the example's own or stands in its
+    history gets weight 0, and so do the negatives of an example whose label is 0.
 
     Args:
         examples: `user_index`, `item_index` `[n]` int32, `history` `[n, length]` int32, `label` `[n]` float32.

@@ -13,7 +13,7 @@ _FILTER_SIZE = 9
 _ORIENTATIONS = 8
 _WAVES = ((4.0, 1.8), (8.0, 3.2))
 """Wavelength and radius of the oriented filters, in pixels."""
-_ORIENTED = 2 * _ORIENTATIONS * len(_WAVES)
+_ORIENTED = _ORIENTATIONS * len(_WAVES)
 _COLOURS = ((1.0, -1.0, 0.0), (-0.5, -0.5, 1.0), (0.299, 0.587, 0.114))
 """Red against green, blue against yellow, and lightness."""
 _LUMINANCE = np.array(_COLOURS[-1])
@@ -67,9 +67,8 @@ class ImageCnnEncoder(Encoder):
 
     def build(self, input_shape=None):
         filters = first_filters()
-        channels = len(_WAVES) * _ORIENTATIONS
-        combine = random_signs((3, 3, channels, _COMBINATIONS), 1.0 / np.sqrt(9 * channels), self.seed)
-        width = _GRID**2 * (channels + len(_COLOURS)) + len(_COLOURS) + 4 * _COMBINATIONS
+        combine = random_signs((3, 3, _ORIENTED, _COMBINATIONS), 1.0 / np.sqrt(9 * _ORIENTED), self.seed)
+        width = _GRID**2 * (_ORIENTED + len(_COLOURS)) + len(_COLOURS) + 4 * _COMBINATIONS
         project = random_signs((width, self.dim), 1.0 / np.sqrt(self.dim), self.seed + 1)
         for name, value in (("filters", filters), ("combine", combine), ("project", project)):
             setattr(self, name, self.add_weight(name, value.shape, initializer=tf.constant_initializer(value)))
@@ -82,8 +81,8 @@ class ImageCnnEncoder(Encoder):
     def call(self, batch, training=False):
         pixels = tf.cast(batch, self.compute_dtype) / 255.0 - 0.5
         responses = tf.cast(tf.nn.conv2d(pixels, self.filters, 1, "SAME"), tf.float32)
-        energy = self._energy(responses[..., :_ORIENTED])
-        colour = responses[..., _ORIENTED:]
+        even, odd, colour = tf.split(responses, [_ORIENTED, _ORIENTED, len(_COLOURS)], axis=-1)
+        energy = self._energy(even, odd)
 
         shape = _average(energy, _GRID)
         shape -= tf.reduce_mean(shape, axis=-1, keepdims=True)
@@ -101,9 +100,9 @@ class ImageCnnEncoder(Encoder):
         return normalised(tf.matmul(joined, self.project) + self.bias)
 
     @staticmethod
-    def _energy(responses):
+    def _energy(even, odd):
         """`[batch, height, width, directions and sizes]`: how much edge there is, whatever its phase and contrast."""
-        energy = tf.sqrt(tf.square(responses[..., 0::2]) + tf.square(responses[..., 1::2]) + 1e-6)
+        energy = tf.sqrt(tf.square(even) + tf.square(odd) + 1e-6)
         around = tf.nn.avg_pool2d(tf.reduce_mean(energy, -1, keepdims=True), _NEIGHBOURHOOD, 1, "SAME")
         return energy / (around + 0.01)
 
@@ -112,7 +111,7 @@ class ImageCnnEncoder(Encoder):
 
 
 def first_filters() -> np.ndarray:
-    """`[9, 9, 3, filters]` float32: pairs of an even and an odd Gabor filter, then the blurred opponent colours.
+    """`[9, 9, 3, filters]` float32: even Gabor filters, the odd ones in the same order, the blurred opponent colours.
 
     The Gabor filters sum to zero and their absolute values to one, over the luminance; rounded, so that every machine
     gets the same ones.
@@ -120,12 +119,12 @@ def first_filters() -> np.ndarray:
     offsets = np.arange(_FILTER_SIZE) - (_FILTER_SIZE - 1) / 2
     down, right = np.meshgrid(offsets, offsets, indexing="ij")
     filters = []
-    for wavelength, radius in _WAVES:
-        for direction in np.pi * np.arange(_ORIENTATIONS) / _ORIENTATIONS:
-            across = right * np.cos(direction) + down * np.sin(direction)
-            along = down * np.cos(direction) - right * np.sin(direction)
-            envelope = np.exp(-(across**2 + 0.49 * along**2) / (2 * radius**2))
-            for phase in (0.0, np.pi / 2):
+    for phase in (0.0, np.pi / 2):
+        for wavelength, radius in _WAVES:
+            for direction in np.pi * np.arange(_ORIENTATIONS) / _ORIENTATIONS:
+                across = right * np.cos(direction) + down * np.sin(direction)
+                along = down * np.cos(direction) - right * np.sin(direction)
+                envelope = np.exp(-(across**2 + 0.49 * along**2) / (2 * radius**2))
                 wave = envelope * np.cos(2 * np.pi * across / wavelength + phase)
                 wave -= wave.mean()
                 filters.append((wave / np.abs(wave).sum())[..., None] * _LUMINANCE)

@@ -27,9 +27,7 @@ def test_python_script(small_shop, tmp_path):
     script = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
     assert len([line for line in script.splitlines() if line.strip()]) <= 25
     shutil.copytree(small_shop.parent, tmp_path / "demo" / "shop")
-    finished = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=600
-    )
+    finished = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert "Recommendation(item_id=" in finished.stdout
     assert (tmp_path / "export" / "recommend" / "1" / "saved_model.pb").is_file()

@@ -20,7 +20,11 @@ def test_run_holds_every_part(small_run):
         "config.yaml", "schema.yaml", "validation.json", "metrics.json", "history.json", "report.html",
         "features", "checkpoints", "items.parquet", "users.parquet", "export",
     } <= present  # fmt: skip
-    assert sorted(path.name for path in (small_run.folder / "export").iterdir()) == ["ranking", "recommend", "retrieval"]
+    assert sorted(path.name for path in (small_run.folder / "export").iterdir()) == [
+        "ranking",
+        "recommend",
+        "retrieval",
+    ]
 
 
 def test_nothing_unfinished_is_left_beside_the_run(small_run):
@@ -97,7 +101,9 @@ def test_ratings_train_a_ranker_of_ratings(tmp_path):
     users, items = random.integers(0, 40, 1500), random.integers(0, 30, 1500)
     frame = pd.DataFrame({"user": users, "item": items, "stars": 1 + items % 5, "time": np.arange(1500)})
     frame.drop_duplicates(["user", "item"]).to_csv(tmp_path / "interactions.csv", index=False)
-    pd.DataFrame({"item": range(30), "kind": [f"k{i % 5}" for i in range(30)]}).to_csv(tmp_path / "items.csv", index=False)
+    pd.DataFrame({"item": range(30), "kind": [f"k{i % 5}" for i in range(30)]}).to_csv(
+        tmp_path / "items.csv", index=False
+    )
     (tmp_path / "config.yaml").write_text(
         """
 data: {interactions: interactions.csv, items: items.csv, label: stars, label_range: [1, 5], positive_from: 4}

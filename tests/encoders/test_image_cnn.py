@@ -34,13 +34,14 @@ def test_vectors_have_length_one_and_flat_images_are_finite():
 
 
 def test_oriented_filters_answer_to_their_direction():
-    # The filters of the longer wavelength (8 pixels) are pairs 8 to 15, one for each direction, 22.5 degrees apart.
+    # 16 even filters, then 16 odd ones; in each, the last 8 have the longer wavelength (8 pixels), one for each
+    # direction, 22.5 degrees apart.
     filters = first_filters()
-    for pair in range(8):
-        image = stripes(np.pi * pair / 8)[None].astype(np.float32) / 255
-        responses = tf.nn.conv2d(image, filters, 1, "VALID").numpy()[..., 16:32]
-        energy = (responses[..., 0::2] ** 2 + responses[..., 1::2] ** 2).mean(axis=(0, 1, 2))
-        assert energy.argmax() == pair
+    for direction in range(8):
+        image = stripes(np.pi * direction / 8)[None].astype(np.float32) / 255
+        responses = tf.nn.conv2d(image, filters, 1, "VALID").numpy()
+        energy = (responses[..., 8:16] ** 2 + responses[..., 24:32] ** 2).mean(axis=(0, 1, 2))
+        assert energy.argmax() == direction
 
 
 def test_oriented_filters_ignore_flat_areas_and_colour_filters_average():
