@@ -10,7 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from mmrec_tf.config import Config, suggestion
+from mmrec_tf.config import Config, EncoderConfig, suggestion
 from mmrec_tf.errors import ConfigError
 from mmrec_tf.schema import StrictModel
 
@@ -56,10 +56,7 @@ def parse_config(
         for key in ("interactions", "items", "users")
         if getattr(config.data, key) is not None
     }
-    encoders = {
-        name: encoder.model_copy(update={"path": folder / encoder.path}) if encoder.path else encoder
-        for name, encoder in config.encoders.items()
-    }
+    encoders = {name: _resolved(encoder, folder) for name, encoder in config.encoders.items()}
     return config.model_copy(
         update={
             "data": config.data.model_copy(update=resolved),
@@ -67,6 +64,15 @@ def parse_config(
             "store": folder / config.store,
         }
     )
+
+
+def _resolved(encoder: EncoderConfig, folder: Path) -> EncoderConfig:
+    update = {}
+    if encoder.path:
+        update["path"] = folder / encoder.path
+    if encoder.preprocessor and "://" not in encoder.preprocessor:
+        update["preprocessor"] = str(folder / encoder.preprocessor)
+    return encoder.model_copy(update=update)
 
 
 def dump_config(config: Config) -> str:

@@ -129,7 +129,9 @@ def _check_config_and_weights(layer, run, expected, folder):
     serialized = json.loads(json.dumps(tf_keras.layers.serialize(layer)))
     assert serialized.get("registered_name", "").startswith("mmrec_tf>"), "not registered with package='mmrec_tf'"
     copy = tf_keras.layers.deserialize(serialized)
-    assert type(copy) is type(layer) and copy.get_config() == layer.get_config()
+    assert type(copy) is type(layer)
+    # Through JSON again: the shapes that Keras keeps for nested layers are tuples before and lists after.
+    assert json.loads(json.dumps(tf_keras.layers.serialize(copy)))["config"] == serialized["config"]
     # Optimisers and random initialisers must not matter, so the original is moved away from its initial weights.
     random = np.random.default_rng(1)
     initial = [weight.numpy() for weight in layer.weights]

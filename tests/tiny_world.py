@@ -4,12 +4,16 @@ Users like the items of their own group (row modulo 4). The last two users and t
 interactions. Item 17 has neither text nor picture.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from mmrec_tf.config import Config
+from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.features.feature_table import FeatureTable
+from mmrec_tf.features.prepared import Prepared, prepare
 from mmrec_tf.models.build import build_deepfm, build_two_tower
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
@@ -19,6 +23,7 @@ from mmrec_tf.schema import Schema
 USERS, ITEMS, GROUPS = 20, 30, 4
 ACTIVE_USERS, TRAINED_ITEMS = 18, 27
 HISTORY = 5
+WITHOUT_MODALITIES = 17
 
 SCHEMA = Schema(
     user={"user_id": "id", "country": "categorical", "age": "number"},
@@ -35,7 +40,7 @@ SCHEMA = Schema(
 
 
 def interactions() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """User rows, item rows and times: six items for each active user, five of them of the user's group."""
+    """User rows, item rows and times: six different items for each active user, five of them of the user's group."""
     random = np.random.default_rng(7)
     users, items = [], []
     for user in range(ACTIVE_USERS):
@@ -51,29 +56,31 @@ def sequences(length: int = HISTORY) -> Sequences:
     return Sequences(*interactions(), users=USERS, length=length)
 
 
-def user_table() -> FeatureTable:
+def users_frame() -> pd.DataFrame:
     rows = np.arange(USERS)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "user_id": [f"u{row}" for row in rows],
             "country": np.array(["fr", "de", ""], dtype=object)[rows % 3],
             "age": np.where(rows % 5 == 4, np.nan, 20.0 + rows),
         }
     )
-    return FeatureTable.build(frame, SCHEMA.user, np.arange(ACTIVE_USERS))
 
 
-def item_table() -> FeatureTable:
+def items_frame() -> pd.DataFrame:
     rows = np.arange(ITEMS)
-    frame = pd.DataFrame(
+    vectors = {
+        name: [vector if there else None for vector, there in zip(*pair)] for name, pair in modalities().items()
+    }
+    return pd.DataFrame(
         {
             "item_id": [f"i{row}" for row in rows],
             "category": [f"c{row % GROUPS}" for row in rows],
             "tags": [[f"t{tag}" for tag in range(row % 3)] for row in rows],
             "price": np.where(rows % 6 == 5, np.nan, 1.0 + rows),
+            **vectors,
         }
     )
-    return FeatureTable.build(frame, SCHEMA.item, np.unique(interactions()[1]), modalities())
 
 
 def modalities() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -87,59 +94,82 @@ def modalities() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {name: ((vectors[name] * mask[:, None]).astype(np.float32), mask) for name, mask in masks.items()}
 
 
+def user_table() -> FeatureTable:
+    return FeatureTable.build(users_frame(), SCHEMA.user, np.arange(ACTIVE_USERS))
+
+
+def item_table() -> FeatureTable:
+    return FeatureTable.build(items_frame(), SCHEMA.item, np.unique(interactions()[1]), modalities())
+
+
 def config(**sections) -> Config:
-    """A small configuration; `retrieval`, `ranking`, `fusion` and `train` update those sections."""
-    small = {
-        "retrieval": {"dim": 8, "hidden": [12], "history_length": HISTORY, **sections.pop("retrieval", {})},
-        "ranking": {"dim": 4, "hidden": [12], **sections.pop("ranking", {})},
-    }
-    content = {
-        "data": {"interactions": "interactions.csv", "items": "items.csv", **sections.pop("data", {})},
-        "schema": sections.pop("schema", SCHEMA.model_dump()),
-        "models": small,
-        **sections,
-    }
-    return Config.model_validate(content)
-
-
-def two_tower(users: FeatureTable | None = None, items: FeatureTable | None = None, **retrieval) -> TwoTower:
-    """An untrained retrieval model."""
-    tables = users or user_table(), items or item_table()
-    return build_two_tower(config(retrieval=retrieval), *tables, sequences().item_index)
-
-
-def quiet_two_tower(**retrieval) -> TwoTower:
-    """A retrieval model whose training step has no randomness."""
-    quiet = {"id_dropout": 0.0, "user_dropout": 0.0, "dropout": 0.0}
-    settings = config(retrieval={**quiet, **retrieval}, fusion={"modality_dropout": 0.0})
-    return build_two_tower(settings, user_table(), item_table(), sequences().item_index)
-
-
-def deepfm(users: FeatureTable | None = None, items: FeatureTable | None = None, **ranking) -> DeepFM:
-    """An untrained ranking model."""
-    settings = config(ranking=ranking, data={"label": "stars"} if ranking.get("target") == "rating" else {})
-    return build_deepfm(settings, users or user_table(), items or item_table())
-
-
-def engine(ranking: bool = True, candidates: int = 10) -> RecommendationEngine:
-    """An untrained chain that knows all interactions."""
-    users, items = user_table(), item_table()
-    return RecommendationEngine(
-        two_tower(users, items),
-        deepfm(users, items) if ranking else None,
-        users,
-        items,
-        sequences(),
-        candidates,
+    """A small configuration; `retrieval`, `ranking` and `data` update those sections, others replace theirs."""
+    retrieval = {"dim": 8, "hidden": [12], "history_length": HISTORY, **sections.pop("retrieval", {})}
+    ranking = {"dim": 4, "hidden": [12], **sections.pop("ranking", {})}
+    return Config.model_validate(
+        {
+            "data": {"interactions": "interactions.csv", "items": "items.csv", **sections.pop("data", {})},
+            "schema": sections.pop("schema", SCHEMA.model_dump()),
+            "models": {"retrieval": retrieval, "ranking": ranking},
+            **sections,
+        }
     )
 
 
-def examples() -> dict[str, np.ndarray]:
-    """All interactions as the ranker takes them."""
+def rec_data(stars: np.ndarray | None = None, positive_from: float | None = None) -> RecData:
+    """The world as validated data; `stars` labels the interactions in the order of `interactions()`."""
+    users, items, times = interactions()
+    frame = pd.DataFrame(
+        {"user_id": [f"u{row}" for row in users], "item_id": [f"i{row}" for row in items], "timestamp": times}
+    )
+    if stars is not None:
+        frame["stars"] = np.asarray(stars, np.float32)
+    label = None if stars is None else "stars"
+    return RecData(SCHEMA, frame, items_frame(), users_frame(), label, positive_from)
+
+
+def prepared(folder: Path, stars: np.ndarray | None = None, positive_from: float | None = None, **sections) -> Prepared:
+    """The world split and turned into numbers."""
+    data = {} if stars is None else {"label": "stars", "positive_from": positive_from}
+    return prepare(rec_data(stars, positive_from), config(data=data, store=folder / "store", **sections))
+
+
+def two_tower(**retrieval) -> TwoTower:
+    """An untrained retrieval model."""
+    return build_two_tower(config(retrieval=retrieval), user_table(), item_table(), sequences().item_index)
+
+
+def calm_two_tower(**retrieval) -> TwoTower:
+    """An untrained retrieval model that hides nothing in training, so that its loss has no randomness."""
+    calm = {"id_dropout": 0.0, "user_dropout": 0.0, "dropout": 0.0}
+    settings = config(retrieval={**calm, **retrieval}, fusion={"modality_dropout": 0.0})
+    return build_two_tower(settings, user_table(), item_table(), sequences().item_index)
+
+
+def deepfm(**ranking) -> DeepFM:
+    """An untrained ranking model."""
+    data = {"label": "stars"} if ranking.get("target") == "rating" else {}
+    return build_deepfm(config(ranking=ranking, data=data), user_table(), item_table())
+
+
+def engine(retrieval: TwoTower | None = None, ranking: DeepFM | None = None, **options) -> RecommendationEngine:
+    """A chain that knows all interactions; an untrained retrieval model unless one is given."""
+    retrieval = retrieval or two_tower()
+    return RecommendationEngine(retrieval, ranking, user_table(), item_table(), sequences(), **options)
+
+
+def retrieval_batch(rows=slice(None)) -> dict[str, np.ndarray]:
+    """Interactions as the retrieval model takes them."""
     known = sequences()
+    positions = np.arange(len(known))[rows]
     return {
-        "user_index": known.user_index,
-        "item_index": known.item_index,
-        "history": known.before(np.arange(len(known))),
-        "label": np.ones(len(known), np.float32),
+        "user_index": known.user_index[positions],
+        "history": known.before(positions),
+        "item_index": known.item_index[positions],
     }
+
+
+def ranking_examples(rows=slice(None)) -> dict[str, np.ndarray]:
+    """Interactions as the ranker takes them, all clicked."""
+    batch = retrieval_batch(rows)
+    return {**batch, "label": np.ones(len(batch["item_index"]), np.float32)}

@@ -33,9 +33,8 @@ def main() -> int:
     movies.to_csv(arguments.out / "items.csv", index=False)
     shutil.copyfile(arguments.movielens / "ratings.csv", arguments.out / "interactions.csv")
     shutil.copyfile(HERE / "config.yaml", arguments.out / "config.yaml")
-    print(
-        f"{len(movies)} movies, {(movies['plot'] != '').sum()} with a plot, {(movies['poster'] != '').sum()} with a poster"
-    )
+    plots, posters = (movies["plot"] != "").sum(), (movies["poster"] != "").sum()
+    print(f"{len(movies)} movies, {plots} with a plot, {posters} with a poster")
     return 0
 
 

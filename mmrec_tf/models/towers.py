@@ -11,7 +11,7 @@ from mmrec_tf.models.side_features import SideFeatures
 class _Tower(tf_keras.layers.Layer):
     """Hidden layers, a linear layer in float32, and L2 normalisation."""
 
-    def __init__(self, dim, hidden, dropout, **kwargs):
+    def __init__(self, dim, hidden, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         self.dim = dim
         self.hidden = list(hidden)

@@ -1,0 +1,175 @@
+"""tf.data pipelines: what reaches the train step, in which shapes and in which order."""
+
+import numpy as np
+
+from mmrec_tf.data.pipelines import gathered_batches, ranking_dataset, retrieval_dataset
+from mmrec_tf.data.sequences import Sequences
+
+
+def ten_interactions() -> Sequences:
+    """Two users with five items each; the item says the position: index 11 at position 0, ..., 20 at position 9."""
+    return Sequences(np.repeat([0, 1], 5), np.arange(10, 20), np.arange(10), users=2, length=3)
+
+
+def epoch(dataset) -> list[dict[str, np.ndarray]]:
+    return list(dataset.as_numpy_iterator())
+
+
+def column(batches, name) -> np.ndarray:
+    return np.concatenate([batch[name] for batch in batches])
+
+
+def test_retrieval_shapes_are_static():
+    spec = retrieval_dataset(ten_interactions(), batch_size=4).element_spec
+    assert {name: (tuple(part.shape), part.dtype.name) for name, part in spec.items()} == {
+        "user_index": ((4,), "int32"),
+        "history": ((4, 3), "int32"),
+        "item_index": ((4,), "int32"),
+    }
+
+
+def test_retrieval_epoch_covers_every_interaction_once_but_the_dropped_rest():
+    sequences = ten_interactions()
+    batches = epoch(retrieval_dataset(sequences, batch_size=4))
+    items = column(batches, "item_index")
+    # 10 = 2 batches of 4, and 2 left over.
+    assert len(batches) == 2
+    assert len(set(items.tolist())) == 8
+    positions = items - 11
+    np.testing.assert_array_equal(column(batches, "user_index"), sequences.user_index[positions])
+    np.testing.assert_array_equal(column(batches, "history"), sequences.before(positions))
+    assert sorted(column(epoch(retrieval_dataset(sequences, batch_size=5)), "item_index")) == list(range(11, 21))
+
+
+def test_retrieval_order_changes_from_epoch_to_epoch_and_repeats_with_the_seed():
+    def two_epochs(seed):
+        dataset = retrieval_dataset(ten_interactions(), batch_size=5, seed=seed)
+        return [column(epoch(dataset), "item_index").tolist() for _ in range(2)]
+
+    first, second = two_epochs(3)
+    assert first != second
+    assert two_epochs(3) == [first, second]
+    assert two_epochs(4) != [first, second]
+
+
+def test_retrieval_examples_can_be_some_of_the_positions():
+    sequences = ten_interactions()
+    batches = epoch(retrieval_dataset(sequences, batch_size=8, positions=np.array([4, 9])))
+    # Fewer examples than a batch: the batch shrinks, rather than that nothing is left.
+    assert len(batches) == 1
+    assert sorted(batches[0]["item_index"].tolist()) == [15, 20]
+    # The rest is still history: the three items before positions 4 and 9.
+    assert sorted(batches[0]["history"].tolist()) == [[12, 13, 14], [17, 18, 19]]
+
+
+def test_without_a_seed_order_is_kept_and_nothing_dropped():
+    batches = epoch(gathered_batches({"row": np.arange(7)}, batch_size=3, seed=None))
+    assert [batch["row"].tolist() for batch in batches] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def examples(labels=(1.0, 1.0, 0.0, 1.0)) -> dict[str, np.ndarray]:
+    """Users 1 to 4, each with an item and a history of their own."""
+    return {
+        "user_index": np.array([1, 2, 3, 4], np.int32),
+        "item_index": np.array([10, 20, 30, 40], np.int32),
+        "history": np.array([[0, 11], [21, 22], [0, 0], [41, 42]], np.int32),
+        "label": np.array(labels, np.float32),
+    }
+
+
+def by_user(dataset) -> dict[int, dict[str, np.ndarray]]:
+    rows = {}
+    for batch in epoch(dataset):
+        for row, user in enumerate(batch["user_index"]):
+            rows[int(user)] = {name: array[row] for name, array in batch.items()}
+    return rows
+
+
+def test_ranking_shapes_are_grouped_and_static():
+    hard = np.ones((5, 2), np.int32)
+    dataset = ranking_dataset(
+        examples(), np.arange(1, 50), batch_size=12, negatives=3, hard_negatives=hard, hard_per_example=2
+    )
+    # A group is the item, 3 random and 2 hard negatives; 12 pairs are 2 groups.
+    assert {name: tuple(part.shape) for name, part in dataset.element_spec.items()} == {
+        "user_index": (2,),
+        "history": (2, 2),
+        "item_index": (2, 6),
+        "label": (2, 6),
+        "weight": (2, 6),
+    }
+    assert {name: part.dtype.name for name, part in dataset.element_spec.items()} == {
+        "user_index": "int32",
+        "history": "int32",
+        "item_index": "int32",
+        "label": "float32",
+        "weight": "float32",
+    }
+
+
+def test_ranking_puts_the_own_item_first_and_negatives_have_label_zero():
+    rows = by_user(ranking_dataset(examples(), np.arange(100, 200), batch_size=8, negatives=3))
+    assert sorted(rows) == [1, 2, 3, 4]
+    for user, label in zip((1, 2, 3, 4), (1, 1, 0, 1)):
+        row = rows[user]
+        assert row["item_index"][0] == 10 * user
+        assert row["label"].tolist() == [label, 0, 0, 0]
+        assert ((row["item_index"][1:] >= 100) & (row["item_index"][1:] < 200)).all()
+        # Nothing clashes here; a disliked item takes no negatives, but is an example itself.
+        assert row["weight"].tolist() == ([1, 1, 1, 1] if label else [1, 0, 0, 0])
+
+
+def test_ranking_negatives_come_from_the_given_items_alone():
+    drawn = set()
+    dataset = ranking_dataset(examples(), np.array([5, 7, 9]), batch_size=100, negatives=50)
+    for row in by_user(dataset).values():
+        drawn |= set(row["item_index"][1:].tolist())
+    # 200 draws from three items miss one of them with probability 3 (2/3)^200.
+    assert drawn == {5, 7, 9}
+
+
+def test_ranking_clashes_have_weight_zero():
+    # Only two items can be drawn: user 1's own and one of user 2's history.
+    rows = by_user(ranking_dataset(examples(), np.array([10, 22]), batch_size=100, negatives=20))
+    for user, clash in ((1, 10), (2, 22), (4, None)):
+        items, weights = rows[user]["item_index"][1:], rows[user]["weight"][1:]
+        assert set(items.tolist()) == {10, 22}
+        np.testing.assert_array_equal(weights, (items != clash).astype(float))
+
+
+def test_ranking_hard_negatives_are_the_users_own():
+    hard = np.zeros((5, 3), np.int32)
+    hard[1] = [61, 62, 63]
+    hard[2] = [71, 0, 22]  # a gap and an item of the history
+    hard[4] = [81, 81, 40]  # the own item
+    dataset = ranking_dataset(
+        examples(), np.array([90]), batch_size=1000, negatives=1, hard_negatives=hard, hard_per_example=30
+    )
+    rows = by_user(dataset)
+    for user, usable in ((1, {61, 62, 63}), (2, {71}), (4, {81})):
+        assert rows[user]["item_index"][1] == 90
+        items, weights = rows[user]["item_index"][2:], rows[user]["weight"][2:]
+        assert set(items.tolist()) == set(hard[user].tolist())
+        np.testing.assert_array_equal(weights, np.isin(items, list(usable)).astype(float))
+        assert not rows[user]["label"][1:].any()
+
+
+def test_ranking_without_hard_negatives_leaves_their_places_out():
+    for table in (None, np.zeros((5, 0), np.int32)):
+        dataset = ranking_dataset(examples(), np.array([90]), 8, 1, hard_negatives=table, hard_per_example=2)
+        assert dataset.element_spec["item_index"].shape == (4, 2)
+
+
+def test_ranking_draws_repeat_with_the_seed_and_change_from_epoch_to_epoch():
+    def two_epochs(seed):
+        hard = np.arange(500).reshape(5, 100)
+        dataset = ranking_dataset(
+            examples(), np.arange(1, 1000), 6, negatives=4, hard_negatives=hard, hard_per_example=2, seed=seed
+        )
+        return [{user: row["item_index"].tolist() for user, row in by_user(dataset).items()} for _ in range(2)]
+
+    first, second = two_epochs(1)
+    assert two_epochs(1) == [first, second]
+    assert two_epochs(2) != [first, second]
+    # With another order an example stands in another place, and meets other negatives.
+    assert first != second

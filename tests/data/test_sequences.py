@@ -1,0 +1,102 @@
+"""Histories: what each user did before, and never what came after."""
+
+import numpy as np
+import pytest
+
+from mmrec_tf.data.sequences import Sequences
+
+# user row, item row, time. Sorted by user and time, ties as in the table, indices are rows + 1:
+#   user 0: 3 (10), 4 (10)      user 1: 5 (10), 5 (20), 6 (30)      user 2: none      user 3: 1 (5)
+TABLE = np.array([(1, 5, 30), (0, 2, 10), (1, 4, 10), (0, 3, 10), (1, 4, 20), (3, 0, 5)])
+
+
+def by_hand(length: int = 2) -> Sequences:
+    return Sequences(*TABLE.T, users=4, length=length)
+
+
+def test_sorted_by_user_and_time_with_ties_in_the_tables_order():
+    sequences = by_hand()
+    assert len(sequences) == 6
+    assert sequences.user_index.tolist() == [1, 1, 2, 2, 2, 4]
+    assert sequences.item_index.tolist() == [3, 4, 5, 5, 6, 1]
+    assert sequences.times.tolist() == [10, 10, 10, 20, 30, 5]
+    assert sequences.order.tolist() == [1, 3, 2, 4, 0, 5]
+
+
+def test_before_is_oldest_first_and_padded_in_front():
+    history = by_hand().before(np.arange(6))
+    assert history.tolist() == [[0, 0], [0, 3], [0, 0], [0, 5], [5, 5], [0, 0]]
+    assert history.dtype == np.int32
+    assert by_hand(1).before([4, 1]).tolist() == [[5], [3]]
+    assert by_hand(3).before([4]).tolist() == [[0, 5, 5]]
+
+
+def test_latest_and_a_user_without_interactions():
+    assert by_hand().latest([3, 0, 2, 1]).tolist() == [[0, 1], [3, 4], [0, 0], [5, 6]]
+
+
+def test_before_moment_is_strict():
+    # Of one user several moments, out of order, and a user who did nothing.
+    asked = [(0, 10), (0, 10.5), (1, 31), (1, 30), (2, 99), (3, 5), (3, 6), (1, 10), (1, -1)]
+    users, times = np.array(asked).T
+    expected = [[0, 0], [3, 4], [5, 6], [5, 5], [0, 0], [0, 0], [0, 1], [0, 0], [0, 0]]
+    assert by_hand().before_moment(users, times).tolist() == expected
+
+
+def test_items_by_user_is_a_ragged_array():
+    values, splits = by_hand().items_by_user()
+    parts = [values[start:stop].tolist() for start, stop in zip(splits[:-1], splits[1:])]
+    assert parts == [[3, 4], [5, 5, 6], [], [1]]
+
+
+def test_profiles_count_what_each_user_touched():
+    profiles = by_hand().profiles(items=6)
+    expected = np.zeros((4, 6))
+    expected[0, [2, 3]] = 1
+    expected[1, 4], expected[1, 5] = 2, 1  # item row 4 twice
+    expected[3, 0] = 1
+    np.testing.assert_array_equal(profiles.toarray(), expected)
+    # One stored entry for each item, so that entries can be counted as items.
+    profiles.sum_duplicates()
+    assert profiles.nnz == 5
+
+
+def test_histories_against_a_loop_over_the_table():
+    random = np.random.default_rng(0)
+    users, items = random.integers(0, 7, 200), random.integers(0, 50, 200)
+    times = random.integers(0, 40, 200)  # with many ties
+    sequences = Sequences(users, items, times, users=8, length=4)
+
+    def last(rows):
+        tail = (items[rows] + 1).tolist()[-4:]
+        return [0] * (4 - len(tail)) + tail
+
+    table = sorted(range(200), key=lambda row: (times[row], row))
+    before = sequences.before(np.arange(200))
+    for position, row in enumerate(sequences.order):
+        earlier = [r for r in table if users[r] == users[row] and (times[r], r) < (times[row], row)]
+        assert before[position].tolist() == last(earlier)
+    asked_users, asked_times = random.integers(0, 8, 100), random.integers(-1, 42, 100)
+    found = sequences.before_moment(asked_users, asked_times)
+    for row, (user, time) in enumerate(zip(asked_users, asked_times)):
+        assert found[row].tolist() == last([r for r in table if users[r] == user and times[r] < time])
+
+
+def test_the_future_changes_no_history():
+    changed = TABLE.copy()
+    changed[[0, 4], 1] = [9, 8]  # what user 1 does at 20 and 30
+    asked = ([1, 1, 0, 3], [10, 20, 11, 6])
+    found = Sequences(*changed.T, users=4, length=2).before_moment(*asked)
+    np.testing.assert_array_equal(found, by_hand().before_moment(*asked))
+
+
+@pytest.mark.parametrize("length", [0, 3])
+def test_no_interactions_and_no_length(length):
+    empty = Sequences([], [], [], users=3, length=length)
+    assert len(empty) == 0
+    for history in (empty.latest([0, 2]), empty.before_moment([1, 2], [5.0, 6.0])):
+        np.testing.assert_array_equal(history, np.zeros((2, length)))
+    assert empty.before([]).shape == (0, length)
+    assert empty.profiles(4).toarray().tolist() == [[0] * 4] * 3
+    assert by_hand(0).before([0, 4]).shape == (2, 0)
+    assert by_hand(0).latest([0, 1, 2]).shape == (3, 0)

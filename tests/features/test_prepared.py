@@ -1,0 +1,158 @@
+"""Validated data as numbers: what is a positive, what is history, and that training alone is learnt from."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmrec_tf.data.rec_data import RecData
+from mmrec_tf.errors import DataError, RunError
+from mmrec_tf.features.prepared import check_same_ids, prepare
+from mmrec_tf.schema import Schema
+from tests import tiny_world
+
+# user, item, time, stars, part. Positives have 4 stars or more.
+ROWS = [
+    ("a", "x", 1, 5, "train"),
+    ("a", "y", 2, 2, "train"),  # disliked
+    ("a", "z", 3, 4, "train"),
+    ("b", "x", 4, 4, "train"),
+    ("a", "w", 5, 5, "validation"),
+    ("b", "v", 6, 5, "test"),
+    ("b", "y", 7, 1, "test"),
+]
+SCHEMA = Schema(
+    user={"user": "id"},
+    item={"item": "id", "color": "categorical", "text": "text", "vector": "vector"},
+    context={"time": "timestamp"},
+)
+
+
+def rec_data(rows=ROWS) -> RecData:
+    frame = pd.DataFrame(rows, columns=["user", "item", "time", "stars", "split"])
+    frame = frame.astype({"time": float, "stars": np.float32})
+    items = pd.DataFrame(
+        {
+            "item": ["v", "w", "x", "y", "z"],
+            "color": ["violet", "white", "xanthic", "yellow", "zaffre"],
+            "text": ["violet ball", "white ball", "", "yellow hat", "zaffre hat"],
+            "vector": [np.ones(3, np.float32), None, np.full(3, 2, np.float32), None, np.zeros(3, np.float32)],
+        }
+    )
+    return RecData(SCHEMA, frame, items, pd.DataFrame({"user": ["a", "b", "c"]}), "stars", 4.0)
+
+
+def prepared(folder, data=None, target="click", **sections):
+    config = tiny_world.config(
+        schema=SCHEMA.model_dump(),
+        data={"label": "stars", "positive_from": 4.0},
+        split={"method": "column"},
+        ranking={"target": target},
+        store=folder / "store",
+        **sections,
+    )
+    return prepare(rec_data() if data is None else data, config)
+
+
+def test_tables_are_fitted_on_the_positives_of_training(tmp_path):
+    known = prepared(tmp_path)
+    # Training's positives are x, z, x: rows 2 and 4, so indices 3 and 5. y was only disliked, w and v come later.
+    assert known.items.id_index.tolist() == [0, 0, 0, 1, 0, 2]
+    assert known.items.vocabularies["color"].values == ["xanthic", "zaffre"]
+    assert known.users.id_index.tolist() == [0, 1, 2, 0]
+
+
+def test_later_interactions_change_no_table(tmp_path):
+    later = [row if row[4] == "train" else (row[0], "y", row[2], 5, row[4]) for row in ROWS]
+    one, other = prepared(tmp_path), prepared(tmp_path, rec_data(later))
+    np.testing.assert_array_equal(one.items.id_index, other.items.id_index)
+    assert one.items.vocabularies["color"].values == other.items.vocabularies["color"].values
+
+
+def test_modalities_come_from_the_store_and_from_vector_columns(tmp_path):
+    known = prepared(tmp_path, encoders={"text": {"type": "hashed_text", "dim": 16}})
+    assert known.items.widths == {"text": 16, "vector": 3}
+    # Item x has no text, w and y no vector.
+    assert known.items.masks["text"].tolist() == [False, True, True, False, True, True]
+    assert known.items.masks["vector"].tolist() == [False, True, False, True, False, True]
+    np.testing.assert_array_equal(known.items.vectors["vector"][3], [2, 2, 2])
+    summary = known.summaries["text"]
+    assert (summary.total, summary.computed, summary.absent) == (5, 4, 1)
+    assert prepared(tmp_path, encoders={"text": {"type": "hashed_text", "dim": 16}}).summaries["text"].computed == 0
+
+
+def test_sequences_hold_positives_and_touched_holds_everything(tmp_path):
+    known = prepared(tmp_path)
+    # Indices: v 1, w 2, x 3, y 4, z 5.
+    assert known.sequences().items_by_user()[0].tolist() == [3, 5, 3]
+    everything = known.data.interactions
+    values, splits = known.sequences(everything).items_by_user()
+    assert (values.tolist(), splits.tolist()) == ([3, 5, 2, 3, 1], [0, 3, 5, 5])
+    values, splits = known.touched(everything).items_by_user()
+    assert (values.tolist(), splits.tolist()) == ([3, 4, 5, 2, 3, 1, 4], [0, 4, 7, 7])
+    both = known.sequences(known.split.train, known.split.validation)
+    assert both.items_by_user()[0].tolist() == [3, 5, 2, 3]
+
+
+def test_ranking_examples_know_what_came_before(tmp_path):
+    known = prepared(tmp_path)
+    examples = known.ranking_examples(known.split.train, known.sequences())
+    assert examples["user_index"].tolist() == [1, 1, 1, 2]
+    assert examples["item_index"].tolist() == [3, 4, 5, 3]
+    assert examples["label"].tolist() == [1, 0, 1, 1]
+    # The disliked y is no history of z.
+    assert examples["history"][:, -2:].tolist() == [[0, 0], [0, 3], [0, 3], [0, 0]]
+
+
+def test_ratings_are_learnt_as_they_are(tmp_path):
+    known = prepared(tmp_path, target="rating")
+    assert known.labels(known.split.train).tolist() == [5, 2, 4, 4]
+    # No negatives are drawn beside ratings.
+    assert known.ranking_dataset(4).element_spec["item_index"].shape == (4, 1)
+
+
+def test_datasets_take_their_sizes_from_the_configuration(tmp_path):
+    known = tiny_world.prepared(tmp_path, train={"batch_size": 16, "ranking": {"batch_size": 28}})
+    assert known.retrieval_dataset().element_spec["history"].shape == (16, tiny_world.HISTORY)
+    # 28 pairs are 4 groups of 7: the item, 4 random and 2 hard negatives.
+    hard = np.ones((tiny_world.USERS + 1, 3), np.int32)
+    assert known.ranking_dataset(hard_negatives=hard).element_spec["item_index"].shape == (4, 7)
+    # Without hard negatives 5 groups of 5.
+    assert known.ranking_dataset().element_spec["item_index"].shape == (5, 5)
+
+
+def test_random_negatives_are_items_of_training(tmp_path):
+    known = prepared(tmp_path)
+    drawn = [batch["item_index"][:, 1:] for batch in known.ranking_dataset(20).repeat(20).as_numpy_iterator()]
+    assert set(np.concatenate(drawn).ravel().tolist()) == {3, 5}
+
+
+def test_without_time_the_tables_order_counts(tmp_path):
+    schema = Schema(user={"user": "id"}, item={"item": "id"})
+    data = rec_data()
+    frame = data.interactions.drop(columns="time").iloc[::-1].reset_index(drop=True)
+    data = RecData(schema, frame, data.items[["item"]], data.users, "stars", 4.0)
+    config = tiny_world.config(schema=schema.model_dump(), split={"method": "column"}, store=tmp_path)
+    known = prepare(data, config)
+    # Turned around, user a has z before x.
+    assert known.sequences().items_by_user()[0].tolist() == [5, 3, 3]
+
+
+def test_no_positive_to_train_on_says_so(tmp_path):
+    dull = [row[:3] + (1, row[4]) for row in ROWS]
+    with pytest.raises(DataError, match="none of the 4 training.*no stars among them is 4.0 or more"):
+        prepared(tmp_path, rec_data(dull))
+
+
+def test_a_vector_column_without_vectors_says_so(tmp_path):
+    data = rec_data()
+    data.items["vector"] = [None] * 5
+    with pytest.raises(DataError, match="no item has a vector in 'vector'"):
+        prepared(tmp_path, data)
+
+
+def test_changed_tables_are_refused_with_the_first_difference():
+    check_same_ids(["a", "b"], ["a", "b"], "items")
+    with pytest.raises(RunError, match="items table has changed.*in row 1; 3 rows then, 3 now"):
+        check_same_ids(["a", "b", "c"], ["a", "c", "b"], "items")
+    with pytest.raises(RunError, match="in row 2; 2 rows then, 3 now"):
+        check_same_ids(["a", "b"], ["a", "b", "c"], "users")

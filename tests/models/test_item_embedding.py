@@ -1,0 +1,72 @@
+"""An item as the towers see it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmrec_tf.fusion import ConcatFusion
+from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.item_embedding import ItemEmbedding, hide_ids
+from tests import tiny_world
+from tests.layer_checks import check_layer
+
+EVERY_INDEX = np.arange(tiny_world.ITEMS + 1, dtype=np.int32)
+
+
+def items(dim=8, **options) -> ItemEmbedding:
+    return ItemEmbedding(FeatureLookup.from_table(tiny_world.item_table()), ConcatFusion(dim), dim, **options)
+
+
+def test_passes_the_layer_checks(tmp_path):
+    check_layer(lambda: items(id_dropout=0.3), EVERY_INDEX, tmp_path, expected_shape=(31, 8))
+
+
+def test_the_parts_are_summed():
+    layer = items()
+    layer(EVERY_INDEX)
+    whole = layer(EVERY_INDEX).numpy()
+    features = layer.lookup(EVERY_INDEX)
+    content = layer.fusion(features["vectors"], features["masks"]).numpy()
+    fields = layer.side({name: features[name] for name in ("categorical", "multi_categorical", "numbers")}).numpy()
+    side = fields.reshape(31, -1) @ layer.mix_side.kernel.numpy() + layer.mix_side.bias.numpy()
+    ids = layer.ids.embeddings.numpy()[tiny_world.item_table().id_index]
+    np.testing.assert_allclose(whole, ids + side + content, atol=1e-5)
+
+
+def test_new_items_share_the_unknown_id_and_differ_by_content():
+    layer = items()
+    new = np.array([28, 29, 30], np.int32)
+    before = layer(new).numpy()
+    assert np.abs(before[0] - before[1]).max() > 1e-3
+    layer.ids.embeddings.assign(tf.tensor_scatter_nd_add(layer.ids.embeddings, [[0]], [tf.ones([8])]))
+    np.testing.assert_allclose(layer(new).numpy(), before + 1.0, atol=1e-5)
+
+
+def test_ids_alone():
+    lookup = FeatureLookup(shapes={}, size=3, id_vocabulary_size=3, vocabulary_sizes={})
+    lookup.id_index.assign([0, 1, 2])
+    layer = ItemEmbedding(lookup, ConcatFusion(2), 2)
+    index = np.array([2, 0], np.int32)
+    layer(index)
+    layer.ids.embeddings.assign([[1, 2], [3, 4], [5, 6]])
+    assert layer(index).numpy().tolist() == [[5, 6], [1, 2]]
+    assert len(layer.trainable_weights) == 1
+
+
+def test_ids_are_hidden_at_the_asked_rate_and_only_in_training():
+    rate, rows = 0.3, 4000
+    index = tf.ones([rows], tf.int32)
+    tf.random.set_seed(1)
+    hidden = 1 - hide_ids(index, rate, training=True).numpy().mean()
+    # Four standard deviations of a binomial: 4 sqrt(0.3 * 0.7 / 4000) = 0.029.
+    assert hidden == pytest.approx(rate, abs=0.029)
+    assert hide_ids(index, rate, training=False).numpy().all()
+    assert hide_ids(index, 0.0, training=True).numpy().all()
+
+
+def test_a_hidden_id_takes_the_embedding_of_new_items():
+    layer = items(id_dropout=0.999999)
+    layer(EVERY_INDEX)
+    found = layer(EVERY_INDEX, training=True).numpy()
+    layer.lookup.id_index.assign(tf.zeros([31], tf.int32))
+    np.testing.assert_allclose(found, layer(EVERY_INDEX).numpy(), atol=1e-6)

@@ -1,0 +1,114 @@
+"""The two towers."""
+
+import numpy as np
+import pytest
+
+from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.towers import CandidateTower, QueryTower
+from tests import tiny_world
+from tests.layer_checks import check_layer
+
+
+def query_tower(**options) -> QueryTower:
+    options = {"dim": 6, "hidden": [10], **options}
+    return QueryTower(FeatureLookup.from_table(tiny_world.user_table()), **options)
+
+
+def query_features(length=4) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    history = random.integers(1, 30, [21, length]).astype(np.int32)
+    history[:5] = 0
+    history[5:9, : length // 2] = 0
+    return {
+        "user_index": np.arange(21, dtype=np.int32),
+        "history": history,
+        "history_items": random.normal(size=[21, length, 6]).astype(np.float32),
+    }
+
+
+def test_candidate_tower_passes_the_layer_checks(tmp_path):
+    features = {"item": np.random.default_rng(0).normal(size=[5, 6]).astype(np.float32)}
+    check_layer(
+        lambda: CandidateTower(dim=6, hidden=[10, 7], dropout=0.2),
+        features,
+        tmp_path,
+        expected_shape=(5, 6),
+        has_float32_output=True,
+    )
+
+
+def test_query_tower_passes_the_layer_checks(tmp_path):
+    check_layer(
+        lambda: query_tower(dropout=0.2, id_dropout=0.3),
+        query_features(),
+        tmp_path,
+        expected_shape=(21, 6),
+        has_float32_output=True,
+    )
+
+
+def test_embeddings_have_unit_length():
+    queries = query_tower()(query_features()).numpy()
+    candidates = CandidateTower(dim=6, hidden=[])({"item": np.random.default_rng(1).normal(size=[9, 6])}).numpy()
+    for embeddings in (queries, candidates):
+        np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-5)
+
+
+def test_candidate_by_hand():
+    tower = CandidateTower(dim=2, hidden=[])
+    item = np.array([[1.0, 2.0]], np.float32)
+    tower({"item": item})
+    tower.project.set_weights([np.array([[1.0, 0.0], [0.5, -1.0]]), np.array([0.0, 4.0])])
+    # W item + b = (1 + 1, -2 + 4) = (2, 2); with the item added (3, 4), of length 5.
+    np.testing.assert_allclose(tower({"item": item}).numpy(), [[0.6, 0.8]], rtol=1e-6)
+
+
+def test_history_is_a_mean_weighted_by_recency():
+    tower = query_tower()
+    tower(query_features())
+    # Softmax weights 1 : 2 : 3 : 4 from the oldest to the newest, over what is present.
+    tower.recency.assign(np.log([1.0, 2.0, 3.0, 4.0]))
+    items = np.zeros([3, 4, 6], np.float32)
+    items[:, :, 0] = [10, 20, 30, 40]
+    history = np.array([[7, 7, 7, 7], [0, 0, 7, 7], [0, 0, 0, 0]], np.int32)
+    mean, count = tower.pool(items, history)
+    # (10 + 40 + 90 + 160) / 10 = 30; (90 + 160) / 7 = 35.714; nothing.
+    np.testing.assert_allclose(mean.numpy()[:, 0], [30, 250 / 7, 0], rtol=1e-5)
+    np.testing.assert_array_equal(mean.numpy()[:, 1:], 0)
+    assert count.numpy().tolist() == [[4], [2], [0]]
+
+
+def test_newer_items_start_with_more_weight():
+    tower = query_tower()
+    tower(query_features())
+    np.testing.assert_allclose(tower.recency.numpy(), [-2, -4 / 3, -2 / 3, 0], atol=1e-6)
+
+
+def test_what_stands_at_padding_has_no_influence():
+    tower, features = query_tower(), query_features()
+    before = tower(features).numpy()
+    features["history_items"] = np.where(features["history"][:, :, None] > 0, features["history_items"], 1e3)
+    np.testing.assert_allclose(tower(features).numpy(), before, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_short_histories(length):
+    features = query_features(length)
+    queries = query_tower()(features).numpy()
+    np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1.0, atol=1e-5)
+
+
+def test_unknown_users_with_the_same_history_are_placed_alike():
+    tower, features = query_tower(), query_features()
+    tower(features)
+    # Rows 18 and 19 (indices 19 and 20) are new; with the same history only their profiles tell them apart.
+    for name in ("history", "history_items"):
+        features[name][20] = features[name][19]
+    found = tower(features).numpy()
+    assert np.abs(found[19] - found[20]).max() > 1e-6
+    for table in (tower.lookup.tables["categorical"]["country"], tower.lookup.tables["numbers"]["age"]):
+        rows = table.numpy()
+        rows[20] = rows[19]
+        table.assign(rows)
+    found = tower(features).numpy()
+    np.testing.assert_allclose(found[19], found[20], atol=1e-6)
