@@ -86,8 +86,8 @@ class TrainConfig(StrictModel):
 
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=1024, ge=2)
-    learning_rate: float = Field(default=0.003, gt=0.0)
-    patience: int = Field(default=4, ge=0)
+    learning_rate: float = Field(default=0.002, gt=0.0)
+    patience: int = Field(default=5, ge=0)
     xla: bool = False
     ranking: RankingTrainConfig = RankingTrainConfig()
 

@@ -27,8 +27,10 @@ class FeatureTable:
         categorical: feature name -> `[size]` int32.
         multi_categorical: feature name -> `[size, most values]` int32, padded with 0.
         numbers: feature name -> `[size, 2]` float32: the standardised value (0 where missing) and whether it is there.
-        vectors: modality name -> `[size, width]` float32.
+        vectors: modality name -> `[size, width]` float32, centred and scaled: (encoder's vector - centre) / scale.
         masks: modality name -> `[size]` bool, whether the row has it.
+        centres: modality name -> `[width]` float32, the mean vector of the rows seen in training.
+        scales: modality name -> float32 scalar, their root mean square distance from it.
         vocabularies: feature name -> `Vocabulary`.
     """
 
@@ -40,6 +42,8 @@ class FeatureTable:
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
     vectors: dict[str, np.ndarray] = field(default_factory=dict)
     masks: dict[str, np.ndarray] = field(default_factory=dict)
+    centres: dict[str, np.ndarray] = field(default_factory=dict)
+    scales: dict[str, np.ndarray] = field(default_factory=dict)
     vocabularies: dict[str, Vocabulary] = field(default_factory=dict)
 
     @property
@@ -85,14 +89,17 @@ class FeatureTable:
             elif feature.kind == "number":
                 table.numbers[feature.name] = _with_unknown(_standardise(frame[feature.name].to_numpy(float), seen))
         for name, (vectors, mask) in (modalities or {}).items():
-            table.vectors[name] = _with_unknown(np.asarray(vectors, np.float32))
-            table.masks[name] = _with_unknown(np.asarray(mask, bool))
+            vectors, mask = np.asarray(vectors, np.float32), np.asarray(mask, bool)
+            centre, scale = _centre_and_scale(vectors[mask & seen])
+            table.centres[name], table.scales[name] = centre, scale
+            table.vectors[name] = _with_unknown(np.where(mask[:, None], (vectors - centre) / scale, np.float32(0)))
+            table.masks[name] = _with_unknown(mask)
         return table
 
     def save(self, folder: Path) -> None:
         """Writes the arrays (`arrays.npz`) and the vocabularies (`vocabularies.json`) into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        groups = ("categorical", "multi_categorical", "numbers", "vectors", "masks")
+        groups = ("categorical", "multi_categorical", "numbers", "vectors", "masks", "centres", "scales")
         arrays = {f"{group}/{name}": array for group in groups for name, array in getattr(self, group).items()}
         np.savez(folder / "arrays.npz", id_index=self.id_index, **arrays)
         content = {
@@ -143,3 +150,16 @@ def _standardise(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     if len(known) and known.min() < known.max():
         scaled[there] = np.clip((values[there] - known.mean()) / known.std(), -5.0, 5.0)
     return np.stack([scaled, there], axis=1).astype(np.float32)
+
+
+def _centre_and_scale(vectors: np.ndarray) -> tuple[np.ndarray, np.float32]:
+    """What the modalities are brought to a common footing with.
+
+    Vectors of one encoder share a large common part, which tells no two items apart but fills a tower's first layer.
+    """
+    if not len(vectors):
+        return np.zeros(vectors.shape[1], np.float32), np.float32(1)
+    centre = vectors.mean(axis=0, dtype=np.float64)
+    scale = np.sqrt(np.square(vectors - centre).sum(axis=1).mean())
+    # Vectors that are all the same keep their scale, so that a later one that differs does not explode.
+    return centre.astype(np.float32), np.float32(scale if scale > 1e-6 else 1.0)
