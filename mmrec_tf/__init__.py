@@ -41,6 +41,7 @@ _MODULES = {
     "serving.export": ("export_models",),
     "stages": ("evaluate_models", "hard_negatives", "train_ranking", "train_retrieval"),
     "workflow": ("OpenRun", "serving_engine", "train_run"),
+    "cli_output": ("show_metrics",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -8,16 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from mmrec_tf.config import (
-    EvaluationConfig,
-    ExportConfig,
-    FusionConfig,
-    Policies,
-    RankingConfig,
-    RetrievalConfig,
-    SplitConfig,
-    TrainConfig,
-)
+from mmrec_tf.config import FusionConfig, Policies, SplitConfig
+from mmrec_tf.config_models import EvaluationConfig, ExportConfig, RankingConfig, RetrievalConfig, TrainConfig
 from mmrec_tf.data.column_guess import ColumnGuess
 
 _BUILT_IN = {"text": "hashed_text", "image": "image_cnn", "audio": "audio_cnn"}

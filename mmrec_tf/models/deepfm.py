@@ -59,7 +59,8 @@ class DeepFM(tfrs.Model):
         id_dropout=0.0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # The similarities keep all their digits under a mixed policy; the layers cast what they take themselves.
+        super().__init__(autocast=False, **kwargs)
         self.users = users
         self.items = items
         self.dim = dim
@@ -79,7 +80,7 @@ class DeepFM(tfrs.Model):
         self.drop = tf_keras.layers.Dropout(dropout)
         self.head = tf_keras.layers.Dense(1, dtype="float32")
         self.similarity_weight = self.add_weight(
-            name="similarity_weight", shape=[], initializer="zeros", trainable=False
+            name="similarity_weight", shape=[], initializer="zeros", trainable=False, experimental_autocast=False
         )
         loss = (
             tf_keras.losses.BinaryCrossentropy(from_logits=True)

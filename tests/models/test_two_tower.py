@@ -1,0 +1,226 @@
+"""The retrieval model: its loss against NumPy, what it hides in training, and its way through fit, save and export."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from sklearn.metrics import log_loss
+
+from mmrec_tf.data.pipelines import retrieval_dataset
+from mmrec_tf.serving.export import export_models
+from mmrec_tf.training.fit import fit
+from tests import tiny_world
+from tests.tiny_world import calm_two_tower, retrieval_batch, two_tower
+
+
+def tensors(batch) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(array) for name, array in batch.items()}
+
+
+def embeddings(model, batch) -> tuple[np.ndarray, np.ndarray]:
+    queries = model(tensors(batch)).numpy()
+    return queries, model.embed_candidate(tf.constant(batch["item_index"])).numpy()
+
+
+def three_examples() -> dict[str, np.ndarray]:
+    """Examples 0 and 2 have the same item."""
+    batch = retrieval_batch([1, 20, 40])
+    batch["item_index"] = np.array([5, 9, 5], np.int32)
+    return batch
+
+
+@pytest.mark.parametrize("logq", [True, False])
+@pytest.mark.parametrize("remove_accidental_hits", [True, False])
+def test_loss_against_numpy(logq, remove_accidental_hits):
+    model = calm_two_tower(temperature=0.2, logq=logq, remove_accidental_hits=remove_accidental_hits)
+    batch = three_examples()
+    queries, candidates = embeddings(model, batch)
+    scores = queries @ candidates.T / 0.2
+    if logq:
+        scores -= np.log(model.sampling_probabilities.numpy()[batch["item_index"]])
+    if remove_accidental_hits:
+        # Candidate 2 is the item of example 0, and candidate 0 that of example 2.
+        scores[[0, 2], [2, 0]] = -np.inf
+    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    expected = log_loss([0, 1, 2], chances, labels=[0, 1, 2])
+    for training in (False, True):
+        assert float(model.compute_loss(tensors(batch), training=training)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_sampling_probabilities_come_from_the_training_interactions():
+    counts = np.bincount(tiny_world.sequences().item_index, minlength=31)
+    counts = np.maximum(counts, 0.5)
+    np.testing.assert_allclose(two_tower().sampling_probabilities.numpy(), counts / counts.sum(), rtol=1e-6)
+
+
+def skewed_batch() -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Eight examples of three items with the counts 5, 2 and 1, and the items' counts."""
+    batch = retrieval_batch(slice(0, 64, 8))
+    batch["item_index"] = np.array([1, 1, 1, 1, 1, 2, 2, 3], np.int32)
+    return batch, np.array([5, 2, 1])
+
+
+def test_logq_makes_the_batch_a_softmax_over_the_catalogue():
+    # Item j stands n_j times among the candidates and is drawn with q_j = n_j / n. Corrected, the denominator is
+    #   sum_j n_j exp(s_j - log q_j) = n sum_j exp(s_j),
+    # so the loss is that of a softmax in which each item stands once, plus a constant, mean(log(n q_i)): the gradient
+    # is that of the whole catalogue's softmax, and no item is pushed down for being popular.
+    model = calm_two_tower(temperature=0.3, remove_accidental_hits=False)
+    batch, counts = skewed_batch()
+    probabilities = np.full(31, 1e-3)
+    probabilities[1:4] = counts / 8
+    model.sampling_probabilities.assign(probabilities)
+    queries, _ = embeddings(model, batch)
+    scores = queries @ model.candidate_embeddings()[1:4].T / 0.3
+    items = batch["item_index"] - 1
+    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    expected = log_loss(items, chances, labels=[0, 1, 2]) + np.log(counts[items]).mean()
+    assert float(model.compute_loss(tensors(batch))) == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_logq_popular_items_are_pushed_down():
+    # Not corrected, item j counts n_j times as a negative: exp(s_j) is weighted by its popularity.
+    model = calm_two_tower(temperature=0.3, remove_accidental_hits=False, logq=False)
+    batch, counts = skewed_batch()
+    queries, _ = embeddings(model, batch)
+    scores = queries @ model.candidate_embeddings()[1:4].T / 0.3
+    own = scores[np.arange(8), batch["item_index"] - 1]
+    expected = np.mean(np.log((np.exp(scores) * counts).sum(axis=1)) - own)
+    assert float(model.compute_loss(tensors(batch))) == pytest.approx(expected, rel=1e-4)
+
+
+def test_embeddings_have_unit_length():
+    model = two_tower()
+    for found in (*embeddings(model, retrieval_batch()), model.candidate_embeddings()):
+        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
+    assert model.candidate_embeddings().shape == (31, 8)
+
+
+def test_query_embeddings_are_the_models_in_batches_of_any_size():
+    model, batch = two_tower(), retrieval_batch(slice(0, 7))
+    expected = model(tensors(batch)).numpy()
+    found = model.query_embeddings(batch["user_index"], batch["history"], batch_size=3)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert model.query_embeddings(np.zeros(0, int), np.zeros((0, 5), int)).shape == (0, 8)
+    np.testing.assert_allclose(model.candidate_embeddings(batch_size=7), model.candidate_embeddings(), atol=1e-6)
+
+
+def test_user_dropout_hides_all_that_is_known_of_the_user():
+    model = calm_two_tower(user_dropout=0.999999)
+    batch = retrieval_batch(slice(0, 30))
+    known = float(model.compute_loss(tensors(batch)))
+    hidden = {**batch, "user_index": batch["user_index"] * 0, "history": batch["history"] * 0}
+    expected = float(model.compute_loss(tensors(hidden)))
+    assert abs(known - expected) > 1e-3
+    assert float(model.compute_loss(tensors(batch), training=True)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_catalogue_and_row_wise_embeddings_agree():
+    # With static shapes 20 * (5 + 1) rows are more than the catalogue's 31, so it is embedded as a whole; with shapes
+    # unknown at tracing, row by row.
+    model, batch = calm_two_tower(), retrieval_batch(slice(0, 20))
+    specs = {name: tf.TensorSpec([None, *array.shape[1:]], tf.int32) for name, array in batch.items()}
+    row_wise = tf.function(model.compute_loss, input_signature=[specs])
+    names = {node.name for node in row_wise.get_concrete_function().graph.as_graph_def().node}
+    assert not any("range" in name for name in names)
+    assert float(row_wise(tensors(batch))) == pytest.approx(float(model.compute_loss(tensors(batch))), rel=1e-5)
+    queries = tf.function(model.embed_query, input_signature=[specs["user_index"], specs["history"]])
+    found = queries(tf.constant(batch["user_index"]), tf.constant(batch["history"]))
+    np.testing.assert_allclose(found.numpy(), model(tensors(batch)).numpy(), atol=1e-5)
+
+
+def test_unknown_users_and_new_items_are_placed():
+    model = two_tower()
+    batch = {"user_index": np.array([0, 19, 20]), "history": np.zeros((3, 5), np.int32)}
+    assert np.isfinite(model(tensors(batch)).numpy()).all()
+    # New items have no id of their own and still differ, by content.
+    new = model.candidate_embeddings()[28:31]
+    assert np.abs(new[0] - new[1]).max() > 1e-3
+
+
+def test_without_history():
+    model = calm_two_tower(history_length=0)
+    batch = retrieval_batch(slice(0, 8))
+    batch["history"] = batch["history"][:, :0]
+    assert np.isfinite(float(model.compute_loss(tensors(batch), training=True)))
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_fit_reduces_the_loss(xla):
+    model = two_tower(id_dropout=0.1, user_dropout=0.1)
+    before = float(model.compute_loss(tensors(retrieval_batch())))
+    dataset = retrieval_dataset(tiny_world.sequences(), batch_size=32, seed=1)
+    history = fit(model, dataset, epochs=8, learning_rate=0.02, patience=8, xla=xla)
+    assert np.isfinite(history["loss"]).all()
+    assert float(model.compute_loss(tensors(retrieval_batch()))) < before - 0.5
+    # Users find items of their own group: by chance a quarter would be.
+    users = np.arange(tiny_world.ACTIVE_USERS)
+    queries = model.query_embeddings(users + 1, tiny_world.sequences().latest(users))
+    best = np.argsort(-queries @ model.candidate_embeddings()[1:].T, axis=1)[:, :5]
+    assert (best % 4 == users[:, None] % 4).mean() > 0.5
+
+
+def test_plain_keras_compile_fit_evaluate_and_predict():
+    model = two_tower()
+    dataset = retrieval_dataset(tiny_world.sequences(), batch_size=54, seed=1)
+    model.compile(optimizer="adam")
+    model.fit(dataset, epochs=1, verbose=0)
+    assert model.evaluate(dataset, verbose=0, return_dict=True)["loss"] > 0
+    assert model.predict(dataset, verbose=0).shape == (108, 8)
+
+
+def test_mixed_precision_trains_and_keeps_the_loss_in_float32():
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = calm_two_tower()
+        batch = three_examples()
+        queries, candidates = embeddings(model, batch)
+        assert queries.dtype == candidates.dtype == np.float32
+        scores = queries @ candidates.T / 0.07 - np.log(model.sampling_probabilities.numpy()[batch["item_index"]])
+        scores[[0, 2], [2, 0]] = -np.inf
+        expected = np.mean(np.log(np.exp(scores).sum(axis=1)) - np.diag(scores))
+        # Rounding the embeddings to bfloat16 would change scores of about 10 in the second digit.
+        assert float(model.compute_loss(tensors(batch))) == pytest.approx(expected, rel=1e-4)
+        dataset = retrieval_dataset(tiny_world.sequences(), batch_size=32, seed=1)
+        history = fit(model, dataset, epochs=5, learning_rate=0.02, patience=5)
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    assert np.isfinite(history["loss"]).all() and history["loss"][-1] < history["loss"][0]
+
+
+def test_config_round_trip_through_json():
+    model = two_tower(temperature=0.3, logq=False, remove_accidental_hits=False, user_dropout=0.4)
+    copy = tf_keras.saving.deserialize_keras_object(
+        json.loads(json.dumps(tf_keras.saving.serialize_keras_object(model)))
+    )
+    for name in ("temperature", "logq", "remove_accidental_hits", "user_dropout"):
+        assert getattr(copy, name) == getattr(model, name)
+    copy.set_weights(model.get_weights())
+    batch = retrieval_batch(slice(0, 9))
+    np.testing.assert_allclose(copy(tensors(batch)).numpy(), model(tensors(batch)).numpy(), atol=1e-6)
+    np.testing.assert_allclose(copy.candidate_embeddings(), model.candidate_embeddings(), atol=1e-6)
+    assert float(copy.compute_loss(tensors(batch))) == pytest.approx(float(model.compute_loss(tensors(batch))), rel=1e-5)
+
+
+@pytest.mark.quick_stack
+def test_fit_save_export_and_reload(tmp_path):
+    model = two_tower()
+    fit(model, retrieval_dataset(tiny_world.sequences(), batch_size=32), epochs=1, learning_rate=0.01, patience=1)
+    queries, candidates = model(tensors(retrieval_batch())).numpy(), model.candidate_embeddings()
+
+    model.save_weights(str(tmp_path / "retrieval.weights.h5"))
+    fresh = two_tower()
+    assert np.abs(fresh.candidate_embeddings() - candidates).max() > 1e-3
+    fresh.load_weights(str(tmp_path / "retrieval.weights.h5"))
+    np.testing.assert_allclose(fresh(tensors(retrieval_batch())).numpy(), queries, atol=1e-6)
+    np.testing.assert_allclose(fresh.candidate_embeddings(), candidates, atol=1e-6)
+
+    engine = tiny_world.engine(fresh)
+    path = export_models(engine, tmp_path / "export")["retrieval"]
+    served = tf.saved_model.load(str(path)).signatures["retrieve"]
+    answer = served(user_id=tf.constant(["u3", "nobody"]), k=tf.constant([4, 4]))
+    items, scores = engine.retrieve_ids(tf.constant(["u3", "nobody"]), tf.constant(4))
+    assert answer["item_id"].numpy().tolist() == items.numpy().tolist()
+    np.testing.assert_allclose(answer["score"].numpy(), scores.numpy(), atol=1e-6)
