@@ -1,0 +1,87 @@
+"""A run's directory: appears whole or not at all, and never replaces what is no run."""
+
+import pytest
+
+from mmrec_tf.errors import RunError
+from mmrec_tf.run import Run, new_run, replacing
+
+
+def finished(folder, text="new"):
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "config.yaml").write_text(text)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_run_appears_when_the_block_ends(tmp_path):
+    with new_run(tmp_path / "deep" / "run") as run:
+        finished(run.folder)
+        assert not (tmp_path / "deep" / "run").exists()
+    assert names(tmp_path / "deep") == ["run"]
+    assert names(tmp_path / "deep" / "run") == ["checkpoints", "config.yaml"]
+
+
+def test_failure_leaves_the_earlier_run(tmp_path):
+    finished(tmp_path / "run", "earlier")
+    with pytest.raises(ZeroDivisionError), new_run(tmp_path / "run", overwrite=True) as run:
+        finished(run.folder)
+        raise ZeroDivisionError
+    assert (tmp_path / "run" / "config.yaml").read_text() == "earlier"
+    assert names(tmp_path) == ["run"]
+
+
+def test_overwrite_replaces_a_run_whole(tmp_path):
+    finished(tmp_path / "run", "earlier")
+    (tmp_path / "run" / "only_in_the_earlier").touch()
+    with new_run(tmp_path / "run", overwrite=True) as run:
+        finished(run.folder)
+    assert names(tmp_path / "run") == ["checkpoints", "config.yaml"]
+    assert names(tmp_path) == ["run"]
+
+
+def test_an_earlier_run_is_not_replaced_unasked(tmp_path):
+    finished(tmp_path / "run")
+    with pytest.raises(RunError, match="--overwrite"), new_run(tmp_path / "run"):
+        pass
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_no_run_is_never_replaced(tmp_path, overwrite):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "precious.jpg").touch()
+    with pytest.raises(RunError, match="is no run"), new_run(tmp_path / "photos", overwrite=overwrite):
+        pass
+    assert names(tmp_path / "photos") == ["precious.jpg"]
+
+
+def test_an_empty_folder_may_become_a_run(tmp_path):
+    (tmp_path / "run").mkdir()
+    with new_run(tmp_path / "run") as run:
+        finished(run.folder)
+    assert names(tmp_path / "run") == ["checkpoints", "config.yaml"]
+
+
+def test_opening_what_is_no_run_says_how_to_make_one(tmp_path):
+    with pytest.raises(RunError, match="mmrec train CONFIG --out"):
+        Run.open(tmp_path)
+
+
+def test_missing_part_names_the_command_that_makes_it(tmp_path):
+    finished(tmp_path / "run")
+    with pytest.raises(RunError, match="mmrec evaluate"):
+        Run.open(tmp_path / "run").read_json("metrics.json")
+
+
+def test_replacing_keeps_the_old_file_on_failure(tmp_path):
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing(target) as path:
+        path.write_text("half")
+        raise ZeroDivisionError
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+    with replacing(target) as path:
+        path.write_text("new")
+    assert target.read_text() == "new"
