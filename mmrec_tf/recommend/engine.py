@@ -89,6 +89,11 @@ class RecommendationEngine(tf.Module):
         """`[batch, dim]` query embeddings."""
         return self._query(self.user_index(user_id))
 
+    def embed_item(self, item_id: tf.Tensor) -> tf.Tensor:
+        """`[batch, dim]` candidate embeddings; zeros for items that are not known."""
+        index = self.item_index(item_id)
+        return tf.where(index[:, None] > 0, tf.gather(self.item_embeddings, index), 0.0)
+
     def rank_pairs(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tf.Tensor:
         """`[batch]` predictions of the ranker for (user, item) pairs: the chance of a click, or the rating."""
         scores = self.ranking(self._pairs(self.user_index(user_id), self.item_index(item_id)))

@@ -27,8 +27,8 @@ def export_models(
 
     - `recommend`: `serving_default(user_id)`, `recommend(user_id, k)` -> `item_id`, `score` `[batch, k]`.
     - `retrieval`: `serving_default(user_id)`, `retrieve(user_id, k)`, `similar_items(item_id, k)`,
-      `embed_user(user_id)` -> `embedding` `[batch, dim]`.
-    - `ranking`: `serving_default(user_id, item_id)` -> `score` `[batch]`, one pair per row.
+      `embed_user(user_id)`, `embed_item(item_id)` -> `embedding` `[batch, dim]`.
+    - `ranking`: `serving_default(user_id, item_id)`, also named `rank` -> `score` `[batch]`, one pair per row.
 
     `k` is taken from the batch's largest; a row that asked for less is cut by the client.
 
@@ -76,6 +76,10 @@ def _signatures(engine: RecommendationEngine, k: int) -> dict[str, dict[str, Cal
     def embed_user(user_id):
         return {"embedding": engine.embed_user(user_id)}
 
+    @tf.function(input_signature=[_named(_IDS, "item_id")])
+    def embed_item(item_id):
+        return {"embedding": engine.embed_item(item_id)}
+
     @tf.function(input_signature=[_named(_IDS, "user_id"), _named(_IDS, "item_id")])
     def rank(user_id, item_id):
         return {"score": engine.rank_pairs(user_id, item_id)}
@@ -92,10 +96,11 @@ def _signatures(engine: RecommendationEngine, k: int) -> dict[str, dict[str, Cal
             "retrieve": tf.function(listed(engine.retrieve_ids), input_signature=by_user_and_k),
             "similar_items": similar_items,
             "embed_user": embed_user,
+            "embed_item": embed_item,
         },
     }
     if engine.ranking is not None:
-        models["ranking"] = {"serving_default": rank}
+        models["ranking"] = {"serving_default": rank, "rank": rank}
     return models
 
 

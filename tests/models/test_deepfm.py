@@ -151,15 +151,17 @@ def training_pairs(negatives=4):
     return ranking_dataset(ranking_examples(), CATALOGUE, batch_size=32 * (1 + negatives), negatives=negatives, seed=1)
 
 
-@pytest.mark.parametrize("xla", [False, True])
-def test_fit_learns_the_taste(xla):
+def test_fit_learns_the_taste():
     model = deepfm()
-    inputs = {name: tf.constant(array) for name, array in next(training_pairs().as_numpy_iterator()).items()}
-    before = float(model.compute_loss(inputs))
-    history = fit(model, training_pairs(), epochs=15, learning_rate=0.02, patience=15, xla=xla)
-    assert np.isfinite(history["loss"]).all()
-    assert float(model.compute_loss(inputs)) < before
+    assert accuracy(model) < 0.65
+    history = fit(model, training_pairs(), epochs=40, learning_rate=0.03, patience=40)
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
     assert accuracy(model) > 0.8
+
+
+def test_fit_compiles_under_xla():
+    history = fit(deepfm(), training_pairs(), epochs=3, learning_rate=0.02, patience=3, xla=True)
+    assert np.isfinite(history["loss"]).all() and history["loss"][-1] < history["loss"][0]
 
 
 def test_mixed_precision_trains_and_keeps_scores_in_float32():

@@ -1,0 +1,121 @@
+"""One way to fit: schedule, clipping, history, and that a seed makes a run repeatable."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from mmrec_tf.errors import RunError
+from mmrec_tf.training.fit import fit
+
+
+class Slope(tfrs.Model):
+    """One weight w with the loss `slope * w`, whose gradient is `slope`."""
+
+    def __init__(self, slope=1.0):
+        super().__init__()
+        self.w = self.add_weight(name="w", shape=[], initializer="zeros")
+        self.slope = slope
+
+    def call(self, inputs):
+        return self.w * inputs
+
+    def compute_loss(self, inputs, training=False):
+        return self.slope * self.w * tf.reduce_mean(inputs)
+
+
+def steps(count) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(tf.ones([count, 1]))
+
+
+def test_schedule_warms_up_and_decays_to_zero():
+    model = Slope()
+    fit(model, steps(8), epochs=5, learning_rate=0.4, patience=1)
+    rate = model.optimizer._learning_rate
+    # 40 steps, a twentieth of them (2) warm-up, then half a cosine over 38: in its middle, 2 + 19, half the peak.
+    found = [float(rate(step)) for step in (0, 1, 2, 21, 40)]
+    np.testing.assert_allclose(found, [0.0, 0.2, 0.4, 0.2, 0.0], atol=1e-6)
+    assert int(model.optimizer.iterations) == 40
+
+
+def test_gradients_are_clipped_by_their_norm():
+    # Adam divides by the gradient's size, so clipping shows in its first moment: after one step 0.1 * clipped.
+    model = Slope(slope=1e4)
+    fit(model, steps(1), epochs=1, learning_rate=0.1, patience=1)
+    moment = next(v for v in model.optimizer.variables if "/m/" in v.name or "momentum" in v.name or "Adam/m" in v.name)
+    assert float(moment) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_history_has_one_number_per_epoch_and_no_regularisation():
+    told = []
+    history = fit(
+        Slope(),
+        steps(4),
+        epochs=3,
+        learning_rate=0.1,
+        patience=3,
+        score=iter([0.5, 0.75, 0.25]).__next__,
+        score_name="validation NDCG@10",
+        progress=lambda *call: told.append(call),
+        description="training retrieval",
+    )
+    assert sorted(history) == ["loss", "validation NDCG@10"]
+    assert history["validation NDCG@10"] == [0.5, 0.75, 0.25]
+    assert len(history["loss"]) == 3 and all(type(loss) is float for loss in history["loss"])
+    assert told[-1] == ("training retrieval", 3, 3)
+
+
+def test_without_a_score_all_epochs_are_run_and_with_one_training_stops_early():
+    assert len(fit(Slope(), steps(2), epochs=5, learning_rate=0.1, patience=1)["loss"]) == 5
+    scores = iter([3.0, 2.0, 1.0, 0.0, 0.0])
+    history = fit(Slope(), steps(2), epochs=5, learning_rate=0.1, patience=2, score=scores.__next__)
+    assert history["score"] == [3.0, 2.0, 1.0]
+
+
+def test_exploding_loss_is_an_error_with_advice():
+    with pytest.raises(RunError, match="after epoch 1. Lower train.learning_rate"):
+        fit(Slope(slope=float("nan")), steps(2), epochs=3, learning_rate=0.1, patience=1)
+
+
+SEEDED_RUN = """
+import sys
+import mmrec_tf
+from mmrec_tf.training.fit import fit, set_seed
+set_seed(int(sys.argv[2]))
+
+import numpy as np
+from mmrec_tf.data.pipelines import ranking_dataset, retrieval_dataset
+from tests import tiny_world
+
+two_tower, deepfm = tiny_world.two_tower(), tiny_world.deepfm()
+fit(two_tower, retrieval_dataset(tiny_world.sequences(), 32, seed=5), epochs=3, learning_rate=0.01, patience=3)
+pairs = ranking_dataset(tiny_world.ranking_examples(), np.arange(1, 28), 160, negatives=4, seed=5)
+fit(deepfm, pairs, epochs=2, learning_rate=0.01, patience=2)
+np.savez(sys.argv[1], *two_tower.get_weights(), *deepfm.get_weights())
+"""
+
+
+@pytest.mark.slow
+def test_a_seed_makes_fits_in_fresh_processes_identical(tmp_path):
+    # Hash randomisation differs between the processes, and may not matter.
+    runs = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", SEEDED_RUN, str(tmp_path / f"{name}.npz"), seed],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": hash_seed},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, seed, hash_seed in (("one", "1", "11"), ("same", "1", "22"), ("other", "2", "11"))
+    }
+    for name, process in runs.items():
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, f"{name}: {errors[-2000:]}"
+    weights = {name: list(np.load(tmp_path / f"{name}.npz").values()) for name in runs}
+    for one, same in zip(weights["one"], weights["same"], strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert any((one != other).any() for one, other in zip(weights["one"], weights["other"]))
