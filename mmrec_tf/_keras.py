@@ -5,6 +5,7 @@ TF_USE_LEGACY_KERAS. This module sets the variable in time, or says in one sente
 """
 
 import os
+import re
 import sys
 
 _VARIABLE = "TF_USE_LEGACY_KERAS"
@@ -74,3 +75,11 @@ def speed_up_autograph() -> None:
         return
     if str(rule) not in map(str, rules):
         config.CONVERSION_RULES = (rule, *rules)
+
+
+def weight_name(name: str) -> str:
+    """A feature's name as a part of a weight's name, which TensorFlow takes as a scope: `price ($)` is none.
+
+    Names that become the same do no harm, because weights are saved by their place in the model.
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)

@@ -69,9 +69,7 @@ def users_frame() -> pd.DataFrame:
 
 def items_frame() -> pd.DataFrame:
     rows = np.arange(ITEMS)
-    vectors = {
-        name: [vector if there else None for vector, there in zip(*pair)] for name, pair in modalities().items()
-    }
+    vectors = {name: [vector if there else None for vector, there in zip(*pair)] for name, pair in modalities().items()}
     return pd.DataFrame(
         {
             "item_id": [f"i{row}" for row in rows],

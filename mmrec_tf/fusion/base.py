@@ -3,6 +3,8 @@
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf._keras import weight_name
+
 
 class Fusion(tf_keras.layers.Layer):
     """Turns an item's modalities, of which some may be absent, into one vector.
@@ -38,7 +40,7 @@ class Fusion(tf_keras.layers.Layer):
 
     def build(self, input_shape):
         self.stand_ins = {
-            name: self.add_weight(name=f"stand_in_{name}", shape=[shape[-1]], initializer="zeros")
+            name: self.add_weight(name=f"stand_in_{weight_name(name)}", shape=[shape[-1]], initializer="zeros")
             for name, shape in sorted(input_shape.items())
         }
         super().build(input_shape)

@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf._keras import weight_name
 from mmrec_tf.features.feature_table import FeatureTable
 
 _GROUPS = ("categorical", "multi_categorical", "numbers", "vectors", "masks")
@@ -39,7 +40,7 @@ class FeatureLookup(tf_keras.layers.Layer):
         dtypes = {"categorical": "int32", "multi_categorical": "int32", "masks": "bool"}
         self.tables = {
             group: {
-                name: self._table(f"{group}_{name}", shape, dtypes.get(group, "float32"))
+                name: self._table(f"{group}_{weight_name(name)}", shape, dtypes.get(group, "float32"))
                 for name, shape in sorted(shapes.get(group, {}).items())
             }
             for group in _GROUPS

@@ -3,6 +3,8 @@
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf._keras import weight_name
+
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
 class SideFeatures(tf_keras.layers.Layer):
@@ -33,14 +35,14 @@ class SideFeatures(tf_keras.layers.Layer):
         names = [*input_shape["categorical"], *input_shape["multi_categorical"]]
         self.embeddings = {
             name: self.add_weight(
-                name=f"embedding_{name}",
+                name=f"embedding_{weight_name(name)}",
                 shape=[self.vocabulary_sizes[name], self.dim],
                 initializer=tf_keras.initializers.RandomNormal(stddev=0.05),
             )
             for name in sorted(names)
         }
         self.directions = {
-            name: self.add_weight(name=f"number_{name}", shape=[2, self.dim], initializer="glorot_uniform")
+            name: self.add_weight(name=f"number_{weight_name(name)}", shape=[2, self.dim], initializer="glorot_uniform")
             for name in sorted(input_shape["numbers"])
         }
         super().build(input_shape)

@@ -1,1 +1,5 @@
 """Fitting models: compilation, schedules, early stopping."""
+
+from mmrec_tf._keras import speed_up_autograph
+
+speed_up_autograph()

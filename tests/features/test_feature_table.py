@@ -14,7 +14,7 @@ FEATURES = Schema(
     user={"u": "id"},
     item={"id": "id", "color": {"kind": "categorical"}, "tags": "multi_categorical", "price": "number"},
 ).item
-GROUPS = ("categorical", "multi_categorical", "numbers", "vectors", "masks")
+GROUPS = ("categorical", "multi_categorical", "numbers", "vectors", "masks", "centres", "scales")
 
 
 def frame() -> pd.DataFrame:
@@ -93,12 +93,34 @@ def test_a_number_that_training_never_saw_says_nothing():
 
 def test_a_modality_is_vectors_with_masks_and_the_unknown_has_none():
     items = table()
-    np.testing.assert_array_equal(items.vectors["photo"], [[0, 0], [0, 1], [0, 0], [4, 5], [0, 0], [8, 9]])
+    # a (0, 1), c (4, 5) and e (8, 9) have a photo and are of training: their centre is (4, 5), their squared distances
+    # from it 32, 0 and 32, so the scale is sqrt(64 / 3) = 4.619 and a becomes (-4, -4) / 4.619.
+    far = 4 / np.sqrt(64 / 3)
+    expected = [[0, 0], [-far, -far], [0, 0], [0, 0], [0, 0], [far, far]]
+    np.testing.assert_allclose(items.vectors["photo"], expected, rtol=1e-6)
+    np.testing.assert_array_equal(items.centres["photo"], [4, 5])
+    assert items.scales["photo"] == pytest.approx(np.sqrt(64 / 3))
     assert items.masks["photo"].tolist() == [False, True, False, True, False, True]
     assert items.widths == {"photo": 2, "text": 3}
     # Item b has no modality at all, and is there all the same.
     assert not items.masks["photo"][2] and not items.masks["text"][2]
     assert items.id_index[2] == 2
+
+
+def test_vectors_are_centred_and_scaled_by_training_alone():
+    # Without e: the centre of (0, 1) and (4, 5) is (2, 3), both at a squared distance of 8.
+    items = table(rows=[0, 2])
+    near, far = 2 / np.sqrt(8), 6 / np.sqrt(8)
+    expected = [[0, 0], [-near, -near], [0, 0], [near, near], [0, 0], [far, far]]
+    np.testing.assert_allclose(items.vectors["photo"], expected, rtol=1e-6)
+
+
+def test_vectors_that_are_all_the_same_or_unseen_in_training_stay_finite():
+    items = table()
+    # All text vectors are (1, 1, 1): nothing is left of them but the mask.
+    assert not items.vectors["text"].any() and items.masks["text"].sum() == 3
+    # Nothing of training has a modality: vectors are taken as they are.
+    np.testing.assert_array_equal(table(rows=[1, 3]).vectors["photo"][1:], modalities()["photo"][0])
 
 
 def test_untrained_rows_change_nothing_in_the_others():

@@ -74,7 +74,9 @@ def test_modalities_come_from_the_store_and_from_vector_columns(tmp_path):
     # Item x has no text, w and y no vector.
     assert known.items.masks["text"].tolist() == [False, True, True, False, True, True]
     assert known.items.masks["vector"].tolist() == [False, True, False, True, False, True]
-    np.testing.assert_array_equal(known.items.vectors["vector"][3], [2, 2, 2])
+    # Of training are x (2, 2, 2) and z (0, 0, 0): centre (1, 1, 1), a squared distance of 3 to both. v is the centre.
+    expected = np.array([0, 0, 0, 1, 0, -1])[:, None] / np.sqrt(3) * np.ones(3)
+    np.testing.assert_allclose(known.items.vectors["vector"], expected, rtol=1e-6)
     summary = known.summaries["text"]
     assert (summary.total, summary.computed, summary.absent) == (5, 4, 1)
     assert prepared(tmp_path, encoders={"text": {"type": "hashed_text", "dim": 16}}).summaries["text"].computed == 0

@@ -207,7 +207,9 @@ def test_config_round_trip_through_json():
     batch = retrieval_batch(slice(0, 9))
     np.testing.assert_allclose(copy(tensors(batch)).numpy(), model(tensors(batch)).numpy(), atol=1e-6)
     np.testing.assert_allclose(copy.candidate_embeddings(), model.candidate_embeddings(), atol=1e-6)
-    assert float(copy.compute_loss(tensors(batch))) == pytest.approx(float(model.compute_loss(tensors(batch))), rel=1e-5)
+    assert float(copy.compute_loss(tensors(batch))) == pytest.approx(
+        float(model.compute_loss(tensors(batch))), rel=1e-5
+    )
 
 
 @pytest.mark.quick_stack

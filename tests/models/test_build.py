@@ -1,0 +1,55 @@
+"""Models from the configuration."""
+
+import numpy as np
+
+from mmrec_tf.data.pipelines import ranking_dataset, retrieval_dataset
+from mmrec_tf.features.feature_table import FeatureTable
+from mmrec_tf.models.build import build_deepfm, build_two_tower
+from mmrec_tf.schema import Schema
+from mmrec_tf.training.fit import fit
+from tests import tiny_world
+
+
+def test_models_take_their_settings_from_the_configuration():
+    settings = tiny_world.config(
+        retrieval={"dim": 6, "hidden": [9, 7], "temperature": 0.2, "logq": False, "remove_accidental_hits": False,
+                   "id_dropout": 0.4, "user_dropout": 0.3, "dropout": 0.2, "history_length": 3},
+        ranking={"dim": 5, "hidden": [8], "dropout": 0.1},
+        fusion={"modality_dropout": 0.5},
+    )  # fmt: skip
+    tables = tiny_world.user_table(), tiny_world.item_table()
+    model = build_two_tower(settings, *tables)
+    assert (model.temperature, model.logq, model.remove_accidental_hits, model.user_dropout) == (0.2, False, False, 0.3)
+    for tower in (model.query_tower, model.candidate_tower):
+        assert (tower.dim, tower.hidden, tower.dropout) == (6, [9, 7], 0.2)
+    assert model.query_tower.id_dropout == model.items.id_dropout == 0.4
+    # The fused vector is summed with the others, so it has the towers' width whatever fusion.dim says.
+    assert (model.items.fusion.dim, model.items.fusion.modality_dropout) == (6, 0.5)
+    assert model.query_tower.recency.shape == (3,)
+    # Without training examples every item is drawn alike.
+    np.testing.assert_allclose(model.sampling_probabilities.numpy(), 1 / 31)
+    ranker = build_deepfm(settings, *tables)
+    assert (ranker.dim, ranker.hidden, ranker.dropout, ranker.target) == (5, [8], 0.1, "click")
+
+
+def test_features_may_have_any_name(tmp_path):
+    names = {"category": "Category/é", "tags": "a b", "price": "price ($)", "text": "标题", "image": "*"}
+    kinds = ("categorical", "multi_categorical", "number", "vector", "vector")
+    schema = Schema(user={"user_id": "id"}, item={"item_id": "id", **dict(zip(names.values(), kinds))})
+    frame = tiny_world.items_frame().rename(columns=names)
+    modalities = {names[name]: pair for name, pair in tiny_world.modalities().items()}
+    tables = (
+        FeatureTable.build(tiny_world.users_frame(), schema.user, np.arange(tiny_world.ACTIVE_USERS)),
+        FeatureTable.build(frame, schema.item, np.arange(tiny_world.TRAINED_ITEMS), modalities),
+    )
+    settings = tiny_world.config(schema=schema.model_dump(), split={"method": "random"})
+    pairs = ranking_dataset(tiny_world.ranking_examples(), np.arange(1, 28), 200, negatives=1)
+    examples = retrieval_dataset(tiny_world.sequences(), 100)
+    for build, dataset in ((build_two_tower, examples), (build_deepfm, pairs)):
+        model, fresh = build(settings, *tables), build(settings, *tables)
+        # Optimisers make scopes of the weights' names.
+        fit(model, dataset, epochs=1, learning_rate=0.1, patience=1)
+        model.save_weights(str(tmp_path / "model.weights.h5"))
+        fresh.load_weights(str(tmp_path / "model.weights.h5"))
+        for one, other in zip(model.get_weights(), fresh.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)

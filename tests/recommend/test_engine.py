@@ -1,0 +1,195 @@
+"""The chain as one graph, with hand-set embeddings: the right items in the right order, and nothing seen twice."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.recommend.engine import NOTHING, RecommendationEngine
+from tests import tiny_world
+
+# Similarity of each item row to every user: the higher the row, the nearer.
+NEARNESS = np.linspace(-0.9, 0.9, tiny_world.ITEMS)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The models' engine and its own embeddings, computed once."""
+    engine = tiny_world.engine(candidates=6)
+    return engine, engine.item_embeddings.numpy()
+
+
+@pytest.fixture
+def engine(trained, monkeypatch):
+    """Every query is (1, 0, ...), so an item's similarity is the first number of its embedding."""
+    engine, embeddings = trained
+    by_hand = np.zeros_like(embeddings)
+    by_hand[1:, 0] = NEARNESS
+    # Index 0 is no item: it must not be found however near it is.
+    by_hand[0, 0] = 1.0
+    engine.item_embeddings.assign(by_hand)
+    monkeypatch.setattr(engine, "_query", lambda users: tf.one_hot(tf.zeros_like(users), 8))
+    yield engine
+    engine.item_embeddings.assign(embeddings)
+
+
+def seen_by(user: int) -> set[str]:
+    users, items, _ = tiny_world.interactions()
+    return {f"i{item}" for item in items[users == user]}
+
+
+def asked(function, ids, k) -> tuple[list[list[str]], np.ndarray]:
+    names, scores = function(tf.constant(ids), tf.constant(k))
+    assert names.shape == scores.shape == (len(ids), k)
+    return [[name.decode() for name in row] for row in names.numpy()], scores.numpy()
+
+
+def best_unseen(user: int) -> list[str]:
+    return [f"i{row}" for row in range(29, -1, -1) if f"i{row}" not in seen_by(user)]
+
+
+def test_the_nearest_unseen_items_in_order(engine):
+    names, scores = asked(engine.recommend, ["u3", "u0"], 5)
+    assert names == [best_unseen(3)[:5], best_unseen(0)[:5]]
+    np.testing.assert_allclose(scores[0], [NEARNESS[int(name[1:])] for name in names[0]], atol=1e-6)
+    assert asked(engine.retrieve_ids, ["u3", "u0"], 5)[0] == names
+
+
+def test_seen_items_are_never_returned_to_anybody(engine):
+    users = [f"u{row}" for row in range(tiny_world.USERS)]
+    names, _ = asked(engine.recommend, users, 30)
+    for user, found in enumerate(names):
+        assert found == best_unseen(user) + [""] * len(seen_by(user))
+
+
+def test_users_who_are_unknown_or_did_nothing_are_answered(engine):
+    names, _ = asked(engine.recommend, ["nobody", "", "u19"], 3)
+    assert names == [["i29", "i28", "i27"]] * 3
+
+
+def test_an_unknown_user_gets_the_models_answer_for_index_zero(trained):
+    engine, _ = trained
+    query = engine.embed_user(tf.constant(["nobody"])).numpy()
+    expected = engine.retrieval.query_embeddings(np.zeros(1), np.zeros((1, 5)))
+    np.testing.assert_allclose(query, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        engine.embed_user(tf.constant(["u3"])).numpy(),
+        engine.retrieval.query_embeddings(np.array([4]), tiny_world.sequences().latest([3])),
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("k", [24, 25, 30, 100])
+def test_places_beyond_what_is_left_are_empty(engine, k):
+    # u3 has seen 6 of the 30 items.
+    for function in (engine.recommend, engine.retrieve_ids):
+        names, scores = asked(function, ["u3"], k)
+        assert names[0] == best_unseen(3) + [""] * (k - 24)
+        assert (scores[0, 24:] == NOTHING).all() and (scores[0, :24] > NOTHING).all()
+
+
+def test_equal_scores_keep_the_tables_order(engine):
+    embeddings = engine.item_embeddings.numpy()
+    embeddings[1:, 0] = [0.5, 0.25] * 15
+    engine.item_embeddings.assign(embeddings)
+    names, _ = asked(engine.recommend, ["nobody"], 30)
+    assert names[0] == [f"i{row}" for row in (*range(0, 30, 2), *range(1, 30, 2))]
+
+
+def test_the_ranker_orders_the_candidates_and_nothing_else(engine, monkeypatch):
+    handed = []
+
+    def rank(users, items, similarities):
+        handed.append((items.numpy(), similarities.numpy()))
+        return -tf.cast(items, tf.float32)  # the lowest row first
+
+    monkeypatch.setattr(engine, "ranking", object())
+    monkeypatch.setattr(engine, "rank", rank)
+    nearest = best_unseen(3)[:6]
+    names, scores = asked(engine.recommend, ["u3"], 4)
+    # Six candidates, turned around, and the best four of them.
+    assert names[0] == nearest[::-1][:4]
+    assert scores[0].tolist() == [-(int(name[1:]) + 1) for name in names[0]]
+    items, similarities = handed[-1]
+    assert items[0].tolist() == [int(name[1:]) + 1 for name in nearest]
+    np.testing.assert_allclose(similarities[0], NEARNESS[items[0] - 1], atol=1e-6)
+    # Asked for more than the candidates, all are ranked; empty places stay last however the ranker scores them.
+    names, scores = asked(engine.recommend, ["u3"], 30)
+    assert names[0] == best_unseen(3)[::-1] + [""] * 6
+    assert (scores[0, 24:] == NOTHING).all()
+
+
+def test_ranking_scores_blend_in_the_similarity():
+    ranking = tiny_world.deepfm()
+    engine = tiny_world.engine(ranking=ranking)
+    users, items = tf.constant([4]), tf.constant([[3, 9, 30]])
+    similarities = tf.constant([[0.5, -0.25, 0.125]])
+    history = tf.constant(tiny_world.sequences().latest([3]))
+    plain = ranking({"user_index": users, "history": history, "item_index": items}).numpy()
+    np.testing.assert_allclose(engine.rank(users, items, similarities).numpy(), plain, atol=1e-6)
+    ranking.similarity_weight.assign(3.0)
+    # (score + 3 similarity) / (1 + 3)
+    expected = (plain + 3 * similarities.numpy()) / 4
+    np.testing.assert_allclose(engine.rank(users, items, similarities).numpy(), expected, atol=1e-6)
+    # Pairs are judged by the ranker alone, as chances.
+    pairs = engine.rank_pairs(tf.constant(["u3"] * 3), tf.constant(["i2", "i8", "i29"])).numpy()
+    np.testing.assert_allclose(pairs, 1 / (1 + np.exp(-plain[0])), atol=1e-6)
+
+
+def test_ratings_are_served_as_ratings():
+    ranking = tiny_world.deepfm(target="rating")
+    engine = tiny_world.engine(ranking=ranking)
+    inputs = {
+        "user_index": tf.constant([4]),
+        "history": tf.constant(tiny_world.sequences().latest([3])),
+        "item_index": tf.constant([9]),
+    }
+    found = engine.rank_pairs(tf.constant(["u3"]), tf.constant(["i8"]))
+    np.testing.assert_allclose(found.numpy(), ranking(inputs).numpy(), atol=1e-6)
+
+
+def test_similar_items_leave_the_item_itself_out(engine):
+    embeddings = np.zeros((31, 8), np.float32)
+    angles = np.deg2rad(np.arange(31) * 3.0)
+    embeddings[:, 0], embeddings[:, 1] = np.cos(angles), np.sin(angles)
+    engine.item_embeddings.assign(embeddings)
+    # Three degrees between neighbours: i10 is as near to i9 as to i11, the former first; at the end there is one side.
+    names, scores = asked(engine.similar_items, ["i10", "i29"], 4)
+    assert {*names[0][:2]} == {"i9", "i11"} and {*names[0][2:]} == {"i8", "i12"}
+    assert names[1] == ["i28", "i27", "i26", "i25"]
+    np.testing.assert_allclose(scores, np.cos(np.deg2rad([[3, 3, 6, 6], [3, 6, 9, 12]])), atol=1e-5)
+    # Index 0, one step from i0, is no item.
+    assert asked(engine.similar_items, ["i0"], 2)[0] == [["i1", "i2"]]
+    everything, scores = asked(engine.similar_items, ["i10"], 31)
+    assert "i10" not in everything[0] and len({*everything[0]} - {""}) == 29
+    assert everything[0][29:] == ["", ""] and (scores[0, 29:] == NOTHING).all()
+
+
+def test_an_unknown_item_has_no_neighbours(engine):
+    names, scores = asked(engine.similar_items, ["nothing"], 3)
+    assert names == [["", "", ""]] and (scores == NOTHING).all()
+
+
+def test_embed_item_is_the_candidate_embedding_and_zeros_for_the_unknown(trained):
+    engine, embeddings = trained
+    found = engine.embed_item(tf.constant(["i4", "nothing"])).numpy()
+    np.testing.assert_array_equal(found, [embeddings[5], np.zeros(8)])
+
+
+def test_seen_can_be_more_than_the_history():
+    # User 0 liked item 1 and disliked items 2 and 3: the history is item 1 alone, and none of the three comes back.
+    liked = Sequences([0], [1], [5.0], users=tiny_world.USERS, length=tiny_world.HISTORY)
+    touched = Sequences([0, 0, 0], [2, 1, 3], [4.0, 5.0, 6.0], users=tiny_world.USERS, length=tiny_world.HISTORY)
+    tables = tiny_world.user_table(), tiny_world.item_table()
+    engine = RecommendationEngine(tiny_world.two_tower(), None, *tables, liked, seen=touched)
+    assert engine.histories.numpy()[1].tolist() == [0, 0, 0, 0, 2]
+    names, _ = asked(engine.recommend, ["u0"], 30)
+    assert {*names[0]} - {""} == {f"i{row}" for row in range(30) if row not in (1, 2, 3)}
+
+
+def test_nobody_has_done_anything_yet():
+    nothing = Sequences([], [], [], users=tiny_world.USERS, length=tiny_world.HISTORY)
+    tables = tiny_world.user_table(), tiny_world.item_table()
+    engine = RecommendationEngine(tiny_world.two_tower(), None, *tables, nothing, candidates=1000)
+    names, _ = asked(engine.recommend, ["u0", "nobody"], 30)
+    assert all(sorted(found) == sorted(f"i{row}" for row in range(30)) for found in names)

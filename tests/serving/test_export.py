@@ -1,0 +1,241 @@
+"""Exported models: versions, signatures, what is inside, and that they answer alike wherever they are loaded."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from mmrec_tf.serving.export import export_models
+from tests import tiny_world
+from tests.saved_model_c_api import run_signatures
+
+USERS, ITEMS = np.array(["u3", "nobody"]), np.array(["i4", "i28"])
+ASKED = {
+    ("recommend", "serving_default"): {"user_id": USERS},
+    ("recommend", "recommend"): {"user_id": USERS, "k": np.array([3, 4], np.int32)},
+    ("retrieval", "serving_default"): {"user_id": USERS},
+    ("retrieval", "retrieve"): {"user_id": USERS, "k": np.array([40, 1], np.int32)},
+    ("retrieval", "similar_items"): {"item_id": ITEMS, "k": np.array([2, 2], np.int32)},
+    ("retrieval", "embed_user"): {"user_id": USERS},
+    ("retrieval", "embed_item"): {"item_id": np.array(["i4", "nothing"])},
+    ("ranking", "serving_default"): {"user_id": USERS, "item_id": ITEMS},
+    ("ranking", "rank"): {"user_id": USERS, "item_id": ITEMS},
+}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    tf.keras.utils.set_random_seed(1)
+    ranking = tiny_world.deepfm()
+    ranking.similarity_weight.assign(2.0)
+    return tiny_world.engine(ranking=ranking, candidates=10)
+
+
+@pytest.fixture(scope="module")
+def written(engine, tmp_path_factory):
+    told = []
+    written = export_models(engine, tmp_path_factory.mktemp("export"), 5, lambda *call: told.append(call))
+    assert told == [("exporting", done, 3) for done in range(4)]
+    return written
+
+
+@pytest.fixture(scope="module")
+def expected(engine):
+    """What the engine says in this process, in the order of `ASKED`."""
+    users, items = tf.constant(USERS), tf.constant(ITEMS)
+
+    def lists(answer):
+        return {"item_id": answer[0].numpy(), "score": answer[1].numpy()}
+
+    return [
+        lists(engine.recommend(users, tf.constant(5))),
+        lists(engine.recommend(users, tf.constant(4))),
+        lists(engine.retrieve_ids(users, tf.constant(5))),
+        lists(engine.retrieve_ids(users, tf.constant(40))),
+        lists(engine.similar_items(items, tf.constant(2))),
+        {"embedding": engine.embed_user(users).numpy()},
+        {"embedding": engine.embed_item(tf.constant(["i4", "nothing"])).numpy()},
+        {"score": engine.rank_pairs(users, items).numpy()},
+        {"score": engine.rank_pairs(users, items).numpy()},
+    ]
+
+
+def assert_same(answers, expected):
+    for call, found, wanted in zip(ASKED, answers, expected, strict=True):
+        assert found.keys() == wanted.keys(), call
+        for name, value in wanted.items():
+            if value.dtype == object:
+                assert found[name].tolist() == value.tolist(), call
+            else:
+                np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6, err_msg=str(call))
+
+
+def saved_model(path) -> saved_model_pb2.SavedModel:
+    return saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+
+
+def test_reloaded_models_answer_as_the_engine_does(written, expected):
+    models = {name: tf.saved_model.load(str(path)) for name, path in written.items()}
+    answers = [
+        models[name].signatures[signature](**{key: tf.constant(value) for key, value in inputs.items()})
+        for (name, signature), inputs in ASKED.items()
+    ]
+    assert_same([{key: value.numpy() for key, value in answer.items()} for answer in answers], expected)
+
+
+RELOAD = """
+import json, sys
+import tensorflow as tf
+
+answers = []
+for folder, signature, inputs in json.load(sys.stdin):
+    model = tf.saved_model.load(folder)
+    given = {key: tf.constant(value, tf.int32 if key == "k" else tf.string) for key, value in inputs.items()}
+    found = model.signatures[signature](**given)
+    answers.append({
+        key: [[text.decode() for text in row] for row in value.numpy()] if value.dtype == tf.string
+        else value.numpy().tolist() for key, value in found.items()
+    })
+assert not any(name.split(".")[0] in ("mmrec_tf", "tensorflow_recommenders") for name in sys.modules)
+json.dump(answers, sys.stdout)
+"""
+
+
+def test_a_fresh_process_that_knows_tensorflow_alone_answers_the_same(written, expected, tmp_path):
+    requests = [
+        (str(written[name]), signature, {key: value.tolist() for key, value in inputs.items()})
+        for (name, signature), inputs in ASKED.items()
+    ]
+    process = subprocess.run(
+        [sys.executable, "-c", RELOAD],
+        input=json.dumps(requests),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "TF_USE_LEGACY_KERAS")},
+    )
+    assert process.returncode == 0, process.stderr[-2000:]
+    answers = [
+        {
+            key: np.array([[text.encode() for text in row] for row in value], object)
+            if key == "item_id"
+            else np.array(value)
+            for key, value in answer.items()
+        }
+        for answer in json.loads(process.stdout)
+    ]
+    assert_same(answers, expected)
+
+
+def test_tensorflows_c_library_answers_the_same_without_any_python_op(written, expected):
+    calls = [(written[name], signature, inputs) for (name, signature), inputs in ASKED.items()]
+    assert_same(run_signatures(calls), expected)
+
+
+def test_signatures_are_as_documented_and_every_input_has_a_batch_dimension(written):
+    shapes = {}
+    for name, path in written.items():
+        for signature, content in saved_model(path).meta_graphs[0].signature_def.items():
+            if signature == "__saved_model_init_op":
+                continue
+            shapes[name, signature] = set(content.inputs)
+            for key, info in content.inputs.items():
+                assert [dim.size for dim in info.tensor_shape.dim] == [-1], (name, signature, key)
+            for key, info in content.outputs.items():
+                assert info.tensor_shape.dim[0].size == -1, (name, signature, key)
+                assert info.dtype in (tf.float32.as_datatype_enum, tf.string.as_datatype_enum)
+    assert shapes == {call: set(inputs) for call, inputs in ASKED.items()}
+
+
+def test_no_constant_grows_with_the_catalogue(written):
+    # Ids, embeddings, histories and features are variables and tables. As constants they would be numbers for each of
+    # 20 users or 30 items, or ids; TensorFlow refuses graphs beyond 2 GB.
+    ids = {*(f"u{row}".encode() for row in range(20)), *(f"i{row}".encode() for row in range(30))}
+    for name, path in written.items():
+        graph = saved_model(path).meta_graphs[0].graph_def
+        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+        constants = [node.attr["value"].tensor for node in nodes if node.op == "Const"]
+        assert constants
+        for tensor in constants:
+            # The largest are the checkpoint's: names of variables, and how the objects hang together.
+            assert tensor.ByteSize() < 10_000, name
+            assert not ids & set(tensor.string_val), name
+            if tensor.dtype != tf.string.as_datatype_enum:
+                assert np.prod([dim.size for dim in tensor.tensor_shape.dim]) < 20, name
+
+
+def test_each_model_holds_only_what_its_signatures_use(written):
+    shapes = {
+        name: [shape for _, shape in tf.train.list_variables(str(path / "variables" / "variables"))]
+        for name, path in written.items()
+    }
+    catalogue, ranker_head = [tiny_world.ITEMS + 1, 8], [12, 1]
+    assert {name: (catalogue in found, ranker_head in found) for name, found in shapes.items()} == {
+        "recommend": (True, True),
+        "retrieval": (True, False),
+        "ranking": (False, True),
+    }
+
+
+def test_k_is_the_batchs_largest_and_an_empty_batch_is_answered(written):
+    recommend = tf.saved_model.load(str(written["recommend"])).signatures["recommend"]
+    answer = recommend(user_id=tf.constant(["u1", "u2", "u3"]), k=tf.constant([2, 7, 1]))
+    assert answer["item_id"].shape == (3, 7)
+    assert recommend(user_id=tf.constant(["u1"]), k=tf.constant([0]))["item_id"].shape == (1, 1)
+    empty = recommend(user_id=tf.zeros([0], tf.string), k=tf.zeros([0], tf.int32))
+    assert empty["score"].shape[0] == 0
+
+
+@pytest.fixture
+def quick_save(monkeypatch):
+    """Stands in for the writing of a SavedModel, which takes seconds."""
+
+    def save(servable, path, signatures):
+        os.makedirs(path)
+        with open(os.path.join(path, "saved_model.pb"), "w") as file:
+            file.write("model")
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+
+
+def names_in(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_versions_count_up_from_the_highest(engine, quick_save, tmp_path):
+    for version in ("1", "2"):
+        assert {path.name for path in export_models(engine, tmp_path).values()} == {version}
+    (tmp_path / "ranking" / "10").mkdir()
+    (tmp_path / "ranking" / "notes").mkdir()
+    written = export_models(engine, tmp_path)
+    assert {name: path.name for name, path in written.items()} == {"recommend": "3", "retrieval": "3", "ranking": "11"}
+    assert names_in(tmp_path / "ranking") == ["1", "10", "11", "2", "notes"]
+    assert names_in(tmp_path / "recommend" / "3") == ["saved_model.pb"]
+
+
+def test_an_interrupted_save_leaves_no_version(engine, quick_save, monkeypatch, tmp_path):
+    export_models(engine, tmp_path)
+    whole = tf.saved_model.save
+
+    def save(servable, path, signatures):
+        whole(servable, path, signatures)
+        # The server polls at any time: what is half-written has no integer name.
+        assert not any(part.isdigit() for part in os.path.relpath(path, tmp_path).split(os.sep))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        export_models(engine, tmp_path)
+    for name in ("recommend", "retrieval", "ranking"):
+        assert names_in(tmp_path / name) == ["1"]
+
+
+def test_without_a_ranker_there_is_no_ranking_model(quick_save, tmp_path):
+    assert sorted(export_models(tiny_world.engine(), tmp_path)) == ["recommend", "retrieval"]
+    assert names_in(tmp_path) == ["recommend", "retrieval"]
