@@ -81,7 +81,7 @@ class TrainConfig(StrictModel):
         batch_size: int. Examples a step; also the number of in-batch candidates.
         learning_rate: float. Peak rate of Adam.
         patience: int. Epochs without a better validation score before training stops.
-        xla: bool. Compile the train step.
+        xla: bool. Compile the train step. Its random draws do not follow the seed, so that runs differ a little.
     """
 
     epochs: int = Field(default=30, ge=1)

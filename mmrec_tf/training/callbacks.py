@@ -47,6 +47,20 @@ class BestByScore(tf_keras.callbacks.Callback):
                 variable.assign(weights)
 
 
+class MeanLoss(tf_keras.callbacks.Callback):
+    """Logs the mean of an epoch's losses as its loss; `tfrs.Model` logs that of the last batch, which says little."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._losses = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._losses.append((logs or {}).get("loss", np.nan))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None and self._losses:
+            logs["loss"] = float(np.mean(self._losses))
+
+
 class StopOnBadLoss(tf_keras.callbacks.Callback):
     """Ends training with advice when the loss is no longer a number."""
 

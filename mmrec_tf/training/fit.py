@@ -6,7 +6,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.training.callbacks import BestByScore, Progress, StopOnBadLoss
+from mmrec_tf.training.callbacks import BestByScore, MeanLoss, Progress, StopOnBadLoss
 
 
 def set_seed(seed: int) -> None:
@@ -45,7 +45,7 @@ def fit(
         progress: called with (description, epochs done, epochs).
 
     Returns:
-        The history: name -> one value per epoch.
+        The history: name -> one value per epoch; `loss` is the mean over the epoch.
 
     Raises:
         RunError: when the loss is no longer a number.
@@ -59,7 +59,7 @@ def fit(
         warmup_steps=warm_up,
     )
     model.compile(optimizer=tf_keras.optimizers.Adam(schedule, global_clipnorm=1.0), jit_compile=xla)
-    callbacks = [StopOnBadLoss()]
+    callbacks = [MeanLoss(), StopOnBadLoss()]
     if score is not None:
         callbacks.append(BestByScore(score, score_name, patience))
     if progress is not None:

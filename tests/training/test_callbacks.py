@@ -5,7 +5,7 @@ import pytest
 import tf_keras
 
 from mmrec_tf.errors import RunError
-from mmrec_tf.training.callbacks import BestByScore, Progress, StopOnBadLoss
+from mmrec_tf.training.callbacks import BestByScore, MeanLoss, Progress, StopOnBadLoss
 
 
 @pytest.fixture
@@ -64,6 +64,26 @@ def test_score_sees_the_weights_of_its_epoch(model):
 
     fit(model, BestByScore(score, "score", patience=9), epochs=3)
     assert seen == [1, 2, 3]
+
+
+def test_an_epochs_loss_is_the_mean_of_its_batches():
+    callback, logs = MeanLoss(), {"loss": 5.0}
+    for epoch_losses in ([9.0], [1.0, 3.0, 5.0]):
+        callback.on_epoch_begin(0)
+        for batch, loss in enumerate(epoch_losses):
+            callback.on_train_batch_end(batch, {"loss": loss})
+    callback.on_epoch_end(1, logs)
+    # The second epoch alone: (1 + 3 + 5) / 3 = 3.
+    assert logs["loss"] == 3.0
+
+
+def test_one_bad_batch_shows_in_the_epochs_loss():
+    callback, logs = MeanLoss(), {"loss": 1.0}
+    callback.on_epoch_begin(0)
+    for batch, loss in enumerate([1.0, np.nan, 1.0]):
+        callback.on_train_batch_end(batch, {"loss": loss})
+    callback.on_epoch_end(0, logs)
+    assert np.isnan(logs["loss"])
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf])
