@@ -29,7 +29,7 @@ class RetrievalConfig(StrictModel):
     history_length: int = Field(default=30, ge=0)
     temperature: float = Field(default=0.07, gt=0.0)
     id_dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
-    user_dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
+    user_dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     logq: bool = True
     remove_accidental_hits: bool = True
