@@ -20,7 +20,7 @@ from mmrec_tf.training.fit import fit
 Progress = Callable[[str, int, int], None]
 
 SIMILARITY_WEIGHTS = (0.0, *(float(2**power) for power in range(11)))
-"""Weights that are tried for the retrieval similarity, which lies in [-1, 1], beside the ranker's score."""
+"""Weights that are tried for the retrieval score, a cosine and a little more, beside the ranker's score."""
 
 
 def train_retrieval(prepared: Prepared, progress: Progress | None = None) -> tuple[TwoTower, dict[str, list[float]]]:

@@ -36,9 +36,11 @@ def build_two_tower(
         remove_accidental_hits=options.remove_accidental_hits,
         user_dropout=options.user_dropout,
     )
-    if train_item_index is not None:
-        model.sampling_probabilities.assign(sampling_probabilities(train_item_index, items.size))
     model.create_weights(options.history_length)
+    if train_item_index is not None:
+        probabilities = sampling_probabilities(train_item_index, items.size)
+        model.sampling_probabilities.assign(probabilities)
+        model.popularity.embeddings.assign(options.temperature * _log_shares(items, probabilities))
     return model
 
 
@@ -56,3 +58,12 @@ def build_deepfm(config: Config, users: FeatureTable, items: FeatureTable) -> De
     )
     model.create_weights(config.models.retrieval.history_length)
     return model
+
+
+def _log_shares(items: FeatureTable, probabilities: np.ndarray) -> np.ndarray:
+    """`[id_vocabulary_size, 1]` log of each id's share of the interactions, less their mean; 0 for ids that are new."""
+    known = items.id_index > 0
+    shares = np.zeros([items.id_vocabulary_size, 1], np.float32)
+    shares[items.id_index[known], 0] = np.log(probabilities[known])
+    shares[1:] -= shares[1:].mean() if known.any() else 0.0
+    return shares

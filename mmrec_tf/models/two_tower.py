@@ -6,7 +6,7 @@ import tensorflow_recommenders as tfrs
 import tf_keras
 
 from mmrec_tf.losses.float32_tasks import float32_tasks
-from mmrec_tf.models.item_embedding import ItemEmbedding
+from mmrec_tf.models.item_embedding import ItemEmbedding, hide_ids
 from mmrec_tf.models.towers import CandidateTower, QueryTower
 
 
@@ -18,11 +18,20 @@ class TwoTower(tfrs.Model):
     one pass through the query tower and one matrix product. Training takes the other examples of the batch as
     negatives, corrected for how often each item is drawn.
 
+    A query and a candidate meet as
+
+        score(u, i) = cos(query(u), candidate(i)) + popularity(i)
+
+    where the popularity is a learned number per id, best started at temperature * log of the item's share of the
+    training interactions: the towers then have only to learn what makes this user differ from everybody, and somebody
+    who is not known is served by popularity from the first step. As embeddings, a query carries a 1 behind its `dim`
+    numbers and a candidate its popularity, so that one dot product is the score.
+
     Args:
         items: `ItemEmbedding`, shared by both towers.
         query_tower: `QueryTower`.
         candidate_tower: `CandidateTower`.
-        temperature: float. Divides the cosine similarity in the softmax.
+        temperature: float. Divides the score in the softmax.
         logq: bool. Correct the softmax for how often each item is drawn, as `sampling_probabilities` says. Defaults to
             True; the probabilities are equal until they are assigned.
         remove_accidental_hits: bool. Mask negatives that are the example's own positive. Defaults to True.
@@ -34,7 +43,7 @@ class TwoTower(tfrs.Model):
             `[batch]`; all int32.
 
     Returns:
-        `[batch, dim]` query embeddings.
+        `[batch, dim + 1]` query embeddings.
 
     Reference: Yi et al., Sampling-bias-corrected neural modeling for large corpus item recommendations (RecSys 2019).
     """
@@ -64,6 +73,9 @@ class TwoTower(tfrs.Model):
             initializer=tf_keras.initializers.Constant(1.0 / items.lookup.size),
             trainable=False,
         )
+        self.popularity = tf_keras.layers.Embedding(
+            items.lookup.id_vocabulary_size, 1, embeddings_initializer="zeros", name="popularity"
+        )
         with float32_tasks():
             self.task = tfrs.tasks.Retrieval(
                 loss=tf_keras.losses.CategoricalCrossentropy(
@@ -77,12 +89,12 @@ class TwoTower(tfrs.Model):
         return self.embed_query(inputs["user_index"], inputs["history"], training=training)
 
     def embed_query(self, user_index, history, training=False):
-        """`[batch, dim]` embeddings of users given their recent item indices."""
+        """`[batch, dim + 1]` embeddings of users given their recent item indices."""
         return self._query(user_index, history, self._rows(history.shape.num_elements(), training), training)
 
     def embed_candidate(self, item_index, training=False):
-        """`[batch, dim]` embeddings of items."""
-        return self.candidate_tower({"item": self.items(item_index, training=training)}, training=training)
+        """`[batch, dim + 1]` embeddings of items."""
+        return self._candidate(item_index, self.items(item_index, training=training), training)
 
     def compute_loss(self, inputs, training=False):
         examples = (inputs["history"].shape.num_elements() or 0) + (inputs["item_index"].shape.num_elements() or 0)
@@ -92,7 +104,7 @@ class TwoTower(tfrs.Model):
             known = tf.cast(tf.random.uniform(tf.shape(user_index)) >= self.user_dropout, user_index.dtype)
             user_index, history = user_index * known, history * known[:, None]
         queries = self._query(user_index, history, rows, training)
-        candidates = self.candidate_tower({"item": rows(inputs["item_index"])}, training=training)
+        candidates = self._candidate(inputs["item_index"], rows(inputs["item_index"]), training)
         with float32_tasks():
             return self.task(
                 queries,
@@ -105,7 +117,7 @@ class TwoTower(tfrs.Model):
             )
 
     def candidate_embeddings(self, batch_size: int = 4096) -> np.ndarray:
-        """`[size, dim]` float32 embeddings of all items, index 0 (no item) included."""
+        """`[size, dim + 1]` float32 embeddings of all items, index 0 (no item) included."""
         index = np.arange(self.items.lookup.size, dtype=np.int32)
         return np.concatenate(
             [
@@ -115,7 +127,7 @@ class TwoTower(tfrs.Model):
         )
 
     def query_embeddings(self, user_index: np.ndarray, history: np.ndarray, batch_size: int = 1024) -> np.ndarray:
-        """`[n, dim]` float32 embeddings of users given their histories."""
+        """`[n, dim + 1]` float32 embeddings of users given their histories."""
         embed = tf.function(self.embed_query, reduce_retracing=True)
         parts = [
             embed(
@@ -124,7 +136,7 @@ class TwoTower(tfrs.Model):
             ).numpy()
             for start in range(0, len(user_index), batch_size)
         ]
-        return np.concatenate(parts) if parts else np.zeros((0, self.query_tower.dim), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, self.query_tower.dim + 1), np.float32)
 
     def get_config(self):
         serialize = tf_keras.saving.serialize_keras_object
@@ -156,7 +168,13 @@ class TwoTower(tfrs.Model):
 
     def _query(self, user_index, history, rows, training):
         features = {"user_index": user_index, "history": history, "history_items": rows(history)}
-        return self.query_tower(features, training=training)
+        place = self.query_tower(features, training=training)
+        return tf.concat([place, tf.ones_like(place[:, :1])], axis=1)
+
+    def _candidate(self, item_index, item, training):
+        place = self.candidate_tower({"item": item}, training=training)
+        id_index = hide_ids(tf.gather(self.items.lookup.id_index, item_index), self.items.id_dropout, training)
+        return tf.concat([place, tf.cast(self.popularity(id_index), tf.float32)], axis=1)
 
     def _rows(self, needed, training):
         """A function from item indices to their embeddings.

@@ -80,17 +80,19 @@ class RecommendationEngine(tf.Module):
     def similar_items(self, item_id: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The items nearest to each given item, itself left out; an unknown item has no neighbours."""
         index = self.item_index(item_id)
-        scores = tf.matmul(tf.gather(self.item_embeddings, index), self.item_embeddings, transpose_b=True)
-        places = tf.range(self.item_count + 1)[None, :]
-        hidden = (places == index[:, None]) | (places == 0) | (index[:, None] == 0)
+        # Without the last number, the popularity: what is liked by everybody is not like everything.
+        places = self.item_embeddings[:, :-1]
+        scores = tf.matmul(tf.gather(places, index), places, transpose_b=True)
+        every = tf.range(self.item_count + 1)[None, :]
+        hidden = (every == index[:, None]) | (every == 0) | (index[:, None] == 0)
         return self._names(*self._top(tf.where(hidden, NOTHING, scores), tf.minimum(k, self.item_count)), k)
 
     def embed_user(self, user_id: tf.Tensor) -> tf.Tensor:
-        """`[batch, dim]` query embeddings."""
+        """`[batch, dim + 1]` query embeddings; see `TwoTower`."""
         return self._query(self.user_index(user_id))
 
     def embed_item(self, item_id: tf.Tensor) -> tf.Tensor:
-        """`[batch, dim]` candidate embeddings; zeros for items that are not known."""
+        """`[batch, dim + 1]` candidate embeddings; zeros for items that are not known."""
         index = self.item_index(item_id)
         return tf.where(index[:, None] > 0, tf.gather(self.item_embeddings, index), 0.0)
 
@@ -108,7 +110,7 @@ class RecommendationEngine(tf.Module):
         return tf.ensure_shape(self.item_table.lookup(item_id), item_id.shape)
 
     def retrieve(self, users: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The k items nearest to each user's query that they have not seen: indices (0 = none) and similarities."""
+        """The k items nearest to each user's query that they have not seen: indices (0 = none) and scores."""
         scores = tf.matmul(self._query(users), self.item_embeddings, transpose_b=True)
         seen = tf.gather(tf.RaggedTensor.from_row_splits(self.seen, self.seen_splits, validate=False), users)
         rows = tf.cast(seen.value_rowids(), tf.int32)

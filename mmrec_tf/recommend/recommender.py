@@ -19,7 +19,7 @@ class Recommendation:
     Attributes:
         item_id: str.
         score: float. Higher is better, and comparable within one user's list: the ranker's score blended with the
-            retrieval similarity, or without a ranker the similarity, in [-1, 1].
+            retrieval score, or without a ranker the retrieval score alone.
     """
 
     item_id: str

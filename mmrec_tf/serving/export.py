@@ -27,7 +27,8 @@ def export_models(
 
     - `recommend`: `serving_default(user_id)`, `recommend(user_id, k)` -> `item_id`, `score` `[batch, k]`.
     - `retrieval`: `serving_default(user_id)`, `retrieve(user_id, k)`, `similar_items(item_id, k)`,
-      `embed_user(user_id)`, `embed_item(item_id)` -> `embedding` `[batch, dim]`.
+      `embed_user(user_id)`, `embed_item(item_id)` -> `embedding` `[batch, dim + 1]`, whose dot product is
+      the retrieval score.
     - `ranking`: `serving_default(user_id, item_id)`, also named `rank` -> `score` `[batch]`, one pair per row.
 
     `k` is taken from the batch's largest; a row that asked for less is cut by the client.

@@ -32,6 +32,19 @@ def test_models_take_their_settings_from_the_configuration():
     assert (ranker.dim, ranker.hidden, ranker.dropout, ranker.target) == (5, [8], 0.1, "click")
 
 
+def test_popularity_starts_at_the_log_of_the_share():
+    items = tiny_world.item_table()
+    settings = tiny_world.config(retrieval={"temperature": 0.2})
+    # Item 1 is the positive of four examples, item 2 of one, the other items of training of none (counted as a half).
+    model = build_two_tower(settings, tiny_world.user_table(), items, np.array([1, 1, 1, 1, 2]))
+    popularity = model.popularity.embeddings.numpy()[:, 0]
+    first, second, third = popularity[items.id_index[[1, 2, 3]]]
+    np.testing.assert_allclose([first - second, third - second], [0.2 * np.log(4), 0.2 * np.log(0.5)], rtol=1e-5)
+    # New items stand at the mean of the known ones, which is 0.
+    assert popularity[0] == 0.0
+    np.testing.assert_allclose(popularity[1:].mean(), 0.0, atol=1e-6)
+
+
 def test_features_may_have_any_name(tmp_path):
     names = {"category": "Category/é", "tags": "a b", "price": "price ($)", "text": "标题", "image": "*"}
     kinds = ("categorical", "multi_categorical", "number", "vector", "vector")

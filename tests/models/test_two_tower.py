@@ -91,11 +91,17 @@ def test_without_logq_popular_items_are_pushed_down():
     assert float(model.compute_loss(tensors(batch))) == pytest.approx(expected, rel=1e-4)
 
 
-def test_embeddings_have_unit_length():
+def test_embeddings_have_unit_length_beside_the_popularity():
     model = two_tower()
-    for found in (*embeddings(model, retrieval_batch()), model.candidate_embeddings()):
-        np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
-    assert model.candidate_embeddings().shape == (31, 8)
+    model.popularity.embeddings.assign(np.linspace(0, 1, model.items.lookup.id_vocabulary_size)[:, None])
+    queries, candidates = embeddings(model, retrieval_batch())
+    for found in (queries, candidates, model.candidate_embeddings()):
+        np.testing.assert_allclose(np.linalg.norm(found[:, :8], axis=1), 1.0, atol=1e-5)
+    np.testing.assert_array_equal(queries[:, 8], 1.0)
+    # A query and a candidate meet as cosine + popularity, by the item's place among the ids of training.
+    expected = model.popularity.embeddings.numpy()[model.items.lookup.id_index.numpy(), 0]
+    np.testing.assert_allclose(model.candidate_embeddings()[:, 8], expected)
+    assert model.candidate_embeddings().shape == (31, 9)
 
 
 def test_query_embeddings_are_the_models_in_batches_of_any_size():
@@ -103,7 +109,7 @@ def test_query_embeddings_are_the_models_in_batches_of_any_size():
     expected = model(tensors(batch)).numpy()
     found = model.query_embeddings(batch["user_index"], batch["history"], batch_size=3)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert model.query_embeddings(np.zeros(0, int), np.zeros((0, 5), int)).shape == (0, 8)
+    assert model.query_embeddings(np.zeros(0, int), np.zeros((0, 5), int)).shape == (0, 9)
     np.testing.assert_allclose(model.candidate_embeddings(batch_size=7), model.candidate_embeddings(), atol=1e-6)
 
 
@@ -158,7 +164,7 @@ def test_fit_reduces_the_loss(xla):
     model = two_tower(id_dropout=0.1, user_dropout=0.1)
     before = float(model.compute_loss(tensors(retrieval_batch())))
     dataset = retrieval_dataset(tiny_world.sequences(), batch_size=32, seed=1)
-    history = fit(model, dataset, epochs=8, learning_rate=0.02, patience=8, xla=xla)
+    history = fit(model, dataset, epochs=12, learning_rate=0.02, patience=12, xla=xla)
     assert np.isfinite(history["loss"]).all()
     assert float(model.compute_loss(tensors(retrieval_batch()))) < before - 0.5
     # Users find items of their own group: by chance a quarter would be.
@@ -174,7 +180,7 @@ def test_plain_keras_compile_fit_evaluate_and_predict():
     model.compile(optimizer="adam")
     model.fit(dataset, epochs=1, verbose=0)
     assert model.evaluate(dataset, verbose=0, return_dict=True)["loss"] > 0
-    assert model.predict(dataset, verbose=0).shape == (108, 8)
+    assert model.predict(dataset, verbose=0).shape == (108, 9)
 
 
 def test_mixed_precision_trains_and_keeps_the_loss_in_float32():
