@@ -221,7 +221,7 @@ def report(run: RunFolder):
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where the shop and the run go.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Seed of the shop and of the run.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 2, help="Seed of the shop and of the run.")] = 7,
 ):
     """Make a small shop and take it through everything, down to recommendations over HTTP."""
     from mmrec_tf.cli_demo import run_demo

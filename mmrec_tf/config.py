@@ -166,7 +166,7 @@ class Config(StrictModel):
     """
 
     name: str = "mmrec run"
-    seed: int = 42
+    seed: int = Field(default=42, ge=0, lt=2**31 - 1)
     data: DataConfig
     # `schema` is the name of a deprecated pydantic method, hence the alias.
     features: Schema = Field(alias="schema")

@@ -148,3 +148,9 @@ def test_files_that_are_no_configuration(tmp_path):
 def test_suggestion_is_silent_when_nothing_is_near():
     assert suggestion("epoch", ["epochs", "dim"]) == " Did you mean 'epochs'?"
     assert suggestion("zzz", ["epochs", "dim"]) == ""
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_that_generators_cannot_take_is_refused(seed):
+    with pytest.raises(ConfigError, match="seed: "):
+        _parse(seed=seed)
