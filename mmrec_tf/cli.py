@@ -14,6 +14,7 @@ import typer
 
 from mmrec_tf import __version__
 from mmrec_tf.cli_output import console, errors, progress_bars, show_metrics, show_rows
+from mmrec_tf.cli_pretrained import pretrained_app
 from mmrec_tf.errors import MmrecError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(pretrained_app, name="pretrained")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The YAML configuration.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, made by mmrec train.")]

@@ -36,6 +36,7 @@ ORDER = (
     "workflow",
     "cli_output",
     "cli_demo",
+    "cli_pretrained",
     "cli",
 )
 # The one place where KerasNLP, a Keras 3 library, is reached.
