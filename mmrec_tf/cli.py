@@ -4,6 +4,7 @@ TensorFlow is imported inside the commands that need it, so that `mmrec --help` 
 2 for a mistake that the user can mend (a short message, never a traceback), 130 after Ctrl-C.
 """
 
+import errno
 import json
 import os
 import sys
@@ -43,11 +44,23 @@ def main() -> None:
     try:
         app()
     except MmrecError as error:
-        errors.print(f"[bold red]error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("interrupted; nothing was left half-written")
-        sys.exit(130)
+        _fail(str(error))
+    except OSError as error:
+        # A folder that cannot be written to, a file in a folder's place, a full disk; other kinds are defects.
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror}. Name another place, or mend this one.")
+    except SystemExit as stop:
+        # Typer turns Ctrl-C into this exit code without a word.
+        if stop.code == 130:
+            errors.print("interrupted; nothing was left half-written")
+        raise
+
+
+def _fail(message: str) -> None:
+    errors.print(f"[bold red]error:[/] {_escape(message)}", highlight=False, soft_wrap=True)
+    sys.exit(2)
 
 
 def _escape(text: str) -> str:

@@ -102,7 +102,7 @@ class Schema(StrictModel):
         # `user_id: id` in YAML is easier to write than a list of mappings; both are taken.
         if isinstance(features, dict):
             return [
-                {"name": name, **({"kind": spec} if isinstance(spec, str) else spec)}
+                {"name": name, **(spec if isinstance(spec, dict) else {"kind": spec})}
                 for name, spec in features.items()
             ]
         return features

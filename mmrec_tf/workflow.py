@@ -12,6 +12,7 @@ import numpy as np
 from mmrec_tf.config import Config
 from mmrec_tf.data.splits import split_interactions
 from mmrec_tf.data.validation import load_data
+from mmrec_tf.errors import RunError
 from mmrec_tf.evaluation.report import write_report
 from mmrec_tf.features.prepared import Prepared, check_same_ids, prepare
 from mmrec_tf.models.deepfm import DeepFM
@@ -51,6 +52,7 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
         run.save_config(config)
         run.save_tables(prepared)
         run.write_json("validation.json", report.to_dict())
+        run.write_json("split.json", {"interactions": prepared.fingerprint()})
         history = {}
         with _timed(seconds, "train retrieval"):
             retrieval, history["retrieval"] = train_retrieval(prepared, progress)
@@ -93,7 +95,16 @@ class OpenRun:
         self.retrieval, self.ranking = self.run.load_models(config, users, items)
 
     def evaluate(self, progress: Progress | None = None) -> dict:
-        """Measures the run again and rewrites `metrics.json`."""
+        """Measures the run again and rewrites `metrics.json`.
+
+        Raises:
+            RunError: if the interactions are not those of the training: what was trained on might now be tested on.
+        """
+        if self.run.read_json("split.json")["interactions"] != self.prepared.fingerprint():
+            raise RunError(
+                "the interactions have changed since this run was trained, so its test split is no longer what the "
+                "models have not seen. Train again with: mmrec train"
+            )
         metrics = evaluate_models(self.prepared, self.retrieval, self.ranking, progress)
         self.run.write_json("metrics.json", metrics)
         return metrics

@@ -1,5 +1,6 @@
 """Everything a model is trained on, worked out once: split, feature tables, histories, datasets."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -76,6 +77,14 @@ class Prepared:
             "history": history.before_moment(users, self.times(frame)),
             "label": self.labels(frame),
         }
+
+    def fingerprint(self) -> str:
+        """Hex digits that change with any interaction, its label, or the part of the split that it is in."""
+        digest = hashlib.sha256()
+        for part in (self.split.train, self.split.validation, self.split.test):
+            digest.update(pd.util.hash_pandas_object(part.astype(str), index=False).to_numpy().tobytes())
+            digest.update(b"next part")
+        return digest.hexdigest()
 
     def retrieval_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
         """Training batches for a `TwoTower`; see `mmrec_tf.data.pipelines.retrieval_dataset`."""

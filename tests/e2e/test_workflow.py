@@ -1,10 +1,12 @@
 """From tables and media to a run: what the artifact holds, and that it says the truth."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from mmrec_tf.config_file import load_config
 from mmrec_tf.errors import RunError
@@ -80,10 +82,6 @@ def test_interrupted_training_leaves_the_earlier_run_whole(small_shop, tmp_path)
 
 
 def test_changed_tables_are_refused(small_run, small_shop, tmp_path):
-    import shutil
-
-    import yaml
-
     run = tmp_path / "run"
     shutil.copytree(small_run.folder, run)
     items = pd.read_csv(small_shop.parent / "items.csv", dtype=str, keep_default_na=False)
@@ -93,6 +91,20 @@ def test_changed_tables_are_refused(small_run, small_shop, tmp_path):
     (run / "config.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(RunError, match="items table has changed"):
         OpenRun(run)
+
+
+def test_changed_interactions_are_not_evaluated(small_run, small_shop, tmp_path):
+    # A row less, and a random split would shuffle what was trained on into the test.
+    run = tmp_path / "run"
+    shutil.copytree(small_run.folder, run)
+    lines = (small_shop.parent / "interactions.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "interactions.csv").write_text("".join(lines[:3] + lines[4:]))
+    content = yaml.safe_load((run / "config.yaml").read_text())
+    content["data"]["interactions"] = str(tmp_path / "interactions.csv")
+    (run / "config.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(RunError, match="interactions have changed"):
+        OpenRun(run).evaluate()
+    assert (run / "metrics.json").read_text() == (small_run.folder / "metrics.json").read_text()
 
 
 def test_ratings_train_a_ranker_of_ratings(tmp_path):

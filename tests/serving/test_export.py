@@ -175,7 +175,8 @@ def test_each_model_holds_only_what_its_signatures_use(written):
         name: [shape for _, shape in tf.train.list_variables(str(path / "variables" / "variables"))]
         for name, path in written.items()
     }
-    catalogue, ranker_head = [tiny_world.ITEMS + 1, 8], [12, 1]
+    # Eight numbers and the popularity for every item and for index 0.
+    catalogue, ranker_head = [tiny_world.ITEMS + 1, 9], [12, 1]
     assert {name: (catalogue in found, ranker_head in found) for name, found in shapes.items()} == {
         "recommend": (True, True),
         "retrieval": (True, False),
