@@ -117,11 +117,12 @@ class Recommender:
                 progress("recommending", start + len(batch), len(user_ids))
         names = np.concatenate(items) if items else np.zeros((0, k), object)
         values = np.concatenate(scores) if scores else np.zeros((0, k), np.float32)
+        places = names.shape[1]  # fewer than k where k is more than the catalogue
         table = pd.DataFrame(
             {
-                "user_id": np.repeat(np.array(user_ids, dtype=object), k),
+                "user_id": np.repeat(np.array(user_ids, dtype=object), places),
                 "item_id": [name.decode("utf-8") for name in names.ravel()],
-                "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), len(user_ids)),
+                "rank": np.tile(np.arange(1, places + 1, dtype=np.int32), len(user_ids)),
                 "score": values.ravel(),
             }
         )

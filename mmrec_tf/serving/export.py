@@ -54,9 +54,13 @@ def export_models(
 
 
 def _signatures(engine: RecommendationEngine, k: int) -> dict[str, dict[str, Callable]]:
+    def largest(k):
+        # A list has one length for the whole batch, and no request may ask for more places than there are items.
+        return tf.clip_by_value(tf.reduce_max(k), 1, engine.item_count)
+
     def listed(function):
         def with_k(user_id, k):
-            item_id, score = function(user_id, tf.maximum(tf.reduce_max(k), 1))
+            item_id, score = function(user_id, largest(k))
             return {"item_id": item_id, "score": score}
 
         return with_k
@@ -70,7 +74,7 @@ def _signatures(engine: RecommendationEngine, k: int) -> dict[str, dict[str, Cal
 
     @tf.function(input_signature=[_named(_IDS, "item_id"), _named(_K, "k")])
     def similar_items(item_id, k):
-        neighbour_id, score = engine.similar_items(item_id, tf.maximum(tf.reduce_max(k), 1))
+        neighbour_id, score = engine.similar_items(item_id, largest(k))
         return {"item_id": neighbour_id, "score": score}
 
     @tf.function(input_signature=[_named(_IDS, "user_id")])

@@ -19,7 +19,7 @@ ASKED = {
     ("recommend", "serving_default"): {"user_id": USERS},
     ("recommend", "recommend"): {"user_id": USERS, "k": np.array([3, 4], np.int32)},
     ("retrieval", "serving_default"): {"user_id": USERS},
-    ("retrieval", "retrieve"): {"user_id": USERS, "k": np.array([40, 1], np.int32)},
+    ("retrieval", "retrieve"): {"user_id": USERS, "k": np.array([30, 1], np.int32)},
     ("retrieval", "similar_items"): {"item_id": ITEMS, "k": np.array([2, 2], np.int32)},
     ("retrieval", "embed_user"): {"user_id": USERS},
     ("retrieval", "embed_item"): {"item_id": np.array(["i4", "nothing"])},
@@ -56,7 +56,7 @@ def expected(engine):
         lists(engine.recommend(users, tf.constant(5))),
         lists(engine.recommend(users, tf.constant(4))),
         lists(engine.retrieve_ids(users, tf.constant(5))),
-        lists(engine.retrieve_ids(users, tf.constant(40))),
+        lists(engine.retrieve_ids(users, tf.constant(30))),
         lists(engine.similar_items(items, tf.constant(2))),
         {"embedding": engine.embed_user(users).numpy()},
         {"embedding": engine.embed_item(tf.constant(["i4", "nothing"])).numpy()},
@@ -191,6 +191,17 @@ def test_k_is_the_batchs_largest_and_an_empty_batch_is_answered(written):
     assert recommend(user_id=tf.constant(["u1"]), k=tf.constant([0]))["item_id"].shape == (1, 1)
     empty = recommend(user_id=tf.zeros([0], tf.string), k=tf.zeros([0], tf.int32))
     assert empty["score"].shape[0] == 0
+
+
+def test_no_request_gets_more_places_than_there_are_items(written):
+    # Thirty items: a k of a thousand million must not ask for that much memory.
+    for name, signature, inputs in (
+        ("recommend", "recommend", {"user_id": tf.constant(["u1"])}),
+        ("retrieval", "retrieve", {"user_id": tf.constant(["u1"])}),
+        ("retrieval", "similar_items", {"item_id": tf.constant(["i1"])}),
+    ):
+        answer = tf.saved_model.load(str(written[name])).signatures[signature](**inputs, k=tf.constant([1_000_000_000]))
+        assert answer["item_id"].shape == (1, 30)
 
 
 @pytest.fixture
