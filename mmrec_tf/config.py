@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mmrec_tf.config_encoders import EncoderConfig
 from mmrec_tf.config_models import EvaluationConfig, ExportConfig, ModelsConfig, TrainConfig
 from mmrec_tf.schema import Schema, StrictModel
 
@@ -98,58 +99,31 @@ class SplitConfig(StrictModel):
         return self
 
 
-class EncoderConfig(StrictModel):
-    """How one item feature becomes a vector.
-
-    Args:
-        type: str. `hashed_text`, `image_cnn`, `audio_cnn` (built in, no download) or `hub` (a TF-Hub-format module).
-        handle: str. URL of a TF-Hub or Kaggle module, for `hub`.
-        path: path of a local module directory, for `hub`.
-        preprocessor: path or URL of the text module's preprocessor, for `hub`.
-        dim: int. Width of a built-in encoder's vector.
-        image_size: int. Pixels of the square that an image is resized to; the module's own default when None.
-        sample_rate: int. Hz of the waveform that an audio encoder takes.
-        seconds: float. Longest part of an audio clip that is heard.
-        output_key: str. Which of the module's outputs is the vector, for `hub` modules that return several.
-        batch_size: int. Items encoded at a time.
-    """
-
-    type: str | None = None
-    handle: str | None = None
-    path: Path | None = None
-    preprocessor: str | None = None
-    dim: int | None = Field(default=None, ge=1)
-    image_size: int | None = Field(default=None, ge=8, le=1024)
-    sample_rate: int = Field(default=16000, ge=1000, le=192000)
-    seconds: float = Field(default=10.0, gt=0.0, le=600.0)
-    output_key: str | None = None
-    batch_size: int = Field(default=64, ge=1)
-
-    @model_validator(mode="after")
-    def _check(self):
-        if self.handle and self.path:
-            raise ValueError("give either handle (a URL) or path (a local directory), not both.")
-        if self.handle or self.path:
-            if self.type not in (None, "hub"):
-                raise ValueError(f"type {self.type!r} takes neither handle nor path; leave type out or set it to hub.")
-            self.type = "hub"
-        elif self.type == "hub":
-            raise ValueError("a hub encoder needs handle (a URL) or path (a local directory).")
-        return self
-
-
 class FusionConfig(StrictModel):
     """How the modalities of one item become one vector.
 
+    An option that is left out takes the method's own default; one that the method does not have is refused.
+
     Args:
-        method: str. Name of a registered fusion.
+        method: str. Name of a registered fusion: `concat`, `weighted_sum`, `gated`, `bilinear`, `multilinear`,
+            `attention`, `attention_pooling`, `cross_attention`, `co_attention` or `encoder_decoder`.
         dim: int. Width of the fused vector.
         modality_dropout: float. Chance of hiding a present modality in training.
+        heads: int. Attention heads; a divisor of the width. For the four methods with attention.
+        layers: int. Transformer layers, for `co_attention`.
+        rank: int. Rank of the interactions between modalities, for `bilinear` and `multilinear`.
+        query: str. The item feature that queries the others, for `cross_attention`.
+        reconstruction_weight: float. Weight of the reconstruction beside the model's loss, for `encoder_decoder`.
     """
 
     method: str = "concat"
     dim: int = Field(default=64, ge=1)
     modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    heads: int | None = Field(default=None, ge=1, le=64)
+    layers: int | None = Field(default=None, ge=1, le=12)
+    rank: int | None = Field(default=None, ge=1, le=1024)
+    query: str | None = None
+    reconstruction_weight: float | None = Field(default=None, ge=0.0, le=100.0)
 
 
 class Config(StrictModel):
@@ -183,7 +157,8 @@ class Config(StrictModel):
     @classmethod
     def _accept_name(cls, encoders):
         if isinstance(encoders, dict):
-            return {key: {"type": value} if isinstance(value, str) else value for key, value in encoders.items()}
+            named = (str, list)
+            return {key: {"type": value} if isinstance(value, named) else value for key, value in encoders.items()}
         return encoders
 
     @model_validator(mode="after")
@@ -197,6 +172,12 @@ class Config(StrictModel):
                     f"allowed: {', '.join(sorted(allowed)) or 'none, as the schema has no text, media or vectors'}."
                     + suggestion(key, allowed)
                 )
+        modalities = [feature.name for feature in self.features.modalities]
+        if self.fusion.query is not None and self.fusion.query not in modalities:
+            raise ValueError(
+                f"fusion.query {self.fusion.query!r} is no item feature with content."
+                f"{suggestion(self.fusion.query, modalities)} Allowed: {', '.join(modalities) or 'none'}."
+            )
         if self.features.timestamp is None and self.split.method in ("leave_one_out", "temporal"):
             raise ValueError(
                 f"split.method {self.split.method} needs a timestamp feature in schema.context. "

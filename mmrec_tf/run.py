@@ -6,6 +6,7 @@
     report.html                     the same for people
     features/{users,items}/         feature tables and vocabularies
     checkpoints/                    the weights of the models
+    checkpoints/encoders/           what tuning has changed in encoders
     items.parquet  users.parquet    what recommendations are shown with
     export/                         SavedModels for TensorFlow Serving
 
@@ -28,12 +29,17 @@ from mmrec_tf.config_file import dump_config, load_config
 from mmrec_tf.data.columns import parse_ids, parse_text
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.tables import read_table
+from mmrec_tf.encoders.base import Encoder
+from mmrec_tf.encoders.registry import build_encoder
+from mmrec_tf.encoders.tuning import load_tuned, save_tuned
 from mmrec_tf.errors import RunError
 from mmrec_tf.features.feature_table import FeatureTable
-from mmrec_tf.features.prepared import Prepared
+from mmrec_tf.features.prepared import Prepared, encoder_config
 from mmrec_tf.models.build import build_deepfm, build_two_tower
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
+from mmrec_tf.schema import Feature
+from mmrec_tf.training.tune_encoder import Tuned
 
 
 class Run:
@@ -109,6 +115,27 @@ class Run:
         self._load_weights(ranking, "ranking")
         return retrieval, ranking
 
+    def save_tuned(self, config: Config, tuned: dict[str, Tuned]) -> None:
+        """Writes what tuning has changed, for each item feature whose encoder was tuned."""
+        for name, result in tuned.items():
+            save_tuned(self._encoders, name, result.plan, encoder_config(config, _feature(config, name)).tuning)
+
+    def load_encoder(self, config: Config, name: str) -> Encoder:
+        """The encoder of an item feature as the run's vectors were made: built anew, with the weights it has learned.
+
+        Raises:
+            RunError: if the schema has no such feature.
+            EncoderError: if the encoder cannot be built, or the tuned weights are not there or fit another one.
+        """
+        feature = _feature(config, name)
+        asked = encoder_config(config, feature)
+        encoder = build_encoder(feature, asked)
+        return encoder if asked.tuning.mode == "frozen" else load_tuned(self._encoders, name, encoder, asked.tuning)
+
+    @property
+    def _encoders(self) -> Path:
+        return self.folder / "checkpoints" / "encoders"
+
     def load_catalogue(self) -> pd.DataFrame:
         """One row per item: `item_id`, `title`, `category`, `picture`."""
         path = self.folder / "items.parquet"
@@ -121,6 +148,13 @@ class Run:
         if not path.is_file():
             raise RunError(f"{path} is not there, so the run was not finished. Train again with: mmrec train")
         model.load_weights(str(path))
+
+
+def _feature(config: Config, name: str) -> Feature:
+    encoded = {feature.name: feature for feature in config.features.modalities if feature.kind != "vector"}
+    if name not in encoded:
+        raise RunError(f"no item feature {name!r} has an encoder. Those that have: {', '.join(encoded) or 'none'}.")
+    return encoded[name]
 
 
 def catalogue_of(data: RecData, config: Config) -> pd.DataFrame:

@@ -5,17 +5,21 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from mmrec_tf.config import Config
+from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.evaluation.classification_metrics import auc, log_loss, per_user_auc
 from mmrec_tf.evaluation.comparison import baseline_scorers, compare, fit_baselines
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set
 from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
-from mmrec_tf.features.prepared import Prepared
+from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
 from mmrec_tf.models.build import build_deepfm, build_two_tower
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
+from mmrec_tf.schema import Feature
 from mmrec_tf.training.fit import fit
+from mmrec_tf.training.tune_encoder import Tuned, tune_encoder
 
 Progress = Callable[[str, int, int], None]
 
@@ -23,8 +27,57 @@ SIMILARITY_WEIGHTS = (0.0, *(float(2**power) for power in range(11)))
 """Weights that are tried for the retrieval score, a cosine and a little more, beside the ranker's score."""
 
 
-def train_retrieval(prepared: Prepared, progress: Progress | None = None) -> tuple[TwoTower, dict[str, list[float]]]:
+WARM_UP_EPOCHS = 5
+"""Epochs of the two-tower model that an encoder is tuned with: enough to know what the frozen vectors tell."""
+
+
+def tune_encoders(
+    prepared: Prepared, encoders: dict[str, Encoder], progress: Progress | None = None
+) -> tuple[Prepared, dict[str, Tuned]]:
+    """Lets those encoders learn that the configuration wants tuned, one after the other.
+
+    Args:
+        prepared: the data, embedded by the encoders as they come.
+        encoders: by item feature; a tuned one takes the place of the one that was there.
+        progress: called with (description, done, total).
+
+    Returns:
+        The data, embedded by the tuned encoders, and what tuning did, by item feature.
+    """
+    tuned = {}
+    for feature in features_to_tune(prepared.config):
+        asked = encoder_config(prepared.config, feature)
+        retrieval, _ = train_retrieval(prepared, progress, most_epochs=WARM_UP_EPOCHS)
+        tuned[feature.name] = tune_encoder(
+            prepared,
+            retrieval,
+            encoders[feature.name],
+            feature.name,
+            asked.tuning,
+            augment=asked.augment,
+            xla=prepared.config.train.xla,
+            progress=progress,
+        )
+        encoders[feature.name] = tuned[feature.name].plan.encoder
+        prepared = prepare(prepared.data, prepared.config, progress, encoders)
+    return prepared, tuned
+
+
+def features_to_tune(config: Config) -> list[Feature]:
+    """The item features whose encoder is to learn."""
+    encoded = [feature for feature in config.features.modalities if feature.kind != "vector"]
+    return [feature for feature in encoded if encoder_config(config, feature).tuning.mode != "frozen"]
+
+
+def train_retrieval(
+    prepared: Prepared, progress: Progress | None = None, most_epochs: int | None = None
+) -> tuple[TwoTower, dict[str, list[float]]]:
     """Trains the two-tower model; stops early by NDCG on the validation split, ranked over the whole catalogue.
+
+    Args:
+        prepared: the data as numbers.
+        progress: called with (description, done, total).
+        most_epochs: int. Train no longer than this, whatever `train.epochs` says.
 
     Returns:
         The model and its history, one value per epoch.
@@ -41,7 +94,7 @@ def train_retrieval(prepared: Prepared, progress: Progress | None = None) -> tup
     history = fit(
         model,
         prepared.retrieval_dataset(),
-        epochs=options.epochs,
+        epochs=min(options.epochs, most_epochs or options.epochs),
         learning_rate=options.learning_rate,
         patience=options.patience,
         score=score if len(validation.user_rows) else None,

@@ -14,14 +14,14 @@ from mmrec_tf.data.splits import split_interactions
 from mmrec_tf.data.validation import load_data
 from mmrec_tf.errors import RunError
 from mmrec_tf.evaluation.report import write_report
-from mmrec_tf.features.prepared import Prepared, check_same_ids, prepare
+from mmrec_tf.features.prepared import Prepared, build_encoders, check_same_ids, prepare
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.recommender import Recommender
 from mmrec_tf.run import Run, new_run
 from mmrec_tf.serving.export import export_models
-from mmrec_tf.stages import evaluate_models, train_ranking, train_retrieval
+from mmrec_tf.stages import evaluate_models, features_to_tune, train_ranking, train_retrieval, tune_encoders
 from mmrec_tf.training.fit import set_seed
 
 Progress = Callable[[str, int, int], None]
@@ -48,12 +48,18 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
         with _timed(seconds, "validate"):
             data, report = load_data(config, progress)
         with _timed(seconds, "embed"):
-            prepared = prepare(data, config, progress)
+            encoders = build_encoders(config)
+            prepared = prepare(data, config, progress, encoders)
+        tuned = {}
+        if features_to_tune(config):
+            with _timed(seconds, "tune encoders"):
+                prepared, tuned = tune_encoders(prepared, encoders, progress)
         run.save_config(config)
         run.save_tables(prepared)
         run.write_json("validation.json", report.to_dict())
         run.write_json("split.json", {"interactions": prepared.fingerprint()})
-        history = {}
+        history = {f"tuning {feature}": result.history for feature, result in tuned.items()}
+        run.save_tuned(config, tuned)
         with _timed(seconds, "train retrieval"):
             retrieval, history["retrieval"] = train_retrieval(prepared, progress)
         ranking = None
@@ -66,7 +72,8 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
         engine = serving_engine(prepared, retrieval, ranking)
         with _timed(seconds, "export"):
             export_models(engine, run.export_folder, config.export.k, progress)
-        run.write_json("history.json", {"history": history, "seconds": seconds})
+        summaries = {feature: result.summary for feature, result in tuned.items()}
+        run.write_json("history.json", {"history": history, "seconds": seconds, "tuning": summaries})
         report_on(run, prepared, engine)
     return Run(folder)
 

@@ -102,6 +102,8 @@ def _check_gradient(layer, run, is_trainable):
                 for value in tf.nest.flatten(run(layer, training=True))
                 if value.dtype.is_floating
             ]
+            # What the layer adds to the model's loss by `add_loss` trains weights too.
+            + [tf.cast(value, tf.float32) for value in layer.losses]
         )
     for weight, gradient in zip(layer.trainable_weights, tape.gradient(loss, layer.trainable_weights)):
         assert gradient is not None, f"no gradient reaches {weight.name}"

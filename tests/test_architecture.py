@@ -17,7 +17,9 @@ ORDER = (
     "_keras",
     "errors",
     "schema",
+    "config_encoders",
     "config_models",
+    "config_pretraining",
     "config",
     "config_file",
     "data",
@@ -37,6 +39,8 @@ ORDER = (
     "cli_output",
     "cli_demo",
     "cli_pretrained",
+    "cli_embed",
+    "cli_pretrain",
     "cli",
 )
 # The one place where KerasNLP, a Keras 3 library, is reached.

@@ -111,13 +111,26 @@ def test_dates_may_stand_without_quotes(tmp_path):
     assert load_config(path).split.test_from == "2024-01-31"
 
 
+def test_encoders_by_name_or_a_list_of_names_or_a_place(tmp_path):
+    config = _parse(
+        folder=tmp_path,
+        encoders={"title": {"type": ["bert", "minilm", "hashed_text"], "max_tokens": 64}, "photo": {"path": "module"}},
+    )
+    assert config.encoders["title"].type == ["bert", "minilm", "hashed_text"]
+    # A place alone means a module in TF-Hub's format; with the name of a published module, a copy of that.
+    assert (config.encoders["photo"].type, config.encoders["photo"].path) == ("hub", tmp_path / "module")
+    named = _parse(folder=tmp_path, encoders={"photo": {"type": "vit_b16", "path": "module"}}).encoders["photo"]
+    assert (named.type, named.path) == ("vit_b16", tmp_path / "module")
+
+
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
         ({"encoders": {"titel": "hashed_text"}}, "Did you mean 'title'"),
         ({"encoders": {"title": {"handle": "https://x", "path": "y"}}}, "not both"),
         ({"encoders": {"title": {"type": "hub"}}}, "needs handle"),
-        ({"encoders": {"title": {"type": "hashed_text", "path": "y"}}}, "takes neither handle nor path"),
+        ({"encoders": {"title": {"type": "kerasnlp"}}}, "needs handle"),
+        ({"encoders": {"title": {"type": []}}}, "type lists no encoder"),
         ({"split": {"validation": 0.5, "test": 0.5}}, "leave nothing to train on"),
         ({"split": {"method": "leave_two_out"}}, "split.method"),
         ({"data": {**MINIMAL["data"], "positive_from": 4}}, "need a label column"),

@@ -1,7 +1,8 @@
 """Lists and builds pretrained encoders, as `mmrec pretrained` does.
 
-    python tools/pretrained.py list
-    python tools/pretrained.py build minilm efficientnet_lite0 musicnn
+python tools/pretrained.py list
+python tools/pretrained.py build minilm efficientnet_lite0 musicnn
+python tools/pretrained.py build --all
 """
 
 import os
@@ -16,4 +17,5 @@ if __name__ == "__main__":
     try:
         pretrained_app()
     except MmrecError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

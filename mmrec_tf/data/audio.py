@@ -1,130 +1,137 @@
 """Audio files into waveforms: any container, rate and channel count into mono samples at one rate.
 
-Ogg Vorbis is decoded by tensorflow-io where its native kernels load, everything else by soundfile (libsndfile). On
-undamaged FLAC, MP3 and Vorbis files tensorflow-io 0.37.1 gives soundfile's samples to within 1e-6, but of 389 FLAC and
-MP3 files with flipped, zeroed or missing bytes it hung on six, all of which soundfile refuses; and its Vorbis decoder
-aborts the process when given no bytes. A damaged file must not end a run, so tensorflow-io gets Vorbis files only, and
-those only once soundfile has opened their header: 996 such files, damaged behind the header, it decoded or refused.
+Only the parts of a file that are heard are read, whatever its length, and they are resampled piece by piece, so that
+an hour-long recording costs little more time and memory than a short one.
 """
 
-import functools
-import io
-import math
-import warnings
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
-MAX_RATE = 768_000
-"""Files that claim a higher rate (Hz) are refused: no recorder writes them, and resampling would cost gigabytes."""
+from mmrec_tf.data.audio_files import Audio, UnusableAudioError, open_audio
+from mmrec_tf.data.loudness import brought_to
 
-MAX_CHANNELS = 32
-"""Files with more channels are refused, to bound the memory that one second of audio can take."""
+TRIM_DECIBELS = -60.0
+"""What is that far below the loudest sample, at either end of a clip, is silence."""
+
+MAX_TRIM_SECONDS = 60.0
+"""Silence at either end of a clip is sought no further than that."""
+
+_PIECE = 1 << 19
+# Samples resampled at a time: 2 MB.
+_RATIO_TERMS = 4096
 
 
-def decode_audio(source: Path | bytes, sample_rate: int, seconds: float) -> np.ndarray | None:
-    """The first part of an audio file as a waveform of fixed length.
+def decode_audio(
+    source: Path | bytes,
+    sample_rate: int,
+    seconds: float,
+    windows: int = 1,
+    loudness: float | None = None,
+    trim_silence: bool = False,
+) -> np.ndarray | None:
+    """A clip as a mono waveform: the whole of it, or windows of a longer one.
 
-    Only the part that is needed is read, so an hour-long file costs no more than a short one. Channels are averaged;
-    the rate is changed by a polyphase filter. A shorter clip is followed by zeros.
+    Channels are averaged; the rate is changed by a polyphase filter. A clip that is longer than all windows is heard
+    in windows spread evenly over it, the first at its beginning and the last at its end; with one window, that is the
+    beginning.
 
     Args:
-        source: path of the file, or its bytes. WAV, FLAC, Ogg Vorbis or Opus, MP3, AIFF.
+        source: path of the file, or its bytes. WAV, FLAC, Ogg Vorbis or Opus, MP3, AIFF, AAC, and the sound of MP4
+            (M4A), MOV, WebM, MKV, AVI, MPEG, FLV and WMV.
         sample_rate: int. Hz of the result.
-        seconds: float. Length of the result.
+        seconds: float. Length of a window.
+        windows: int. The most windows.
+        loudness: float. Level in LUFS (`mmrec_tf.data.loudness`) that what is heard is brought to, with its peak at 1
+            at most; as it is when None.
+        trim_silence: bool. Leave out what is 60 dB below the peak at either end, looking 60 seconds far. A clip that
+            is silent throughout stays as it is: silence is content that an encoder answers with a vector of zeros.
 
     Returns:
-        `[round(sample_rate * seconds)]` float32 in about [-1, 1], or None when the source cannot be decoded.
+        `[samples]` float32 in about [-1, 1], as long as the clip and at most `windows * round(sample_rate * seconds)`;
+        None when the source has no sound, cannot be decoded, or has samples that are not finite.
     """
-    samples = max(1, round(sample_rate * seconds))
+    window = max(1, round(sample_rate * seconds))
     try:
-        read = _read(source, seconds)
+        with open_audio(source, windows * seconds) as audio:
+            begin, end = _sounding_part(audio) if trim_silence else (0, audio.frames)
+            waveform = _windows(audio, begin, end, sample_rate, window, windows)
     except ImportError:
         raise
+    except UnusableAudioError:
+        return None
     except Exception:  # noqa: BLE001
         # Decoders raise whatever hostile bytes lead them into; validation has reported such files by name and reason.
         return None
-    if read is None:
-        return None
-    waveform, rate = read
     if len(waveform) == 0 or not np.isfinite(waveform).all():
         return None
-    waveform = _resample(waveform.mean(axis=1), rate, sample_rate)[:samples]
-    return np.pad(waveform, (0, samples - len(waveform)))
+    return waveform if loudness is None else brought_to(waveform, sample_rate, loudness)
 
 
-def _read(source: Path | bytes, seconds: float) -> tuple[np.ndarray, int] | None:
-    """`[frames, channels]` float32 and the rate in Hz."""
-    import soundfile
-
-    with soundfile.SoundFile(str(source) if isinstance(source, Path) else io.BytesIO(source)) as audio:
-        rate = audio.samplerate
-        if not 0 < rate <= MAX_RATE or audio.channels > MAX_CHANNELS:
-            return None
-        # A tenth of a second more than asked, so that the resampling filter does not taper the end.
-        frames = math.ceil((seconds + 0.1) * rate)
-        # tensorflow-io decodes a file whole; of a long one soundfile reads the beginning alone.
-        if (audio.format, audio.subtype) == ("OGG", "VORBIS") and audio.frames <= 2 * frames:
-            waveform = _decode_vorbis(source)
-            if waveform is not None and waveform.shape == (audio.frames, audio.channels):
-                return waveform[:frames], rate
-        return audio.read(frames, dtype="float32", always_2d=True), rate
-
-
-def _decode_vorbis(source: Path | bytes) -> np.ndarray | None:
-    """`[frames, channels]` float32 by tensorflow-io, or None where its kernels do not load or refuse the file."""
-    tfio = tensorflow_io_with_kernels()
-    if tfio is None:
-        return None
-    import tensorflow as tf
-
-    try:
-        data = source.read_bytes() if isinstance(source, Path) else source
-        return tfio.audio.decode_vorbis(data).numpy()
-    except tf.errors.OpError:
-        return None
+def _windows(audio: Audio, begin: int, end: int | None, sample_rate: int, window: int, windows: int) -> np.ndarray:
+    """The part of a file from sample `begin` to `end`, or windows of it, at the rate asked for."""
+    # A rate that shares no factor with the other would make the filter as long as the rate itself; at 4096 terms the
+    # pitch is off by less than a ten-millionth.
+    ratio = Fraction(sample_rate, audio.rate)
+    if max(ratio.numerator, ratio.denominator) > _RATIO_TERMS:
+        low, high = sorted((audio.rate, sample_rate))
+        ratio = Fraction(low, high).limit_denominator(_RATIO_TERMS)
+        ratio = ratio if sample_rate == low else 1 / ratio
+    length = None if end is None else int(np.ceil((end - begin) * ratio))
+    whole = windows * window
+    if length is None or length <= whole:
+        return _resampled(audio, begin, end, 0, whole if length is None else length, ratio)
+    places = np.linspace(0, length - window, windows).round().astype(int) if windows > 1 else [0]
+    parts = [_resampled(audio, begin, end, place, window, ratio) for place in places]
+    # A window in which a damaged file ends early is filled up, so that the next ones stand at their places.
+    filled = [np.pad(part, (0, window - len(part))) for part in parts[:-1]]
+    return np.concatenate([*filled, parts[-1]]) if any(map(len, parts)) else parts[-1]
 
 
-@functools.cache
-def tensorflow_io_with_kernels():
-    """The tensorflow_io module, or None where it is not installed or its native kernels do not load.
-
-    The kernels of tensorflow-io 0.37.1 load with TensorFlow 2.16; there is no wheel for Python 3.13.
-    """
-    tfio = import_tensorflow_io()
-    if tfio is None:
-        return None
-    try:
-        tfio.audio.decode_wav(_TINY_WAV, dtype="int16")
-    except NotImplementedError:
-        return None
-    return tfio
-
-
-@functools.cache
-def import_tensorflow_io():
-    """The tensorflow_io module, or None where it is not installed."""
-    try:
-        with warnings.catch_warnings():
-            # With TensorFlow above 2.16 it warns, at length, that its native libraries do not load.
-            warnings.simplefilter("ignore")
-            import tensorflow_io
-    except ImportError:
-        return None
-    return tensorflow_io
-
-
-def _resample(waveform: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
-    if rate == sample_rate:
-        return waveform
+def _resampled(audio: Audio, begin: int, end: int | None, place: int, count: int, ratio: Fraction) -> np.ndarray:
+    """`count` samples from `place`, counted at the new rate from the old rate's sample `begin`."""
     from scipy.signal import resample_poly
 
-    common = math.gcd(rate, sample_rate)
-    return resample_poly(waveform, sample_rate // common, rate // common).astype(np.float32)
+    up, down = ratio.numerator, ratio.denominator
+    limit = np.inf if end is None else end
+    if up == down:
+        return audio.read(begin + place, int(min(count, limit - begin - place)))
+    # What resample_poly's filter reaches over on either side, in samples of the old rate.
+    margin = 10 * max(up, down) // up + 2
+    step = max(1, _PIECE // max(up, down)) * up
+    pieces = []
+    for first in range(place, place + count, step):
+        last = min(first + step, place + count)
+        # The old sample that falls on a new one, so that the pieces' filters are in step.
+        aligned = max(0, first * down // up - margin) // down * down
+        stop = int(min(limit, begin + -(-last * down // up) + margin))
+        samples = audio.read(begin + aligned, max(0, stop - begin - aligned))
+        offset = first - aligned * up // down
+        pieces.append(resample_poly(samples, up, down)[offset : offset + last - first] if len(samples) else samples)
+        if len(pieces[-1]) < last - first:
+            break
+    return np.concatenate(pieces).astype(np.float32)
 
 
-# One sample of silence: 16 bit, mono, 8 kHz.
-_TINY_WAV = (
-    b"RIFF\x26\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"
-    b"\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data\x02\x00\x00\x00\x00\x00"
-)
+def _sounding_part(audio: Audio) -> tuple[int, int | None]:
+    """First sample that is no silence, and the one after the last; the whole of a clip that is silent throughout."""
+    reach = round(MAX_TRIM_SECONDS * audio.rate)
+    head = np.abs(audio.read(0, reach if audio.frames is None else min(reach, audio.frames)))
+    if len(head) < reach:
+        tail_start, tail, end = 0, head, len(head)
+    elif audio.frames is None:
+        tail_start, tail, end = reach, head[:0], None
+    else:
+        tail_start, end = max(reach, audio.frames - reach), audio.frames
+        tail = np.abs(audio.read(tail_start, end - tail_start))
+    peak = max(head.max(initial=0.0), tail.max(initial=0.0))
+    if not peak > 0.0:
+        return 0, end
+    sounds = peak * 10.0 ** (TRIM_DECIBELS / 20.0)
+    loud = np.flatnonzero(head >= sounds)
+    begin = int(loud[0]) if len(loud) else len(head)
+    if end is not None:
+        loud = np.flatnonzero(tail >= sounds)
+        end = tail_start + (int(loud[-1]) + 1 if len(loud) else 0)
+    return begin, end

@@ -195,19 +195,22 @@ class TableChecks:
             def report(done: int, total: int):
                 self.progress(description, done, total)
 
-        missing, broken = media.check_media(sources, feature.kind, report)
-        self._absent(feature, np.array([source is None for source in sources]))
+        found = media.check_media(sources, feature.kind, report)
+        self._absent(feature, np.array([source is None for source in sources]), found.absent)
         remedy = f"Paths are absolute or relative to {folder}."
-        if any(str(self.frame[feature.column].iloc[row]).startswith(("http://", "https://")) for row in missing):
+        if any(str(self.frame[feature.column].iloc[row]).startswith(("http://", "https://")) for row in found.missing):
             remedy = "Addresses are not downloaded: fetch the files first and put their paths in the column."
-        self.found("missing_media", feature.column, _mask(missing, len(sources)), remedy, reasons=missing)
+        self.found("missing_media", feature.column, _mask(found.missing, len(sources)), remedy, reasons=found.missing)
         remedy = f"Replace the {feature.kind} file, or empty the cell."
-        self.found("undecodable_media", feature.column, _mask(broken, len(sources)), remedy, reasons=broken)
-        sources[[*missing, *broken]] = None
+        self.found("undecodable_media", feature.column, _mask(found.broken, len(sources)), remedy, reasons=found.broken)
+        sources[[*found.missing, *found.broken, *found.absent]] = None
         return sources
 
-    def _absent(self, feature: Feature, empty: np.ndarray):
-        self.found("no_media", feature.column, empty, f"These items have no {feature.name}; that is allowed.")
+    def _absent(self, feature: Feature, empty: np.ndarray, reasons: dict[int, str] | None = None):
+        """Notes the rows that have no content: those without a cell and those whose file holds none of this kind."""
+        absent = empty | _mask(reasons or {}, len(empty))
+        remedy = f"These items have no {feature.name}; that is allowed."
+        self.found("no_media", feature.column, absent, remedy, reasons=reasons)
 
 
 def empty_values(feature: Feature, count: int) -> np.ndarray:

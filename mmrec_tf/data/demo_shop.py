@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from mmrec_tf.data import demo_taste
-from mmrec_tf.data.demo_jingles import SAMPLE_RATE, SECONDS, compose_jingle
-from mmrec_tf.data.demo_photos import SIZE, paint_photo
+from mmrec_tf.data.demo_jingles import SECONDS, compose_jingle
+from mmrec_tf.data.demo_photos import paint_photo
 from mmrec_tf.data.demo_text import SUBCATEGORIES, write_description, write_tags, write_title
 from mmrec_tf.errors import DataError
 
@@ -66,11 +66,12 @@ split:
   validation: 0.08
   test: 0.12
 
-# Built-in encoders, which need no download. A TF-Hub module instead: {{handle: https://...}} or {{path: a directory}}.
+# How content becomes vectors. Of a list the first is taken that is on this machine: the pretrained encoders once they
+# have been built (mmrec pretrained build minilm efficientnet_lite0 musicnn), until then the light, built-in ones.
 encoders:
-  description: hashed_text
-  photo: {{type: image_cnn, image_size: {photo_size}}}
-  jingle: {{type: audio_cnn, sample_rate: {sample_rate}, seconds: {seconds}}}
+  description: [minilm, hashed_text]
+  photo: [efficientnet_lite0, image_cnn]
+  jingle: {{type: [musicnn, audio_cnn], seconds: {seconds}}}
 
 # Where the items' vectors are kept once they are computed.
 store: feature_store
@@ -198,7 +199,7 @@ def _write_shop(folder, seed, users, items, interactions, progress):
     _write_table(folder / "items.csv", _item_columns(folder, seed, item_ids, item_traits, opened, progress))
     (folder / _MARKER).write_text("The files beside this one were made by mmrec and may be replaced by it.\n")
     (folder / "config.yaml").write_text(
-        _CONFIG.format(seed=seed, photo_size=SIZE, sample_rate=SAMPLE_RATE, seconds=SECONDS)
+        _CONFIG.format(seed=seed, seconds=SECONDS)
     )
 
 

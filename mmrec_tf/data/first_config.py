@@ -12,7 +12,7 @@ from mmrec_tf.config import FusionConfig, Policies, SplitConfig
 from mmrec_tf.config_models import EvaluationConfig, ExportConfig, RankingConfig, RetrievalConfig, TrainConfig
 from mmrec_tf.data.column_guess import ColumnGuess
 
-_BUILT_IN = {"text": "hashed_text", "image": "image_cnn", "audio": "audio_cnn"}
+_BUILT_IN = {"text": "hashed_text", "image": "image_cnn", "audio": "audio_cnn", "video": "video_cnn"}
 
 
 def render_config(found: dict, tables: Path) -> str:
@@ -151,8 +151,6 @@ def _item_features(columns: dict[str, ColumnGuess], item_id: str) -> tuple[list[
     for name, guess in columns.items():
         if guess.kind == "skip":
             lines.append(_skipped(name, guess.reason))
-        elif guess.kind == "video":
-            lines.append(f"    # {' '.join(name.split())}: video  # there is no built-in video encoder; see encoders")
         elif guess.kind != "text":
             lines.append(_feature(name, guess))
             if guess.kind in _BUILT_IN:
@@ -213,7 +211,8 @@ def _split(found: dict) -> list[str]:
 def _encoders(encoded: dict[str, str]) -> list[str]:
     lines = [
         "# How each item feature with content becomes a vector, by the feature's name or kind. Built in, without a",
-        "# download: hashed_text, image_cnn, audio_cnn. A TF-Hub module: {handle: URL} or {path: local directory}.",
+        "# download: hashed_text, image_cnn, audio_cnn, video_cnn. Pretrained, built once by `mmrec pretrained build`:",
+        "# minilm, efficientnet_lite0, musicnn. A TF-Hub module: {handle: URL} or {path: local directory}.",
     ]
     if not encoded:
         return [*lines, "encoders: {}"]

@@ -4,30 +4,35 @@ A broken photo should be found before training, by name, not as a decoder's erro
 distinct file is opened once, in a few threads (the decoders release Python's lock).
 """
 
-import io
 import os
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-MAX_PIXELS = 64_000_000
-"""Images with more pixels are refused unread: a few kilobytes of PNG can unpack to gigabytes."""
-
-IMAGE_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
-"""What an image may be. Pillow knows more, but some of those start other programs."""
+from mmrec_tf.data.audio_files import AbsentSoundError, UnusableAudioError, open_audio
+from mmrec_tf.data.containers import VIDEO_CONTAINERS, decoded_frames, open_container, picture_stream
+from mmrec_tf.data.image_files import ImageTooLargeError, open_image
 
 EXTENSIONS = {
-    "image": (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
-    "audio": (".wav", ".ogg", ".oga", ".flac", ".mp3", ".opus", ".aiff", ".aif"),
-    "video": (".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v"),
-}
+    "image": (
+        ".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif",
+    ),
+    "audio": (".wav", ".ogg", ".oga", ".flac", ".mp3", ".opus", ".aiff", ".aif", ".aifc", ".m4a", ".aac", ".wma"),
+    "video": (
+        ".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".ogv", ".3gp",
+    ),
+}  # fmt: skip
 """File name extensions by kind, for guessing; decoding looks at the content."""
 
 MediaSource = Path | bytes | None
 _THREADS = 4
+_CHECKED_SIDE = 64
+# Small, so that JPEGs are decoded at an eighth of their size.
 
 
 def parse_media(series: pd.Series, folder: Path) -> np.ndarray:
@@ -54,41 +59,54 @@ def _source(cell, folder: Path) -> MediaSource:
     return Path(os.path.abspath(folder / text)) if text.strip() else None
 
 
-def check_media(
-    sources: np.ndarray, kind: str, progress: Callable[[int, int], None] | None = None
-) -> tuple[dict[int, str], dict[int, str]]:
+@dataclass
+class MediaCheck:
+    """What `check_media` found, each a dict of row to reason.
+
+    Args:
+        missing: files that are not there.
+        broken: files or bytes that cannot be decoded.
+        absent: videos without sound, where sound was asked for: nothing is wrong with them.
+    """
+
+    missing: dict[int, str] = field(default_factory=dict)
+    broken: dict[int, str] = field(default_factory=dict)
+    absent: dict[int, str] = field(default_factory=dict)
+
+
+def check_media(sources: np.ndarray, kind: str, progress: Callable[[int, int], None] | None = None) -> MediaCheck:
     """Looks at every source that is not None.
 
     Args:
         sources: `[rows]` object, from `parse_media`.
         kind: str. `image`, `audio` or `video`.
         progress: called with (files done, files in all).
-
-    Returns:
-        Two dicts of row to reason: files that are not there, and files (or bytes) that cannot be decoded.
     """
     rows: dict[MediaSource, list[int]] = {}
     for row, source in enumerate(sources):
         if source is not None:
             rows.setdefault(source, []).append(row)
-    missing: dict[int, str] = {}
-    broken: dict[int, str] = {}
+    found = {"missing": {}, "broken": {}, "absent": {}}
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        faults = pool.map(lambda source: _fault(source, kind), rows)
+        faults = pool.map(lambda source: media_fault(source, kind), rows)
         for done, (source, fault) in enumerate(zip(rows, faults), start=1):
             if fault is not None:
-                found = missing if fault[0] == "missing" else broken
-                found.update((row, fault[1]) for row in rows[source])
+                found[fault[0]].update((row, fault[1]) for row in rows[source])
             if progress is not None:
                 progress(done, len(rows))
     finally:
         # After Ctrl-C the files still waiting are not worth waiting for.
         pool.shutdown(cancel_futures=True)
-    return dict(sorted(missing.items())), dict(sorted(broken.items()))
+    return MediaCheck(**{name: dict(sorted(reasons.items())) for name, reasons in found.items()})
 
 
-def _fault(source: Path | bytes, kind: str) -> tuple[str, str] | None:
+def media_fault(source: Path | bytes, kind: str) -> tuple[str, str] | None:
+    """`missing`, `broken` or `absent`, and the reason with the file's name; None when the source can be used.
+
+    An image is decoded whole (a JPEG at an eighth of its size, which reads all of its data but is quicker); of an
+    audio file the header and the first samples are; of a video the header and the first picture.
+    """
     if isinstance(source, Path):
         # os.path answers False, and does not raise, for names the file system cannot even hold.
         if not os.path.isfile(source):
@@ -98,45 +116,39 @@ def _fault(source: Path | bytes, kind: str) -> tuple[str, str] | None:
         name, size = f"{len(source):,} bytes", len(source)
     if size == 0:
         return "broken", f"{name}: empty file" if isinstance(source, Path) else "no bytes"
-    reason = decoding_fault(source, kind)
-    return None if reason is None else ("broken", f"{name}: {reason}")
-
-
-def decoding_fault(source: Path | bytes, kind: str) -> str | None:
-    """Why an image or audio file cannot be decoded, or None when it can.
-
-    An image is decoded whole (a JPEG at an eighth of its size, which reads all of its data but is quicker); of an
-    audio file the header and the first samples are. Video is not opened here.
-    """
-    opened = source if isinstance(source, Path) else io.BytesIO(source)
     try:
-        if kind == "image":
-            return _image_fault(opened)
-        if kind == "audio":
-            return _audio_fault(opened)
+        reason = {"image": _image_fault, "audio": _audio_fault, "video": _video_fault}[kind](source)
+    except AbsentSoundError as error:
+        return "absent", f"{name}: {error}"
+    except (ImageTooLargeError, UnusableAudioError) as error:
+        reason = str(error)
     except ImportError:
         raise
     except Exception as error:  # noqa: BLE001
         # Decoders raise whatever hostile bytes lead them into (struct.error, zlib.error, ...); all mean the same here.
-        return f"{type(error).__name__}: {error}".splitlines()[0][:160].rstrip(". ")
-    return None
+        # Some name an object in memory instead of the file.
+        text = re.sub(r" ?<_io\.BytesIO[^>]*>|: '<none>'", "", f"{error}".strip().split("\n")[0])
+        reason = f"{type(error).__name__}: {text}"[:160].rstrip(". ")
+    return None if reason is None else ("broken", f"{name}: {reason}")
 
 
-def _image_fault(opened) -> str | None:
-    from PIL import Image
-
-    with Image.open(opened, formats=IMAGE_FORMATS) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            return f"{width} x {height} pixels, more than the limit of {MAX_PIXELS:,}"
-        image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
+def _image_fault(source: Path | bytes) -> str | None:
+    with open_image(source, side=_CHECKED_SIDE) as image:
         image.load()
     return None
 
 
-def _audio_fault(opened) -> str | None:
-    import soundfile
-
-    with soundfile.SoundFile(str(opened) if isinstance(opened, Path) else opened) as audio:
-        samples = audio.read(frames=4096, dtype="float32", always_2d=True)
+def _audio_fault(source: Path | bytes) -> str | None:
+    with open_audio(source, needed_seconds=0.0) as audio:
+        samples = audio.read(0, 4096)
     return "no samples" if len(samples) == 0 else None if np.isfinite(samples).all() else "samples are not finite"
+
+
+def _video_fault(source: Path | bytes) -> str | None:
+    with open_container(source, VIDEO_CONTAINERS) as container:
+        stream = picture_stream(container)
+        if stream is None:
+            return "no pictures in it"
+        if next(decoded_frames(container, stream), None) is None:
+            return "none of its pictures can be decoded"
+    return None

@@ -1,14 +1,13 @@
 """Sound into vectors by a small convolutional network over log-mel spectrograms, useful before it has been trained."""
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.data.audio import decode_audio
 from mmrec_tf.encoders.base import Encoder, normalised, random_signs
-from mmrec_tf.encoders.log_mel import log_mel_spectrogram
+from mmrec_tf.encoders.log_mel import cosines, log_mel_spectrogram
+from mmrec_tf.encoders.parts import mean_over_parts, windows_of
+from mmrec_tf.encoders.readers import AudioReader
 
 _MELS = 64
 _COEFFICIENTS = 20
@@ -39,7 +38,8 @@ class AudioCnnEncoder(Encoder):
     Args:
         dim: int. Width of the vector. Defaults to 128.
         sample_rate: int. Hz of the waveform. Defaults to 16000.
-        seconds: float. Longest part of a clip that is heard. Defaults to 10.
+        seconds: float. Length of the window of a clip that is heard at a time. Defaults to 10.
+        windows, loudness, trim_silence: of the clip; see `AudioReader`.
         seed: int. Chooses filters and projection. Defaults to 0.
         batch_size: int. Items that the feature store encodes at a time. Defaults to 64.
 
@@ -61,14 +61,17 @@ class AudioCnnEncoder(Encoder):
         dim: int = 128,
         sample_rate: int = 16000,
         seconds: float = 10.0,
+        windows: int = 1,
+        loudness: float | None = None,
+        trim_silence: bool = False,
         seed: int = 0,
         batch_size: int = 64,
         **kwargs,
     ):
         super().__init__(batch_size=batch_size, **kwargs)
         self.dim = dim
+        self.reader = AudioReader(sample_rate, seconds, windows, loudness, trim_silence)
         self.sample_rate = sample_rate
-        self.seconds = seconds
         self.seed = seed
 
     def build(self, input_shape=None):
@@ -80,18 +83,19 @@ class AudioCnnEncoder(Encoder):
         self.bias = self.add_weight("bias", (self.dim,), initializer="zeros")
         super().build(input_shape)
 
-    def decode(self, source: Path | bytes) -> np.ndarray | None:
-        return decode_audio(source, self.sample_rate, self.seconds)
+    def encode(self, prepared, training=False):
+        windows = windows_of(tf.cast(prepared, tf.float32), self.reader.window)
+        return mean_over_parts(self._encode_window, windows, self.dim, static_shape=training)
 
-    def call(self, batch, training=False):
-        decibels = log_mel_spectrogram(tf.cast(batch, tf.float32), self.sample_rate, _MELS)
+    def _encode_window(self, waveforms):
+        decibels = log_mel_spectrogram(waveforms, self.sample_rate, _MELS)
         peak = tf.reduce_max(decibels, axis=[1, 2], keepdims=True)
         heard = tf.cast(tf.reduce_max(decibels, axis=2, keepdims=True) > peak - _SILENCE, tf.float32)
         levels = tf.maximum(decibels, peak - _DYNAMIC_RANGE) / 20.0
         # Silent frames get the mean level, so that the end of a clip is no loud event where zeros follow it.
         levels = (levels - tf.reduce_mean(_mean(levels, heard), axis=2, keepdims=True)) * heard
 
-        coefficients = tf.tensordot(levels, _cosines(), 1)
+        coefficients = tf.tensordot(levels, cosines(_MELS, _COEFFICIENTS), 1)
         changes = coefficients[:, 2:] - coefficients[:, :-2]
         patterns = tf.nn.conv2d(
             tf.cast(levels, self.compute_dtype)[..., None], self.filters, [1, 1, _PITCH_STRIDE, 1], "SAME"
@@ -118,8 +122,7 @@ class AudioCnnEncoder(Encoder):
         return {
             **super().get_config(),
             "dim": self.dim,
-            "sample_rate": self.sample_rate,
-            "seconds": self.seconds,
+            **self.reader.identity(),
             "seed": self.seed,
         }
 
@@ -140,14 +143,6 @@ def first_filters(seed: int) -> np.ndarray:
         wave -= wave.mean()
         filters.append(wave / np.abs(wave).sum())
     return np.stack(filters, axis=-1)[:, :, None].round(6).astype(np.float32)
-
-
-def _cosines() -> np.ndarray:
-    """`[mels, coefficients]` float32: the orthonormal discrete cosine transform (DCT-II)."""
-    band = np.arange(_MELS)[:, None] + 0.5
-    cosines = np.sqrt(2 / _MELS) * np.cos(np.pi / _MELS * band * np.arange(_COEFFICIENTS))
-    cosines[:, 0] /= np.sqrt(2)
-    return cosines.astype(np.float32)
 
 
 def _mean(values, heard):

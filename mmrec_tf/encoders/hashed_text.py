@@ -6,7 +6,9 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.config_encoders import CleaningConfig
 from mmrec_tf.encoders.base import Encoder, normalised, random_signs
+from mmrec_tf.encoders.readers import TextReader
 
 # Scripts that are written without spaces between words.
 _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
@@ -34,6 +36,7 @@ class HashedTextEncoder(Encoder):
 
     Args:
         dim: int. Width of the vector. Defaults to 256; wider ones have fewer collisions.
+        clean: what is done to a text first, as in the configuration; nothing by default.
         seed: int. Chooses the signs. Defaults to 0.
         batch_size: int. Items that the feature store encodes at a time. Defaults to 64.
 
@@ -55,18 +58,26 @@ class HashedTextEncoder(Encoder):
 
     modality = "text"
 
-    def __init__(self, dim: int = 256, seed: int = 0, batch_size: int = 64, **kwargs):
+    def __init__(
+        self,
+        dim: int = 256,
+        clean: CleaningConfig | dict | None = None,
+        seed: int = 0,
+        batch_size: int = 64,
+        **kwargs,
+    ):
         super().__init__(batch_size=batch_size, **kwargs)
+        self.reader = TextReader(clean)
         self.dim = dim
         self.seed = seed
 
     def decode(self, source: str | Path | bytes) -> str | None:
-        text = source.decode("utf-8", "replace") if isinstance(source, bytes) else str(source)
-        text = unicodedata.normalize("NFC", text)
-        return text if any(character.isalnum() for character in text) else None
+        text = self.reader.decode(source)
+        return text and unicodedata.normalize("NFC", text)
 
-    def call(self, batch, training=False):
-        grams, texts, weights = self._grams(batch)
+    def prepare(self, batch, static_shape=False):
+        """`[batch]` strings -> `[batch, dim]` float32, the damped counts of hashed n-grams."""
+        grams, texts, weights = self._grams(self.reader.prepare(batch))
         # Several n-grams fall on each coordinate; the finer buckets keep them apart until their counts are damped.
         per_coordinate = -(-_BUCKETS // self.dim)
         buckets = per_coordinate * self.dim
@@ -74,8 +85,10 @@ class HashedTextEncoder(Encoder):
         places = texts * buckets + tf.strings.to_hash_bucket_fast(grams, buckets)
         damped = tf.math.log1p(tf.math.unsorted_segment_sum(weights, places, count * buckets))
         signs = random_signs((per_coordinate, self.dim), 1.0, self.seed)
-        folded = tf.einsum("bpd,pd->bd", tf.reshape(damped, [count, per_coordinate, self.dim]), signs)
-        return normalised(folded)
+        return tf.einsum("bpd,pd->bd", tf.reshape(damped, [count, per_coordinate, self.dim]), signs)
+
+    def encode(self, prepared, training=False):
+        return normalised(prepared)
 
     @staticmethod
     def _grams(batch):
@@ -103,4 +116,4 @@ class HashedTextEncoder(Encoder):
         return tuple(tf.concat(part, axis=0) for part in zip(*grams))
 
     def get_config(self):
-        return {**super().get_config(), "dim": self.dim, "seed": self.seed}
+        return {**super().get_config(), "dim": self.dim, "seed": self.seed, **self.reader.identity()}

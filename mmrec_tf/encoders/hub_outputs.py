@@ -5,15 +5,16 @@ import tensorflow as tf
 from mmrec_tf.errors import EncoderError
 
 _YAMNET_EMBEDDINGS = "1"
+_SHAPES = {(2,): "[batch, dim]", (2, 3): "[batch, dim] or [batch, steps, dim]", (1, 2): "[dim] or [frames, dim]"}
 
 
 def pick_vector(outputs, ranks: tuple[int, ...], output_key: str | None, module: str) -> tf.Tensor:
-    """The output that holds the vectors.
+    """The output that holds the vectors, as float32.
 
     Args:
         outputs: a tensor, or a dict or tuple of tensors.
         ranks: numbers of dimensions that a vector output may have; `(1, 2)` stands for a module that takes one
-            waveform and returns a vector, or one per frame.
+            waveform and returns a vector, or one per frame, `(2, 3)` for one that may return a vector per step.
         output_key: the output's name, or its position in a tuple, if the user has chosen one.
         module: the module's handle, for the message.
 
@@ -35,11 +36,11 @@ def pick_vector(outputs, ranks: tuple[int, ...], output_key: str | None, module:
             candidates.insert(0, _YAMNET_EMBEDDINGS)
     for name in candidates:
         if _is_vector(named[name], ranks):
-            return named[name]
+            return tf.cast(named[name], tf.float32)
     raise EncoderError(
         f"the module {module} returns no usable vector, but {_listed(named)}. A vector output is a float tensor "
-        f"{'[dim] or [frames, dim]' if 1 in ranks else '[batch, dim]'}; look for a module published as a feature "
-        "vector or embedding, or name another output by `output_key`."
+        f"{_SHAPES[ranks]}; look for a module published as a feature vector or embedding, or name another output by "
+        "`output_key`."
     )
 
 

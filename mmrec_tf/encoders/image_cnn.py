@@ -1,13 +1,11 @@
 """Photos into vectors by a small convolutional network that is useful before it has been trained."""
 
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.data.images import decode_image
 from mmrec_tf.encoders.base import Encoder, normalised, random_signs
+from mmrec_tf.encoders.readers import ImageReader
 
 _FILTER_SIZE = 9
 _ORIENTATIONS = 8
@@ -63,6 +61,7 @@ class ImageCnnEncoder(Encoder):
         super().__init__(batch_size=batch_size, **kwargs)
         self.dim = dim
         self.image_size = image_size
+        self.reader = ImageReader(image_size)
         self.seed = seed
 
     def build(self, input_shape=None):
@@ -75,11 +74,8 @@ class ImageCnnEncoder(Encoder):
         self.bias = self.add_weight("bias", (self.dim,), initializer="zeros")
         super().build(input_shape)
 
-    def decode(self, source: Path | bytes) -> np.ndarray | None:
-        return decode_image(source, self.image_size)
-
-    def call(self, batch, training=False):
-        pixels = tf.cast(batch, self.compute_dtype) / 255.0 - 0.5
+    def encode(self, prepared, training=False):
+        pixels = tf.cast(prepared, self.compute_dtype) / 255.0 - 0.5
         responses = tf.cast(tf.nn.conv2d(pixels, self.filters, 1, "SAME"), tf.float32)
         even, odd, colour = tf.split(responses, [_ORIENTED, _ORIENTED, len(_COLOURS)], axis=-1)
         energy = self._energy(even, odd)

@@ -1,8 +1,9 @@
-"""Waveforms into log-mel spectrograms, by tensorflow-io's audio operations where that package exists."""
+"""Waveforms into log-mel spectrograms and cepstral coefficients, by tensorflow-io's operations where they exist."""
 
+import numpy as np
 import tensorflow as tf
 
-from mmrec_tf.data.audio import import_tensorflow_io
+from mmrec_tf.data.tensorflow_io import import_tensorflow_io
 
 _LOWEST_HERTZ = 40.0
 _HIGHEST_HERTZ = 8000.0
@@ -28,6 +29,35 @@ def log_mel_spectrogram(waveforms: tf.Tensor, sample_rate: int, mels: int) -> tf
     tfio = import_tensorflow_io()
     compute = spectrogram_by_core_operations if tfio is None else _by_tensorflow_io
     return compute(waveforms, sample_rate, mels)
+
+
+def mfcc(waveforms: tf.Tensor, sample_rate: int, mels: int = 64, coefficients: int = 20) -> tf.Tensor:
+    """The overall shape of each moment's spectrum: mel-frequency cepstral coefficients, the classic features of timbre.
+
+    They are the orthonormal discrete cosine transform of `log_mel_spectrogram` along the bands. The first one is the
+    level (the mean of the bands times the root of their number); few of the next ones say most of the rest.
+
+    Args:
+        waveforms: `[batch, samples]` float32.
+        sample_rate: int. Hz.
+        mels: int. Bands of the spectrogram.
+        coefficients: int. Coefficients that are kept, at most `mels`.
+
+    Returns:
+        `[batch, frames, coefficients]` float32.
+
+    Reference: Davis and Mermelstein, Comparison of parametric representations for monosyllabic word recognition
+    (1980).
+    """
+    return tf.tensordot(log_mel_spectrogram(waveforms, sample_rate, mels), cosines(mels, coefficients), 1)
+
+
+def cosines(bands: int, coefficients: int) -> np.ndarray:
+    """`[bands, coefficients]` float32: the orthonormal discrete cosine transform (DCT-II)."""
+    band = np.arange(bands)[:, None] + 0.5
+    matrix = np.sqrt(2 / bands) * np.cos(np.pi / bands * band * np.arange(coefficients))
+    matrix[:, 0] /= np.sqrt(2)
+    return matrix.astype(np.float32)
 
 
 def _by_tensorflow_io(waveforms, sample_rate, mels):

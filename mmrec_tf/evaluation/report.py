@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmrec_tf.data.media import IMAGE_FORMATS, MAX_PIXELS
+from mmrec_tf.data.image_files import ImageTooLargeError, open_image
 from mmrec_tf.evaluation.comparison import Comparison, metric_title
 from mmrec_tf.evaluation.plots import metric_bars, training_curves
 from mmrec_tf.evaluation.ranking_metrics import GROUPS, METRICS
@@ -217,12 +217,9 @@ def _thumbnail(source: str | Path | bytes) -> str | None:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=IMAGE_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                return None
-            image.draft("RGB", (2 * _PICTURE_SIDE, 2 * _PICTURE_SIDE))
+        with open_image(source if isinstance(source, bytes) else Path(source), 2 * _PICTURE_SIDE) as image:
             image = ImageOps.exif_transpose(image).convert("RGBA")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (OSError, ValueError, SyntaxError, ImageTooLargeError):
         return None
     image.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
     flat = Image.new("RGB", image.size, "white")

@@ -1,111 +1,236 @@
-"""The feature store's files: chunks of rows, written whole, memory-mapped when read."""
+"""The feature store's files: chunks of rows, written whole, memory-mapped when read, merged when they are many."""
 
 import json
 import os
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
-from mmrec_tf.encoders.base import Encoder
+from mmrec_tf.data.file_memory import decoders
+from mmrec_tf.data.whole_files import remove, write_whole
 
 KEY_BYTES = 16
+UNKNOWN, UNDECODABLE, STORED = 0, 1, 2
+"""What a store knows about a content: nothing, that it cannot be decoded, or its vector."""
+
+_LARGE_BYTES = 64 * 2**20
+"""Chunks are merged into chunks of about this size, and left alone from half of it."""
+_MOST_SMALL_CHUNKS = 64
+_NO_KEY = bytes(KEY_BYTES)
 
 
 class StoredVectors:
-    """The complete chunks of one encoder, memory-mapped."""
+    """The complete chunks of one encoder, memory-mapped.
 
-    def __init__(self, directory: Path, dim: int):
-        self._chunks: list[np.ndarray] = []
-        # By key: number of the chunk, row in it, and whether there is a vector.
-        self._places: dict[bytes, tuple[int, int, bool]] = {}
-        for path in sorted(directory.glob("*.npy")):
-            chunk = _open_chunk(path, dim)
-            if chunk is None:
-                continue
-            keys = chunk["key"].tobytes()
-            for row, present in enumerate(chunk["present"].tolist()):
-                key = keys[row * KEY_BYTES : (row + 1) * KEY_BYTES]
-                self._places[key] = (len(self._chunks), row, present)
-            self._chunks.append(chunk)
+    Chunks may be merged by other processes at any time: what was opened stays readable, and a folder that changes while
+    it is listed is listed again.
+
+    Args:
+        directory: holds the chunks; it need not exist.
+        dim: int. Width of the vectors.
+        dtype: str. In which they are stored, `float32` or `float16`.
+    """
+
+    def __init__(self, directory: Path, dim: int, dtype: str = "float32"):
         self._dim = dim
-
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._places
+        self.chunks = open_chunks(directory, dim, dtype)
+        arrays = list(self.chunks.values())
+        lengths = [len(chunk) for chunk in arrays]
+        keys = np.concatenate([keys_of(chunk) for chunk in arrays] or [np.zeros(0, f"S{KEY_BYTES}")])
+        present = np.concatenate([chunk["present"] for chunk in arrays] or [np.zeros(0, bool)])
+        chunk_numbers = np.repeat(np.arange(len(arrays)), lengths)
+        row_numbers = np.concatenate([np.arange(length) for length in lengths] or [np.zeros(0, int)])
+        # Other libraries may decode what these could not.
+        current = np.array([path.stem.endswith(f"-{decoders()}") for path in self.chunks], bool)
+        counts = present | np.repeat(current, lengths)
+        # Of several rows with one key, the first after sorting counts: one with a vector, if there is one.
+        order = np.flatnonzero(counts)[np.argsort(~present[counts], kind="stable")]
+        order = order[np.argsort(keys[order], kind="stable")]
+        repeated = np.zeros(len(order), bool)
+        repeated[1:] = keys[order][1:] == keys[order][:-1]
+        order = order[~repeated]
+        self.keys = keys[order]
+        self._present, self._chunk_numbers, self._row_numbers = (
+            array[order] for array in (present, chunk_numbers, row_numbers)
+        )
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.keys)
 
     @property
     def vectors(self) -> int:
-        return sum(self.has_vector(key) for key in self._places)
+        return int(self._present.sum())
 
-    def has_vector(self, key: bytes) -> bool:
-        return self._places[key][2]
+    def states(self, keys: list[bytes | None]) -> np.ndarray:
+        """`[keys]` of UNKNOWN, UNDECODABLE or STORED; a key that is None is UNKNOWN."""
+        places, known = self._find(keys)
+        states = np.full(len(keys), UNKNOWN)
+        states[known] = np.where(self._present[places[known]], STORED, UNDECODABLE)
+        return states
 
     def gather(self, keys: list[bytes | None]) -> tuple[np.ndarray, np.ndarray]:
+        """`[keys, dim]` float32, zeros where there is no vector, and `[keys]` bool, whether there is one."""
         vectors = np.zeros((len(keys), self._dim), np.float32)
-        places = np.array([(-1, -1, False) if key is None else self._places[key] for key in keys], int).reshape(-1, 3)
-        mask = places[:, 2].astype(bool)
-        for chunk in np.unique(places[mask, 0]):
-            positions = np.flatnonzero(mask & (places[:, 0] == chunk))
-            vectors[positions] = self._chunks[chunk]["vector"][places[positions, 1]]
+        places, known = self._find(keys)
+        mask = known.copy()
+        mask[known] = self._present[places[known]]
+        places = places[mask]
+        positions = np.flatnonzero(mask)
+        for number, chunk in enumerate(self.chunks.values()):
+            here = self._chunk_numbers[places] == number
+            if here.any():
+                vectors[positions[here]] = chunk["vector"][self._row_numbers[places[here]]]
         return vectors, mask
 
+    def _find(self, keys: list[bytes | None]) -> tuple[np.ndarray, np.ndarray]:
+        """Place of each key among the known ones, and whether it is among them."""
+        wanted = key_array(keys)
+        places = np.searchsorted(self.keys, wanted)
+        known = np.array([key is not None for key in keys], bool) & (places < len(self.keys))
+        known[known] = self.keys[places[known]] == wanted[known]
+        return places, known
 
-def row_type(dim: int) -> np.dtype:
-    return np.dtype([("key", "u1", (KEY_BYTES,)), ("present", "?"), ("vector", "<f4", (dim,))])
+
+def key_array(keys: Iterable[bytes | None]) -> np.ndarray:
+    """Keys as an array that NumPy can sort and search; None becomes zeros."""
+    return np.frombuffer(b"".join(_NO_KEY if key is None else key for key in keys), f"S{KEY_BYTES}")
 
 
-def make_rows(keys: list[bytes], present: list[bool], vectors: np.ndarray) -> np.ndarray:
+def keys_of(rows: np.ndarray) -> np.ndarray:
+    """The keys of a chunk's rows, as `key_array` gives them."""
+    return np.ascontiguousarray(rows["key"]).reshape(-1).view(f"S{KEY_BYTES}")
+
+
+def row_type(dim: int, dtype: str = "float32") -> np.dtype:
+    vector = {"float32": "<f4", "float16": "<f2"}[dtype]
+    return np.dtype([("key", "u1", (KEY_BYTES,)), ("present", "?"), ("vector", vector, (dim,))])
+
+
+def make_rows(keys: list[bytes], present: list[bool], vectors: np.ndarray, dtype: str = "float32") -> np.ndarray:
     """Rows of a chunk: `[rows]` of (key, whether there is a vector, vector)."""
-    rows = np.zeros(len(keys), row_type(vectors.shape[1]))
+    rows = np.zeros(len(keys), row_type(vectors.shape[1], dtype))
     rows["key"] = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES)
     rows["present"] = present
     rows["vector"] = vectors
     return rows
 
 
-def _open_chunk(path: Path, dim: int) -> np.ndarray | None:
+def open_chunks(directory: Path, dim: int, dtype: str) -> dict[Path, np.ndarray]:
+    """The directory's complete chunks by path, memory-mapped. Damaged ones give a warning and are left out."""
+    while True:
+        chunks = {}
+        paths = _listed(directory)
+        try:
+            for path in paths:
+                chunk = _open_chunk(path, dim, dtype)
+                if chunk is not None:
+                    chunks[path] = chunk
+        except FileNotFoundError:
+            # It has been merged into another one since.
+            continue
+        return chunks
+
+
+def chunk_paths(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.glob("*.npy") if not path.name.startswith("."))
+
+
+def _listed(directory: Path) -> list[Path]:
+    # A listing that overlaps with a merge can miss the new chunk and the old ones. The new one is written before the
+    # old ones go, so a listing that is equal to the one before it has missed nothing.
+    paths = chunk_paths(directory)
+    while (again := chunk_paths(directory)) != paths:
+        paths = again
+    return paths
+
+
+def _open_chunk(path: Path, dim: int, dtype: str) -> np.ndarray | None:
     try:
         chunk = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise
     except (ValueError, OSError, EOFError) as error:
         reason = str(error)
     else:
-        if isinstance(chunk, np.ndarray) and chunk.ndim == 1 and chunk.dtype == row_type(dim):
-            return chunk
+        if isinstance(chunk, np.ndarray) and chunk.ndim == 1 and chunk.dtype == row_type(dim, dtype):
+            # The mapping without its class, whose every slice costs more than reading the row.
+            return chunk.view(np.ndarray)
         reason = "it holds something else"
-    warnings.warn(f"the chunk {path} is damaged and is computed anew ({reason}). It can be deleted.", stacklevel=3)
+    warnings.warn(f"the chunk {path} is damaged and is computed anew ({reason}). It can be deleted.", stacklevel=4)
     return None
 
 
-def write_chunk(directory: Path, encoder: Encoder, rows: np.ndarray) -> None:
-    """Adds a complete chunk to the directory, and before the first one, `encoder.json`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    about = directory / "encoder.json"
-    if not about.exists():
-        content = {
-            "encoder": type(encoder).__name__,
-            "modality": encoder.modality,
-            "dim": encoder.dim,
-            "fingerprint": encoder.fingerprint,
-        }
-        _write_whole(about, lambda file: file.write(json.dumps(content, indent=2).encode()))
-    name = blake2b(rows.tobytes(), digest_size=16).hexdigest()
-    _write_whole(directory / f"{name}.npy", lambda file: np.save(file, rows, allow_pickle=False))
+def write_chunk(directory: Path, about: dict, rows: np.ndarray) -> Path:
+    """Adds a complete chunk to the directory, and `encoder.json` with what it is `about` if it is not there."""
+    name = blake2b(rows.view(np.uint8), digest_size=16).hexdigest()
+    path = directory / f"{name}-{decoders()}.npy"
+    write_whole(path, lambda file: np.save(file, rows, allow_pickle=False))
+    if not (directory / "encoder.json").exists():
+        content = json.dumps(about, indent=2).encode()
+        write_whole(directory / "encoder.json", lambda file: file.write(content))
+    return path
 
 
-def _write_whole(path: Path, write: Callable) -> None:
-    """Writes a file that is either there and complete, also after a power failure, or not there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+def merge_small_chunks(directory: Path, about: dict) -> None:
+    """Merges chunks when there are many small ones, as daily additions leave them."""
+    if len(chunk_paths(directory)) <= _MOST_SMALL_CHUNKS:
+        return
+    chunks = open_chunks(directory, about["dim"], about["dtype"])
+    small = {path: chunk for path, chunk in chunks.items() if chunk.nbytes < _LARGE_BYTES // 2}
+    if len(small) > _MOST_SMALL_CHUNKS:
+        rewrite_chunks(directory, about, small)
+
+
+def rewrite_chunks(
+    directory: Path,
+    about: dict,
+    chunks: dict[Path, np.ndarray],
+    keep: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> None:
+    """Writes the chunks' rows into fewer chunks and removes the old ones, each after its rows are written.
+
+    Args:
+        directory: where the chunks are.
+        about: what `encoder.json` says.
+        chunks: by path, as `open_chunks` gives them.
+        keep: function from keys `[rows]` to `[rows]` bool, which rows stay; all when None.
+    """
+    group: dict[Path, np.ndarray] = {}
+    for path, chunk in chunks.items():
+        group[path] = chunk
+        if sum(chunk.nbytes for chunk in group.values()) >= _LARGE_BYTES:
+            _rewrite_group(directory, about, group, keep)
+            group = {}
+    if group:
+        _rewrite_group(directory, about, group, keep)
+
+
+def _rewrite_group(directory, about, group, keep):
+    parts = []
+    for path, chunk in group.items():
+        # A chunk of other decoders says nothing about what these cannot decode.
+        rows = chunk if path.stem.endswith(f"-{decoders()}") else chunk[chunk["present"]]
+        parts.append(rows if keep is None else rows[keep(keys_of(rows))])
+    rows = np.concatenate(parts)
+    rows = rows[np.argsort(~rows["present"], kind="stable")]
+    # The first of several rows with one key.
+    rows = rows[np.sort(np.unique(keys_of(rows), return_index=True)[1])]
+    written = write_chunk(directory, about, rows) if len(rows) else None
+    _make_permanent(directory)
+    for path in group:
+        if path != written:
+            remove(path)
+
+
+def _make_permanent(directory: Path):
+    """The new chunk's name must be on the disk before the old chunks' names go, in case the power fails between."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
-        with beside.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.fsync(descriptor)
     finally:
-        beside.unlink(missing_ok=True)
+        os.close(descriptor)

@@ -7,34 +7,55 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
 
+from mmrec_tf.data.file_memory import FileMemory
+
 Source = str | Path | bytes
 _THREADS = min(8, os.cpu_count() or 1)
-_GROUP = 16
-"""Sources per task: a thread's work should outweigh handing it over, also for a few words of text."""
 
 
 class ContentKeys:
     """Hashes of items' content: of a text, or of a file's bytes.
 
-    A file is read once, as long as its size and time of change stay the same.
+    A file is read once, as long as its size and times of change stay the same.
 
     Args:
         size: int. Bytes of a key.
+        memory: keeps the hashes of files.
     """
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, memory: FileMemory | None = None):
         self._size = size
-        self._files: dict[Path, tuple[tuple[int, int], bytes]] = {}
+        self._memory = memory or FileMemory()
 
     def of(self, sources: Sequence[Source | None], modality: str) -> list[bytes | None]:
         """The key of each source; None where there is no content, or no file that can be read."""
         if modality == "text":
             return [self._of_text(source) for source in sources]
+        keys: list[bytes | None] = [None] * len(sources)
+        unread: dict[str, tuple[tuple, list[int]]] = {}
+        for position, source in enumerate(sources):
+            if isinstance(source, bytes):
+                keys[position] = self._of_bytes(source)
+            elif source is not None and (state := self._memory.state_of(source)) is not None:
+                keys[position] = self._memory.key(source, state)
+                if keys[position] is None:
+                    unread.setdefault(str(source), (state, []))[1].append(position)
+        self._read(unread, keys)
+        return keys
+
+    def _read(self, unread: dict[str, tuple[tuple, list[int]]], keys: list[bytes | None]):
+        if not unread:
+            return
         pool = ThreadPoolExecutor(_THREADS)
         try:
-            return list(pool.map(self._of_media, sources))
+            for (path, (state, positions)), key in zip(unread.items(), pool.map(self._of_file, unread)):
+                for position in positions:
+                    keys[position] = key
+                if key is not None:
+                    self._memory.remember_key(path, state, key)
         finally:
             pool.shutdown(cancel_futures=True)
+            self._memory.save()
 
     def _of_text(self, source) -> bytes | None:
         if source is None or source == "":
@@ -43,34 +64,36 @@ class ContentKeys:
         data = source if isinstance(source, bytes) else str(source).encode("utf-8", "surrogatepass")
         return blake2b(data, digest_size=self._size).digest()
 
-    def _of_media(self, source) -> bytes | None:
-        if source is None or isinstance(source, bytes):
-            return blake2b(source, digest_size=self._size).digest() if source else None
-        path = Path(source)
+    def _of_bytes(self, source: bytes) -> bytes | None:
+        return blake2b(source, digest_size=self._size).digest() if source else None
+
+    def _of_file(self, path: str) -> bytes | None:
+        digest = blake2b(digest_size=self._size)
         try:
-            about = path.stat()
-            state = (about.st_size, about.st_mtime_ns)
-            if path in self._files and self._files[path][0] == state:
-                return self._files[path][1]
-            digest = blake2b(digest_size=self._size)
-            with path.open("rb") as file:
+            with open(path, "rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
         except OSError:
             # Validation has reported it; it may be back the next time, so nothing is stored about it.
             return None
-        self._files[path] = (state, digest.digest())
         return digest.digest()
 
 
-def decoded_in_order(decode: Callable, sources: Iterable[Source], ahead: int) -> Iterator:
-    """What `decode` makes of each source, in order, worked out in threads about `ahead` sources in advance."""
+def decoded_in_order(decode: Callable, sources: Iterable[Source], ahead: int, group: int = 16) -> Iterator:
+    """What `decode` makes of each source, in order, worked out in threads.
+
+    Args:
+        decode: function of one source.
+        sources: read as they are needed.
+        ahead: int. About how many are decoded in advance.
+        group: int. Sources per task: a thread's work should outweigh handing it over.
+    """
     waiting: deque = deque()
-    pool = ThreadPoolExecutor(_THREADS)
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
     try:
-        for group in _groups(sources):
-            waiting.append(pool.submit(lambda group: [decode(source) for source in group], group))
-            if len(waiting) * _GROUP > ahead:
+        for some in _groups(sources, group):
+            waiting.append(pool.submit(lambda some: [decode(source) for source in some], some))
+            if len(waiting) * group > ahead:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
@@ -79,11 +102,11 @@ def decoded_in_order(decode: Callable, sources: Iterable[Source], ahead: int) ->
         pool.shutdown(cancel_futures=True)
 
 
-def _groups(sources: Iterable[Source]) -> Iterator[list[Source]]:
+def _groups(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
     group = []
     for source in sources:
         group.append(source)
-        if len(group) == _GROUP:
+        if len(group) == size:
             yield group
             group = []
     if group:

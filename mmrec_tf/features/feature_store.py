@@ -7,19 +7,23 @@ a changed photo or a changed encoder recomputes exactly what changed, and nothin
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
+from mmrec_tf.data.file_memory import file_memory
+from mmrec_tf.data.whole_files import marked, sweep
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.errors import EncoderError
-from mmrec_tf.features.chunks import KEY_BYTES, StoredVectors, make_rows, row_type, write_chunk
-from mmrec_tf.features.content import ContentKeys, decoded_in_order
+from mmrec_tf.features.chunk_writer import ChunkWriter, encoder_about
+from mmrec_tf.features.chunks import KEY_BYTES, STORED, UNDECODABLE, UNKNOWN, StoredVectors, merge_small_chunks
+from mmrec_tf.features.content import ContentKeys, Source
+from mmrec_tf.features.encoding import encoded
 
 Progress = Callable[[str, int, int], None]
+DTYPES = ("float32", "float16")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class EmbedSummary:
         reused: items whose vector was there, or is that of an item with the same content.
         absent: items without content, or with content that cannot be decoded.
         seconds: how long it took.
+        undecodable: of the absent, those whose content cannot be decoded.
+        first_undecodable: position of the first of them, or None.
     """
 
     total: int
@@ -39,6 +45,8 @@ class EmbedSummary:
     reused: int
     absent: int
     seconds: float
+    undecodable: int = 0
+    first_undecodable: int | None = None
 
 
 class FeatureStore:
@@ -46,9 +54,14 @@ class FeatureStore:
 
     Below the folder there is one directory for each encoder, `<modality>-<start of the fingerprint>`, with an
     `encoder.json` that says which it is, and chunks: `.npy` files of rows (key, whether there is a vector, the vector).
+    Vectors stored as float16 have a directory of their own, which ends in `-float16`; where the float32 vectors are
+    there, they are rounded instead of computed again. What is read is float32 in both cases.
+
     A chunk is written under another name and renamed when it is complete, so a run that is killed loses at most the
-    chunk it was filling; chunks are named after their content, so several processes can write at once. Content that
-    cannot be decoded is remembered too, and not tried again. Nothing is written until there is something to store.
+    chunk it was filling; chunks are named after their content, so several processes can write at once, and each sweeps
+    away the half-written files of those that are gone. Many small chunks are merged. Content that cannot be decoded is
+    remembered too, and not tried again until a library that decodes has changed. `files.json` holds the hashes of the
+    items' files. Nothing is written until there is something to store.
 
     Args:
         folder: path of the store; made when it is needed.
@@ -66,45 +79,63 @@ class FeatureStore:
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
-        self._keys = ContentKeys(KEY_BYTES)
+        self._keys = ContentKeys(KEY_BYTES, file_memory(self.folder))
 
     def embed(
         self,
         encoder: Encoder,
-        sources: Sequence[str | Path | bytes | None],
+        sources: Sequence[Source | None],
         progress: Progress | None = None,
         chunk_rows: int = 256,
+        dtype: str = "float32",
     ) -> EmbedSummary:
         """Computes and stores the vectors that are missing.
 
-        Decoding runs in threads, ahead of the encoder. Batches have one fixed shape, so that the encoder is traced
-        once.
+        Decoding runs in threads, ahead of the encoder. Contents of similar length are encoded together, filled up to
+        one of at most eight lengths, so that the encoder is traced eight times at most.
 
         Args:
-            encoder: computes the vectors; its `batch_size` items at a time.
+            encoder: computes the vectors; up to its `batch_size` items at a time.
             sources: one per item: text for a text encoder, else path or bytes of a file; None where there is none.
             progress: called with (description, vectors done, vectors to do).
             chunk_rows: int. Items per chunk, which is what a killed run may lose.
+            dtype: str. `float32`, or `float16` for half the space and three significant digits.
 
         Raises:
             EncoderError: if a vector is not finite, or not `encoder.dim` wide. What was computed before it is kept.
         """
         start = time.perf_counter()
-        directory = self._directory(encoder)
-        keys = self._keys.of(sources, encoder.modality)
-        known = StoredVectors(directory, encoder.dim)
+        keys = self.keys(sources, encoder.modality)
+        states = StoredVectors(self.directory(encoder, dtype), encoder.dim, dtype).states(keys)
         first: dict[bytes, int] = {}
+        for position in np.flatnonzero(states == UNKNOWN).tolist():
+            if keys[position] is not None:
+                first.setdefault(keys[position], position)
+        found = self._compute(encoder, sources, first, progress, chunk_rows, dtype) if first else {}
         for position, key in enumerate(keys):
-            if key is not None and key not in known:
-                first.setdefault(key, position)
-        found = self._encode(encoder, directory, sources, first, progress, chunk_rows) if first else {}
-        absent = sum(key is None or not (found[key] if key in found else known.has_vector(key)) for key in keys)
-        computed = sum(found.values())
-        seconds = time.perf_counter() - start
-        return EmbedSummary(len(sources), computed, len(sources) - computed - absent, absent, seconds)
+            if key in found:
+                states[position] = found[key]
+        stored = int((states == STORED).sum())
+        computed = sum(state == STORED for key, state in found.items() if key in first)
+        undecodable = np.flatnonzero(states == UNDECODABLE)
+        return EmbedSummary(
+            total=len(keys),
+            computed=computed,
+            reused=stored - computed,
+            absent=len(keys) - stored,
+            seconds=time.perf_counter() - start,
+            undecodable=len(undecodable),
+            first_undecodable=int(undecodable[0]) if len(undecodable) else None,
+        )
 
-    def read(self, encoder: Encoder, sources: Sequence[str | Path | bytes | None]) -> tuple[np.ndarray, np.ndarray]:
+    def read(
+        self, encoder: Encoder, sources: Sequence[Source | None], dtype: str = "float32"
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The items' vectors, as far as they have one.
+
+        Args:
+            encoder, sources: as they were given to `embed`.
+            dtype: str. In which the vectors are stored.
 
         Returns:
             `[items, dim]` float32 vectors, zeros where there is none, and `[items]` bool, whether there is one.
@@ -112,92 +143,96 @@ class FeatureStore:
         Raises:
             EncoderError: if an item has content that was never embedded.
         """
-        stored = StoredVectors(self._directory(encoder), encoder.dim)
-        keys = self._keys.of(sources, encoder.modality)
-        unknown = [position for position, key in enumerate(keys) if key is not None and key not in stored]
+        stored = StoredVectors(self.directory(encoder, dtype), encoder.dim, dtype)
+        keys = self.keys(sources, encoder.modality)
+        states = stored.states(keys)
+        unknown = [position for position in np.flatnonzero(states == UNKNOWN) if keys[position] is not None]
         if unknown:
             raise EncoderError(
                 f"{len(unknown)} of {len(keys)} items have no entry for this {encoder.modality} encoder in the feature "
-                f"store {self.folder}, the first at position {unknown[0]}. Embed them first: mmrec embed, or "
-                "FeatureStore.embed."
+                f"store {self.folder}, stored as {dtype}, the first at position {unknown[0]}. Embed them first: mmrec "
+                "embed, or FeatureStore.embed."
             )
         return stored.gather(keys)
 
     def status(self) -> dict:
         """What is stored: the folder, and for each encoder its name, modality, width, entries and bytes."""
         encoders = []
-        for path in sorted(self.folder.glob("*/encoder.json")):
-            about = json.loads(path.read_text(encoding="utf-8"))
-            stored = StoredVectors(path.parent, about["dim"])
-            size = sum(file.stat().st_size for file in path.parent.iterdir())
+        for directory, about in self.directories().items():
+            stored = StoredVectors(directory, about["dim"], about["dtype"])
+            size = sum(file.stat().st_size for file in directory.iterdir())
             undecodable = len(stored) - stored.vectors
             encoders.append({**about, "vectors": stored.vectors, "undecodable": undecodable, "bytes": size})
         return {"folder": str(self.folder), "encoders": encoders}
 
-    def _directory(self, encoder: Encoder) -> Path:
-        return self.folder / f"{encoder.modality}-{encoder.fingerprint[:16]}"
+    def directories(self) -> dict[Path, dict]:
+        """Each encoder's directory, with what its `encoder.json` says."""
+        return {
+            path.parent: {"dtype": "float32", **json.loads(path.read_text(encoding="utf-8"))}
+            for path in sorted(self.folder.glob("*/encoder.json"))
+            # A directory that is being dropped has a hidden name.
+            if not path.parent.name.startswith(".")
+        }
 
-    def _encode(self, encoder, directory, sources, first, progress, chunk_rows) -> dict[bytes, bool]:
-        """Encodes the sources at the positions `first` names, and says of each key whether it has a vector."""
-        describe = f"Embedding {encoder.modality}"
-        found: dict[bytes, bool] = {}
-        rows = np.zeros(0, row_type(encoder.dim))
-        try:
-            for keys, present, vectors in self._batches(encoder, sources, first):
-                rows = np.concatenate([rows, make_rows(keys, present, vectors)])
-                while len(rows) >= chunk_rows:
-                    write_chunk(directory, encoder, rows[:chunk_rows])
-                    rows = rows[chunk_rows:]
-                found.update(zip(keys, present))
-                if progress is not None:
-                    progress(describe, len(found), len(first))
-        finally:
-            # Also after Ctrl-C or an error: what has been computed need not be computed again.
-            if len(rows):
-                write_chunk(directory, encoder, rows)
+    def directory(self, encoder: Encoder, dtype: str = "float32") -> Path:
+        """Where the encoder's vectors are, or will be.
+
+        Raises:
+            EncoderError: if `dtype` is neither `float32` nor `float16`.
+        """
+        if dtype not in DTYPES:
+            raise EncoderError(f"vectors are stored as {' or '.join(DTYPES)}, not as {dtype!r}.")
+        return self.folder / (
+            f"{encoder.modality}-{encoder.fingerprint[:16]}" + ("" if dtype == "float32" else f"-{dtype}")
+        )
+
+    def keys(self, sources: Sequence[Source | None], modality: str) -> list[bytes | None]:
+        """The hash of each item's content; None where there is none."""
+        return self._keys.of(sources, modality)
+
+    def _compute(self, encoder, sources, first, progress, chunk_rows, dtype) -> dict[bytes, int]:
+        """Stores what is missing, and says of each key whether it is STORED or UNDECODABLE.
+
+        What need not be encoded, as it only has to be rounded, is taken out of `first`.
+        """
+        directory = self.directory(encoder, dtype)
+        rounded = {}
+        with marked(directory):
+            sweep(directory)
+            writer = ChunkWriter(directory, encoder_about(encoder, dtype), chunk_rows)
+            if dtype != "float32":
+                rounded = self._round(encoder, first, writer)
+                for key in rounded:
+                    del first[key]
+            try:
+                found = self._encode(encoder, sources, first, writer, progress)
+            finally:
+                # Also after Ctrl-C or an error: what has been computed need not be computed again.
+                writer.flush()
+            merge_small_chunks(directory, writer.about)
+        return {**rounded, **found}
+
+    def _round(self, encoder, first: dict[bytes, int], writer: ChunkWriter) -> dict[bytes, int]:
+        """Stores the vectors that are there in full precision, and says which."""
+        full = StoredVectors(self.directory(encoder), encoder.dim)
+        keys = list(first)
+        keys = [key for key, state in zip(keys, full.states(keys)) if state == STORED]
+        for start in range(0, len(keys), writer.chunk_rows):
+            some = keys[start : start + writer.chunk_rows]
+            writer.add(some, [True] * len(some), full.gather(some)[0], list(map(first.get, some)))
+        return dict.fromkeys(keys, STORED)
+
+    def _encode(self, encoder, sources, first, writer: ChunkWriter, progress) -> dict[bytes, int]:
+        """Encodes the sources at the positions that `first` names."""
+        found: dict[bytes, int] = {}
+        wanted = {key: _as_path(sources[position], encoder.modality) for key, position in first.items()}
+        for keys, present, vectors in encoded(encoder, wanted):
+            writer.add(keys, present, vectors, [first[key] for key in keys])
+            found.update((key, STORED if there else UNDECODABLE) for key, there in zip(keys, present))
+            if progress is not None:
+                progress(f"Embedding {encoder.modality}", len(found), len(first))
         return found
-
-    def _batches(self, encoder, sources, first) -> Iterator[tuple[list[bytes], list[bool], np.ndarray]]:
-        """Keys, whether each could be decoded, and `[keys, dim]` vectors, about `batch_size` at a time."""
-        size = min(encoder.batch_size, len(first))
-        encode = tf.function(lambda batch: encoder(batch, training=False))
-        keys, contents, given = [], [], 0
-        missing = (_as_path(sources[position], encoder.modality) for position in first.values())
-        for key, content in zip(first, decoded_in_order(encoder.decode, missing, ahead=2 * size)):
-            keys.append(key)
-            contents.append(content)
-            given += content is not None
-            # Undecodable content does not fill a batch, but is not held back for long either.
-            if given == size or len(keys) == 4 * size:
-                yield keys, *_encode_batch(encoder, encode, contents, size, [first[key] for key in keys])
-                keys, contents, given = [], [], 0
-        if keys:
-            yield keys, *_encode_batch(encoder, encode, contents, size, [first[key] for key in keys])
 
 
 def _as_path(source, modality: str):
     return Path(source) if isinstance(source, str) and modality != "text" else source
-
-
-def _encode_batch(encoder, encode, contents, size, positions) -> tuple[list[bool], np.ndarray]:
-    present = [content is not None for content in contents]
-    vectors = np.zeros((len(contents), encoder.dim), np.float32)
-    given = [content for content in contents if content is not None]
-    if given:
-        # A short batch is filled up with its last item, as another shape would have to be traced anew.
-        filled = given + [given[-1]] * (size - len(given))
-        batch = tf.constant(filled) if isinstance(given[0], str) else tf.constant(np.stack(filled))
-        output = encode(batch)
-        if output.shape != (size, encoder.dim):
-            raise EncoderError(
-                f"{type(encoder).__name__} gave {list(output.shape)} for a batch of {size}; its `dim` promises "
-                f"[{size}, {encoder.dim}]."
-            )
-        vectors[present] = output.numpy()[: len(given)]
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        raise EncoderError(
-            f"{type(encoder).__name__} gave a vector that is not finite for the item at position "
-            f"{positions[int(finite.argmin())]}. Check that item's {encoder.modality}, and the module's weights."
-        )
-    return present, vectors

@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from mmrec_tf.config import Config
+from mmrec_tf.config import Config, EncoderConfig
 from mmrec_tf.data.pipelines import ranking_dataset, retrieval_dataset
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.data.splits import Split, split_interactions
+from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.registry import build_encoder
 from mmrec_tf.errors import DataError, RunError
 from mmrec_tf.features.feature_store import EmbedSummary, FeatureStore
 from mmrec_tf.features.feature_table import FeatureTable
+from mmrec_tf.schema import Feature
 
 Progress = Callable[[str, int, int], None]
 
@@ -106,20 +108,26 @@ class Prepared:
         )
 
 
-def prepare(data: RecData, config: Config, progress: Progress | None = None) -> Prepared:
+def prepare(
+    data: RecData,
+    config: Config,
+    progress: Progress | None = None,
+    encoders: dict[str, Encoder] | None = None,
+) -> Prepared:
     """Splits the interactions, embeds the items' modalities through the feature store, and builds the tables.
 
     Args:
         data: validated data.
         config: the configuration.
         progress: called with (description, done, total) while items are embedded.
+        encoders: by item feature; as the configuration asks for them by default.
 
     Raises:
         DataError: when the split leaves nothing to train on.
         EncoderError: when an encoder cannot be built.
     """
     split = split_interactions(data, config.split, config.seed)
-    modalities, summaries = embed_items(data, config, progress)
+    modalities, summaries = embed_items(data, config, progress, encoders)
     schema = data.schema
     positives = data.positives(split.train)
     if positives.empty:
@@ -140,18 +148,36 @@ def prepare(data: RecData, config: Config, progress: Progress | None = None) -> 
     )
 
 
+def build_encoders(config: Config) -> dict[str, Encoder]:
+    """The encoder of each item feature that needs one, as the configuration asks for it."""
+    return {
+        feature.name: build_encoder(feature, encoder_config(config, feature))
+        for feature in config.features.modalities
+        if feature.kind != "vector"
+    }
+
+
+def encoder_config(config: Config, feature: Feature) -> EncoderConfig:
+    """What the configuration says about a feature's encoder: by the feature's name, or by its kind."""
+    return config.encoders.get(feature.name) or config.encoders.get(feature.kind) or EncoderConfig()
+
+
 def embed_items(
-    data: RecData, config: Config, progress: Progress | None = None
+    data: RecData,
+    config: Config,
+    progress: Progress | None = None,
+    encoders: dict[str, Encoder] | None = None,
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, EmbedSummary]]:
     """Vectors and masks of every item by modality, and what the feature store did to get them."""
     store = FeatureStore(config.store)
+    encoders = build_encoders(config) if encoders is None else encoders
     modalities, summaries = {}, {}
     for feature in data.schema.modalities:
         sources = data.items[feature.name].tolist()
         if feature.kind == "vector":
             modalities[feature.name] = _stack(feature.name, sources)
             continue
-        encoder = build_encoder(feature, config.encoders.get(feature.name) or config.encoders.get(feature.kind))
+        encoder = encoders[feature.name]
         summaries[feature.name] = store.embed(encoder, sources, progress=progress)
         modalities[feature.name] = store.read(encoder, sources)
     return modalities, summaries

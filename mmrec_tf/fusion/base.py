@@ -4,6 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf._keras import weight_name
+from mmrec_tf.errors import ConfigError
 
 
 class Fusion(tf_keras.layers.Layer):
@@ -11,18 +12,22 @@ class Fusion(tf_keras.layers.Layer):
 
     A missing photo is a fact the model sees, not a zero it mistakes for a photo: the absent modality's vector is
     replaced by one that the layer learns, and the mask goes on to the method. In training, present modalities are
-    hidden at random, so that no single one is leant on.
+    hidden at random, so that no single one is leant on. A row without any modality consists of stand-ins alone, so
+    its fused vector is finite and learned.
 
-    A subclass implements `fuse(features, masks)`.
+    A subclass implements `fuse(features, masks)`, and where the method has such `project(features)` and
+    `weigh(features, masks)`, for which it sets `weighs_modalities`.
 
     Args:
         dim: int. Width of the fused vector.
         modality_dropout: float in [0, 1). Chance of hiding a present modality while training. Defaults to 0.
 
     Call arguments:
-        features: dict of `[batch, d_m]` float tensors, one per modality.
+        features: dict of `[batch, d_m]` float tensors, one per modality. Values that are not finite have no influence
+            where the mask is False, and spread to the row's fused vector where it is True.
         masks: dict of `[batch]` bool tensors with the same keys.
         training: bool.
+        returns: `fused`, `weights` for what `modality_weights` says, or `tokens` for what `modality_tokens` says.
 
     Returns:
         `[batch, dim]` float tensor.
@@ -32,6 +37,8 @@ class Fusion(tf_keras.layers.Layer):
 
     Reference: Neverova et al., ModDrop: adaptive multi-modal gesture recognition (2015), for modality dropout.
     """
+
+    weighs_modalities = False
 
     def __init__(self, dim: int, modality_dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
@@ -45,7 +52,7 @@ class Fusion(tf_keras.layers.Layer):
         }
         super().build(input_shape)
 
-    def call(self, features, masks, training=False):
+    def call(self, features, masks, training=False, returns="fused"):
         if not features or set(features) != set(masks):
             raise ValueError(
                 f"fusion needs a mask for each modality; got features {sorted(features)} and masks {sorted(masks)}."
@@ -59,11 +66,85 @@ class Fusion(tf_keras.layers.Layer):
             name: tf.where(masks[name][:, None], tf.cast(features[name], self.compute_dtype), self.stand_ins[name])
             for name in sorted(features)
         }
-        return self.fuse(filled, masks)
+        if returns == "weights":
+            return self.weigh(filled, masks)
+        return self.project(filled) if returns == "tokens" else self.fuse(filled, masks)
+
+    def modality_weights(self, features: dict, masks: dict) -> dict[str, tf.Tensor]:
+        """How much each modality counts in each row: what a report or a shopkeeper can read.
+
+        Args:
+            features, masks: as the layer is called with.
+
+        Returns:
+            Modality -> `[batch]` float32, which sum to 1 over the modalities. An absent modality has weight 0, unless
+            none is there: then the weights are those of the stand-ins.
+
+        Raises:
+            ConfigError: if the method does not weigh modalities.
+        """
+        if not self.weighs_modalities:
+            raise ConfigError(
+                f"{type(self).__name__} mixes the modalities without weighing them. For weights by modality set "
+                "fusion.method to weighted_sum, gated, attention, attention_pooling or cross_attention."
+            )
+        return self._ask(features, masks, "weights")
+
+    def modality_tokens(self, features: dict, masks: dict) -> dict[str, tf.Tensor]:
+        """Each modality alone, brought to the fused width by the method's own map.
+
+        An alignment loss belongs here: on vectors that come frozen from a store it could only train maps of its own,
+        while these are the ones that the fused vector is made of. Nothing is hidden, also in training.
+
+        Args:
+            features, masks: as the layer is called with.
+
+        Returns:
+            Modality -> `[batch, dim]`; those of absent modalities are made of the stand-ins.
+
+        Raises:
+            ConfigError: if the method has no such map.
+        """
+        if type(self).project is Fusion.project:
+            raise ConfigError(f"{type(self).__name__} has no map for each modality alone: it implements no `project`.")
+        return self._ask(features, masks, "tokens")
 
     def fuse(self, features: dict, masks: dict) -> tf.Tensor:
         """Fuses `[batch, d_m]` vectors, stand-ins filled in, to `[batch, dim]`."""
         raise NotImplementedError
 
+    def weigh(self, features: dict, masks: dict) -> dict[str, tf.Tensor]:
+        """The weights that `modality_weights` promises; `features` have their stand-ins filled in."""
+        raise NotImplementedError
+
+    def project(self, features: dict) -> dict[str, tf.Tensor]:
+        """The tokens that `modality_tokens` promises; `features` have their stand-ins filled in."""
+        raise NotImplementedError
+
+    def _ask(self, features, masks, returns):
+        # Every weight is made by the ordinary call, so that their order does not depend on what is asked first.
+        if not self.built:
+            self(features, masks)
+        # Through `__call__`, which casts the variables as the dtype policy asks.
+        return self(features, masks, returns=returns)
+
     def get_config(self):
         return {**super().get_config(), "dim": self.dim, "modality_dropout": self.modality_dropout}
+
+
+def project_by_rows(kernel: tf.Tensor, features: dict) -> dict[str, tf.Tensor]:
+    """What each modality adds to a linear map of all of them laid side by side in alphabetical order.
+
+    Args:
+        kernel: `[at least the sum of d_m, dim]`.
+        features: dict of `[batch, d_m]`.
+
+    Returns:
+        Modality -> `[batch, dim]`.
+    """
+    projected, start = {}, 0
+    for name in sorted(features):
+        width = features[name].shape[1]
+        projected[name] = tf.matmul(features[name], kernel[start : start + width])
+        start += width
+    return projected

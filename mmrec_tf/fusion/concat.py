@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.fusion.base import Fusion
+from mmrec_tf.fusion.base import Fusion, project_by_rows
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -31,3 +31,6 @@ class ConcatFusion(Fusion):
     def fuse(self, features, masks):
         present = [tf.cast(masks[name], self.compute_dtype)[:, None] for name in sorted(masks)]
         return self.mix(tf.concat([features[name] for name in sorted(features)] + present, axis=1))
+
+    def project(self, features):
+        return project_by_rows(tf.cast(self.mix.kernel, self.compute_dtype), features)

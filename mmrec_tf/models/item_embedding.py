@@ -26,6 +26,8 @@ class ItemEmbedding(tf_keras.layers.Layer):
     Call arguments:
         index: `[batch]` int tensor.
         training: bool.
+        vectors: dict of modality -> `[batch, width]`, centred and scaled as in the items' `FeatureTable`. They stand
+            in for the stored ones, as where an encoder is trained.
 
     Returns:
         `[batch, dim]` float tensor.
@@ -44,14 +46,14 @@ class ItemEmbedding(tf_keras.layers.Layer):
             self.side = SideFeatures(dim=16, vocabulary_sizes=lookup.vocabulary_sizes)
             self.mix_side = tf_keras.layers.Dense(dim, name="mix_side")
 
-    def call(self, index, training=False):
+    def call(self, index, training=False, vectors=None):
         features = self.lookup(index)
         embedding = self.ids(hide_ids(features["id_index"], self.id_dropout, training))
         if self.lookup.has_side_features:
             fields = self.side({key: features[key] for key in ("categorical", "multi_categorical", "numbers")})
             embedding += self.mix_side(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
         if self.lookup.has_modalities:
-            embedding += self.fusion(features["vectors"], features["masks"], training=training)
+            embedding += self.fusion({**features["vectors"], **(vectors or {})}, features["masks"], training=training)
         return embedding
 
     def get_config(self):

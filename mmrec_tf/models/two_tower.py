@@ -92,9 +92,9 @@ class TwoTower(tfrs.Model):
         """`[batch, dim + 1]` embeddings of users given their recent item indices."""
         return self._query(user_index, history, self._rows(history.shape.num_elements(), training), training)
 
-    def embed_candidate(self, item_index, training=False):
-        """`[batch, dim + 1]` embeddings of items."""
-        return self._candidate(item_index, self.items(item_index, training=training), training)
+    def embed_candidate(self, item_index, training=False, vectors=None):
+        """`[batch, dim + 1]` embeddings of items; `vectors` may stand in for stored ones, see `ItemEmbedding`."""
+        return self._candidate(item_index, self.items(item_index, training=training, vectors=vectors), training)
 
     def compute_loss(self, inputs, training=False):
         examples = (inputs["history"].shape.num_elements() or 0) + (inputs["item_index"].shape.num_elements() or 0)

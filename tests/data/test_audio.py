@@ -1,13 +1,18 @@
-"""Audio decoding: formats, rates and channels, the same samples by either decoder, hostile files."""
+"""Audio decoding: formats, rates and channels, windows, loudness, silence, a video's sound, hostile files, bounds."""
 
 import io
 
 import numpy as np
 import pytest
 import soundfile
+from scipy.signal import resample_poly
 
-from mmrec_tf.data import audio
+from mmrec_tf.data import audio, audio_files
 from mmrec_tf.data.audio import decode_audio
+from mmrec_tf.data.loudness import integrated_loudness
+from mmrec_tf.data.tensorflow_io import tensorflow_io_with_kernels
+from tests.media_files import grey, tone, video
+from tests.media_files import sound as encoded
 
 FORMATS = [
     ("WAV", "PCM_16"),
@@ -20,16 +25,6 @@ FORMATS = [
     ("AIFF", "PCM_16"),
 ]
 LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_III")
-
-
-def tone(seconds, rate, hertz=440.0):
-    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
-
-
-def encoded(samples, rate, container="WAV", subtype="FLOAT"):
-    data = io.BytesIO()
-    soundfile.write(data, samples, rate, format=container, subtype=subtype)
-    return data.getvalue()
 
 
 @pytest.mark.parametrize(("container", "subtype"), FORMATS)
@@ -65,24 +60,119 @@ def test_channels_are_averaged_by_hand():
     np.testing.assert_allclose(wave, (0.5 - 0.25 + 0.125) / 3, atol=1e-7)
 
 
-def test_short_clips_are_followed_by_zeros():
-    wave = decode_audio(encoded(np.full(80, 0.5), 8000), sample_rate=8000, seconds=0.02)
-    np.testing.assert_array_equal(wave, [0.5] * 80 + [0.0] * 80)
+def test_short_clips_are_as_long_as_they_are():
+    wave = decode_audio(encoded(np.full(80, 0.5), 8000), sample_rate=8000, seconds=0.02, windows=3)
+    np.testing.assert_array_equal(wave, [0.5] * 80)
+    # 80 samples at 8 kHz are 160 at 16 kHz.
+    assert decode_audio(encoded(np.full(80, 0.5), 8000), 16000, 1.0).shape == (160,)
+
+
+def test_windows_are_spread_evenly_over_a_longer_clip():
+    samples = np.arange(1000, dtype=np.float32) / 1000
+    data = encoded(samples, 8000)
+    # Windows of 100 samples; the last of three begins at 900, the middle one at 450.
+    wave = decode_audio(data, 8000, 100 / 8000, windows=3)
+    np.testing.assert_array_equal(wave, np.concatenate([samples[:100], samples[450:550], samples[900:]]))
+    np.testing.assert_array_equal(decode_audio(data, 8000, 100 / 8000), samples[:100])
+    np.testing.assert_array_equal(decode_audio(data, 8000, 100 / 8000, windows=10), samples)
+
+
+@pytest.mark.parametrize("rate", [11025, 44100, 48000])
+@pytest.mark.parametrize("piece", [1 << 19, 700])
+def test_windows_and_pieces_are_parts_of_the_whole_resampled(rate, piece, monkeypatch):
+    monkeypatch.setattr(audio, "_PIECE", piece)
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, rate).astype(np.float32)
+    common = np.gcd(rate, 16000)
+    whole = resample_poly(samples, 16000 // common, rate // common)
+    np.testing.assert_allclose(decode_audio(encoded(samples, rate), 16000, 2.0), whole, atol=1e-6)
+    wave = decode_audio(encoded(samples, rate), 16000, 0.1, windows=2)
+    np.testing.assert_allclose(wave, np.concatenate([whole[:1600], whole[-1600:]]), atol=1e-6)
+
+
+def test_rates_without_a_common_factor():
+    # 44,101 is prime; exactly, its filter would have 882,021 taps.
+    wave = decode_audio(encoded(tone(2.0, 44101), 44101), 16000, 1.0)
+    np.testing.assert_allclose(wave[200:], tone(1.0, 16000)[200:], atol=2e-3)
+
+
+def test_loudness_is_brought_to_the_target_with_the_peak_at_one():
+    quiet = encoded(tone(2.0, 16000, 997.0, level=0.01), 16000)
+    wave = decode_audio(quiet, 16000, 2.0, loudness=-23.0)
+    assert integrated_loudness(wave, 16000) == pytest.approx(-23.0, abs=0.01)
+    # A sine of level 1 is at -3 LUFS; more is not to be had.
+    wave = decode_audio(quiet, 16000, 2.0, loudness=0.0)
+    assert np.abs(wave).max() == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_array_equal(decode_audio(encoded(np.zeros(8000), 8000), 8000, 1.0, loudness=-23.0), 0.0)
+
+
+def test_silence_at_both_ends_is_trimmed():
+    sounding = tone(0.5, 8000)[1:]
+    # -66 dB below the peak counts as silence, -54 dB does not.
+    samples = np.concatenate([np.full(4000, 0.00025), sounding, np.full(100, 0.001), np.zeros(3000)])
+    wave = decode_audio(encoded(samples, 8000), 8000, 5.0, trim_silence=True)
+    np.testing.assert_allclose(wave, np.concatenate([sounding, np.full(100, 0.001)]), atol=1e-6)
+    # The window begins where the sound does.
+    wave = decode_audio(encoded(samples, 8000), 8000, 0.1, trim_silence=True)
+    np.testing.assert_allclose(wave, sounding[:800], atol=1e-6)
+    np.testing.assert_array_equal(decode_audio(encoded(np.zeros(100), 8000), 8000, 1.0, trim_silence=True), [0.0] * 100)
+
+
+def test_silence_is_sought_a_bounded_way(monkeypatch):
+    monkeypatch.setattr(audio, "MAX_TRIM_SECONDS", 0.5)
+    sounding = np.full(8000, 0.5, np.float32)
+    samples = np.concatenate([np.zeros(8000), sounding, np.zeros(1000)])
+    wave = decode_audio(encoded(samples, 8000), 8000, 9.0, trim_silence=True)
+    # 4,000 zeros are looked at and left out at the beginning, 1,000 at the end.
+    np.testing.assert_array_equal(wave, np.concatenate([np.zeros(4000), sounding]))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "aac"), ("a.m4a", "aac"), ("a.mkv", "aac"), ("a.webm", "libopus")]
+)
+def test_the_sound_of_a_video(name, codec, tmp_path):
+    rate = 48000 if codec == "libopus" else 16000
+    # The second half is an octave higher.
+    samples = np.concatenate([tone(2.0, rate, 500.0), tone(2.0, rate, 1000.0)])
+    frames = [] if name == "a.m4a" else [grey(number) for number in range(40)]
+    pictures = {"codec": "libvpx-vp9"} if name == "a.webm" else {}
+    path = video(tmp_path / name, frames, waveform=samples, sound_rate=rate, sound_codec=codec, **pictures)
+    whole = decode_audio(path, 16000, 10.0)
+    assert len(whole) == pytest.approx(64000, abs=2500)
+    wave = decode_audio(path, 16000, 1.0, windows=2)
+    # Some containers state a length that takes in the codec's last, partly filled packet.
+    assert 31000 < len(wave) <= 32000
+    for part, hertz in ((wave[4000:12000], 500), (wave[20000:28000], 1000)):
+        # 8,000 samples at 16 kHz: 2 Hz a bin.
+        assert np.abs(np.fft.rfft(part * np.hanning(8000))).argmax() * 2 == pytest.approx(hertz, abs=4)
+    np.testing.assert_array_equal(decode_audio(path.read_bytes(), 16000, 1.0, windows=2), wave)
+
+
+def test_a_window_of_a_video_s_sound_is_where_it_is_in_the_whole(shared_data):
+    path = shared_data / "video" / "friday.mp4"
+    whole = decode_audio(path, 44100, 100.0)
+    wave = decode_audio(path, 44100, 1.0, windows=3)
+    for part, place in zip(np.split(wave, 3), np.linspace(0, len(whole) - 44100, 3).round().astype(int)):
+        # A codec that starts in the middle needs a packet (1,024 samples) to be exact; it is given more than that.
+        np.testing.assert_allclose(part[:44000], whole[place : place + 44000], atol=1e-3)
+
+
+def test_a_silent_video_is_none(tmp_path):
+    assert decode_audio(video(tmp_path / "a.mp4", [grey(0)] * 3), 16000, 1.0) is None
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("seconds", [0.4, 5.0])
+@pytest.mark.parametrize("seconds", [0.6, 5.0])
 def test_vorbis_is_the_same_by_either_decoder(monkeypatch, channels, seconds):
-    if audio.tensorflow_io_with_kernels() is None:
+    if tensorflow_io_with_kernels() is None:
         pytest.skip("tensorflow-io's native kernels do not load here; soundfile is the only decoder")
     samples = np.stack([tone(1.0, 22050, 300.0 * (i + 1)) for i in range(channels)], axis=1)
     data = encoded(samples, 22050, "OGG", "VORBIS")
     calls = []
-    decode_vorbis = audio._decode_vorbis
-    monkeypatch.setattr(audio, "_decode_vorbis", lambda source: calls.append(1) or decode_vorbis(source))
+    decode_vorbis = audio_files._decode_vorbis
+    monkeypatch.setattr(audio_files, "_decode_vorbis", lambda source: calls.append(1) or decode_vorbis(source))
     by_tensorflow_io = decode_audio(data, 16000, seconds)
     assert len(calls) == 1
-    monkeypatch.setattr(audio, "tensorflow_io_with_kernels", lambda: None)
+    monkeypatch.setattr(audio_files, "tensorflow_io_with_kernels", lambda: None)
     np.testing.assert_allclose(by_tensorflow_io, decode_audio(data, 16000, seconds), atol=2e-6)
 
 
@@ -91,7 +181,7 @@ def test_vorbis_is_the_same_by_either_decoder(monkeypatch, channels, seconds):
     [("OGG", "VORBIS", "decode_vorbis"), ("MP3", "MPEG_LAYER_III", "decode_mp3"), ("FLAC", "PCM_16", "decode_flac")],
 )
 def test_tensorflow_io_and_soundfile_agree_on_undamaged_files(container, subtype, decoder):
-    tfio = audio.tensorflow_io_with_kernels()
+    tfio = tensorflow_io_with_kernels()
     if tfio is None:
         pytest.skip("tensorflow-io's native kernels do not load here; soundfile is the only decoder")
     data = encoded(np.stack([tone(1.0, 44100), tone(1.0, 44100, 700.0)], axis=1), 44100, container, subtype)
@@ -104,24 +194,25 @@ def test_tensorflow_io_and_soundfile_agree_on_undamaged_files(container, subtype
 def test_real_clips_are_the_same_by_either_decoder(monkeypatch, shared_data):
     paths = sorted((shared_data / "sounds-esc10-ccby").glob("*.ogg"))[::8]
     found = [decode_audio(path, 16000, 5.0) for path in paths]
-    monkeypatch.setattr(audio, "tensorflow_io_with_kernels", lambda: None)
+    monkeypatch.setattr(audio_files, "tensorflow_io_with_kernels", lambda: None)
     for path, wave in zip(paths, found):
         np.testing.assert_allclose(wave, decode_audio(path, 16000, 5.0), atol=2e-6)
 
 
-def test_only_the_beginning_of_a_long_file_is_read(monkeypatch):
+def test_only_the_windows_of_a_long_file_are_read(monkeypatch):
     data = encoded(np.zeros(8000 * 600, np.int16), 8000, "FLAC", "PCM_16")
     read = []
     original = soundfile.SoundFile.read
 
     def recorded(self, frames, **options):
-        read.append(frames)
+        read.append((self.tell(), frames))
         return original(self, frames, **options)
 
     monkeypatch.setattr(soundfile.SoundFile, "read", recorded)
-    assert decode_audio(data, 16000, 2.0).shape == (32000,)
-    # 2 s and a margin of 0.1 s, at 8 kHz.
-    assert read == [16800]
+    assert decode_audio(data, 16000, 2.0, windows=3).shape == (96000,)
+    # 2 s are 16,000 samples, and what the filter reaches over: 10 samples and 2 more, on the sides that have them.
+    middle, last = 8000 * 299, 8000 * 598
+    assert read == [(0, 16012), (middle - 12, 16024), (last - 12, 16012)]
 
 
 @pytest.mark.parametrize(
@@ -134,8 +225,9 @@ def test_only_the_beginning_of_a_long_file_is_read(monkeypatch):
         b"ID3\x04\x00\x00\x00\x00\x00\x00",
         encoded(np.zeros(0), 8000),
         encoded(np.array([0.1, np.nan, 0.2]), 8000),
-        encoded(np.zeros((10, audio.MAX_CHANNELS + 1)), 8000),
-        encoded(np.zeros(100), audio.MAX_RATE + 1),
+        encoded(np.zeros((10, audio_files.MAX_CHANNELS + 1)), 8000),
+        encoded(np.zeros(100), audio_files.MAX_RATE + 1),
+        encoded(np.zeros(100), audio_files.MIN_RATE - 1),
     ],
 )
 def test_what_cannot_be_used_is_none(source, tmp_path):
@@ -156,4 +248,4 @@ def test_damaged_files_end_in_a_waveform_or_none(container, subtype):
         for place in random.integers(0, len(damaged), 5):
             damaged[place] = random.integers(256)
         wave = decode_audio(bytes(damaged), 16000, 0.5)
-        assert wave is None or (wave.shape == (8000,) and np.isfinite(wave).all())
+        assert wave is None or (0 < len(wave) <= 8000 and np.isfinite(wave).all())

@@ -249,8 +249,10 @@ def test_the_configuration_loads(shop):
     assert config.data.items == shop / "items.csv"
     assert [feature.name for feature in config.features.modalities] == ["description", "photo", "jingle"]
     assert {name: encoder.type for name, encoder in config.encoders.items()} == {
-        "description": "hashed_text", "photo": "image_cnn", "jingle": "audio_cnn",
-    }  # fmt: skip
+        "description": ["minilm", "hashed_text"],
+        "photo": ["efficientnet_lite0", "image_cnn"],
+        "jingle": ["musicnn", "audio_cnn"],
+    }
     assert (config.split.method, config.split.validation, config.split.test) == ("temporal", 0.08, 0.12)
     for side, table in (("user", "users"), ("item", "items"), ("context", "interactions")):
         header = (shop / f"{table}.csv").read_text().splitlines()[0].split(",")

@@ -4,9 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from mmrec_tf.data import images
+from mmrec_tf.data import image_files, images
+from mmrec_tf.data.image_files import image_formats
 from mmrec_tf.data.images import decode_image
 
 RED, BLUE, WHITE, BLACK = (255, 0, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -24,6 +25,13 @@ def halves(left, right, size=(40, 40)):
     return image
 
 
+def half_transparent(side=300):
+    """Transparent red beside opaque blue."""
+    image = Image.new("RGBA", (side, side), (*RED, 0))
+    image.paste((*BLUE, 255), (side // 2, 0, side, side))
+    return image
+
+
 def assert_colours(found, left, right, tolerance=6):
     """The left and the right side of a decoded image, away from the edge between them."""
     assert found.dtype == np.uint8 and found.shape[2] == 3 and found.shape[0] == found.shape[1]
@@ -32,8 +40,10 @@ def assert_colours(found, left, right, tolerance=6):
         np.testing.assert_allclose(part.astype(int), np.broadcast_to(colour, part.shape), atol=tolerance)
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_formats_by_path_and_bytes(form, tmp_path):
+    if form not in image_formats():
+        pytest.skip(f"{form} cannot be read here (HEIF needs pillow-heif, AVIF a Pillow that was built with it)")
     data = encoded(halves(RED, BLUE, (48, 48)), form)
     (tmp_path / "misnamed.txt").write_bytes(data)
     found = decode_image(tmp_path / "misnamed.txt", 24)
@@ -47,6 +57,33 @@ def test_exif_orientation_is_applied():
     exif[0x0112] = 3
     data = encoded(halves(RED, BLUE), "JPEG", exif=exif, quality=95, subsampling=0)
     assert_colours(decode_image(data, 40), BLUE, RED, 12)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_as_pillow_has_it(orientation):
+    random = np.random.default_rng(0)
+    image = Image.fromarray(random.integers(0, 256, (3, 3, 3), np.uint8)).resize((30, 30), Image.Resampling.NEAREST)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(image, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(decode_image(data, 30), np.asarray(upright.convert("RGB")))
+
+
+def test_damaged_exif_data_do_not_cost_the_image():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    damaged = exif.tobytes()[:-9]
+    assert_colours(decode_image(encoded(halves(RED, BLUE), "JPEG", exif=damaged, quality=95), 40), RED, BLUE, 12)
+
+
+def test_an_upright_phone_photo_in_heic():
+    if "HEIF" not in image_formats():
+        pytest.skip("HEIC needs pillow-heif")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    data = encoded(halves(RED, BLUE, (64, 64)), "HEIF", exif=exif.tobytes(), quality=95)
+    assert_colours(decode_image(data, 32), BLUE, RED, 16)
 
 
 def test_transparency_is_laid_on_white():
@@ -107,7 +144,40 @@ def test_missing_files_and_too_many_pixels_are_none(tmp_path, monkeypatch):
     assert decode_image(tmp_path / "none.png", 16) is None
     assert decode_image(tmp_path, 16) is None
     data = encoded(Image.new("RGB", (20, 20)))
-    monkeypatch.setattr(images, "MAX_PIXELS", 399)
+    monkeypatch.setattr(image_files, "MAX_PIXELS", 399)
     assert decode_image(data, 16) is None
-    monkeypatch.setattr(images, "MAX_PIXELS", 400)
+    monkeypatch.setattr(image_files, "MAX_PIXELS", 400)
     assert decode_image(data, 16).shape == (16, 16, 3)
+
+
+def test_formats_that_take_more_memory_have_limits_of_their_own(monkeypatch):
+    monkeypatch.setattr(image_files, "FORMAT_PIXELS", {"WEBP": 399})
+    image = Image.new("RGB", (20, 20))
+    assert decode_image(encoded(image, "WEBP"), 16) is None
+    assert decode_image(encoded(image, "PNG"), 16).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "left", "right"),
+    [
+        (halves(RED, BLUE, (300, 240)), RED, BLUE),
+        (halves(RED, BLUE, (240, 300)).convert("P"), RED, BLUE),
+        (halves(BLACK, WHITE, (290, 250)).convert("1"), BLACK, WHITE),
+        (Image.fromarray(np.repeat(np.uint16([[0] * 150 + [40000] * 150]), 300, axis=0)), BLACK, (156,) * 3),
+        (half_transparent(), WHITE, BLUE),
+    ],
+)
+def test_large_images_in_strips_are_the_same(image, left, right, monkeypatch):
+    data = encoded(image)
+    usual = decode_image(data, 20)
+    monkeypatch.setattr(images, "LARGE_PIXELS", 1000)
+    found = decode_image(data, 20)
+    assert_colours(found, left, right)
+    # Averaged by whole cells first, only pixels at the edge between the colours may differ.
+    assert np.abs(found.astype(int) - usual).mean() < 4
+
+
+def test_a_wide_jpeg_is_decoded_at_a_fraction_of_its_size():
+    data = encoded(halves(RED, BLUE, (20000, 3000)), "JPEG", quality=50)
+    assert 20000 * 3000 < image_files.MAX_PIXELS
+    assert_colours(decode_image(data, 64), RED, BLUE, 12)

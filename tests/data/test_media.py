@@ -1,4 +1,5 @@
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,10 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mmrec_tf.data.media import MAX_PIXELS, check_media, decoding_fault, parse_media
+from mmrec_tf.data.audio_files import MAX_RATE
+from mmrec_tf.data.image_files import MAX_PIXELS
+from mmrec_tf.data.media import EXTENSIONS, check_media, media_fault, parse_media
+from tests.media_files import grey, tone, video
 
 
 def _photo(format="JPEG", size=(64, 48)) -> bytes:
@@ -23,6 +27,11 @@ def _clip(format="WAV", samples=1600) -> bytes:
     return buffer.getvalue()
 
 
+def fault_of(source, kind):
+    fault = media_fault(source, kind)
+    return None if fault is None else fault[1]
+
+
 def test_cells_become_absolute_paths_bytes_or_none(tmp_path):
     cells = ["a/b.jpg", str(tmp_path / "c.jpg"), "", None, np.nan, b"xy", bytearray(b"z"), Path("d.jpg")]
     cells += [{"bytes": b"q", "path": "p.jpg"}, {"bytes": None, "path": "p.jpg"}]
@@ -36,32 +45,32 @@ def test_cells_become_absolute_paths_bytes_or_none(tmp_path):
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
 def test_whole_images_are_fine_and_halves_are_not(format):
     photo = _photo(format)
-    assert decoding_fault(photo, "image") is None
-    assert decoding_fault(photo[: len(photo) // 2], "image") is not None
+    assert fault_of(photo, "image") is None
+    assert fault_of(photo[: len(photo) // 2], "image") is not None
 
 
 @pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG"])
 def test_audio_is_fine_and_noise_is_not(format):
     clip = _clip(format)
-    assert decoding_fault(clip, "audio") is None
-    assert decoding_fault(b"\x00" * 200, "audio") is not None
-    assert decoding_fault(clip[:20], "audio") is not None
+    assert fault_of(clip, "audio") is None
+    assert fault_of(b"\x00" * 200, "audio") is not None
+    assert fault_of(clip[:20], "audio") is not None
 
 
 def test_audio_without_samples_is_no_audio():
-    assert decoding_fault(_clip(samples=0), "audio") == "no samples"
+    assert fault_of(_clip(samples=0), "audio").endswith(": no samples")
 
 
 def test_image_with_too_many_pixels_is_refused_unread():
     buffer = io.BytesIO()
     Image.new("1", (9000, 8000)).save(buffer, "PNG")
     assert 9000 * 8000 > MAX_PIXELS
-    assert "more than the limit" in decoding_fault(buffer.getvalue(), "image")
+    assert "more than the limit" in fault_of(buffer.getvalue(), "image")
 
 
 def test_an_image_is_no_audio_and_the_reverse():
-    assert decoding_fault(_photo(), "audio") is not None
-    assert decoding_fault(_clip(), "image") is not None
+    assert fault_of(_photo(), "audio") is not None
+    assert fault_of(_clip(), "image") is not None
 
 
 def test_every_distinct_file_is_opened_once_and_every_row_reported(tmp_path):
@@ -71,34 +80,114 @@ def test_every_distinct_file_is_opened_once_and_every_row_reported(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     names = ["good.jpg", "bad.jpg", "absent.jpg", None, "bad.jpg", "empty.jpg", "folder.jpg", "x" * 5000]
     calls = []
-    missing, broken = check_media(
+    found = check_media(
         parse_media(pd.Series(names, dtype=object), tmp_path), "image", lambda done, total: calls.append((done, total))
     )
-    assert list(missing) == [2, 6, 7]
-    assert list(broken) == [1, 4, 5]
-    assert "empty file" in broken[5]
-    assert "is a folder" in missing[6]
+    assert list(found.missing) == [2, 6, 7]
+    assert list(found.broken) == [1, 4, 5]
+    assert "empty file" in found.broken[5]
+    assert "is a folder" in found.missing[6]
     # Six distinct sources: bad.jpg is named twice, one cell is empty.
     assert calls == [(number, 6) for number in range(1, 7)]
 
 
 def test_bytes_are_checked_like_files():
     sources = np.array([_photo(), b"", b"nonsense", None], dtype=object)
-    missing, broken = check_media(sources, "image")
-    assert missing == {}
-    assert list(broken) == [1, 2]
+    found = check_media(sources, "image")
+    assert found.missing == {}
+    assert list(found.broken) == [1, 2]
 
 
-def test_video_must_be_there_and_not_empty(tmp_path):
-    (tmp_path / "a.mp4").write_bytes(b"anything")
-    (tmp_path / "b.mp4").write_bytes(b"")
-    sources = parse_media(pd.Series(["a.mp4", "b.mp4", "c.mp4"]), tmp_path)
-    missing, broken = check_media(sources, "video")
-    assert (list(missing), list(broken)) == ([2], [1])
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Videos with and without sound, and a sound without pictures."""
+    folder = tmp_path_factory.mktemp("clips")
+    frames = [grey(number) for number in range(10)]
+    video(folder / "both.mp4", frames, waveform=tone(1.0, 16000))
+    video(folder / "silent.mp4", frames)
+    video(folder / "sound.m4a", waveform=tone(1.0, 16000))
+    (folder / "cut.mp4").write_bytes((folder / "both.mp4").read_bytes()[:2000])
+    (folder / "text.mp4").write_text("a film about a dog\n" * 40)
+    (folder / "list.mp4").write_text(f"ffconcat version 1.0\nfile {folder / 'both.mp4'}\n")
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "folder.mp4").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "reason"),
+    [
+        ("both.mp4", None, None),
+        ("silent.mp4", None, None),
+        ("sound.m4a", "broken", "no pictures in it"),
+        ("cut.mp4", "broken", "Error"),
+        ("text.mp4", "broken", "Error"),
+        ("list.mp4", "broken", "Error"),
+        ("empty.mp4", "broken", "empty file"),
+        ("folder.mp4", "missing", "is a folder"),
+        ("none.mp4", "missing", "is not there"),
+    ],
+)
+def test_videos(clips, name, state, reason):
+    fault = media_fault(clips / name, "video")
+    if state is None:
+        assert fault is None
+    else:
+        assert fault[0] == state
+        assert fault[1].startswith(str(clips / name)) and reason in fault[1]
+
+
+def test_a_silent_video_has_no_sound_and_no_fault(clips):
+    names = ["both.mp4", "silent.mp4", "sound.m4a", "cut.mp4", "silent.mp4"]
+    found = check_media(np.array([clips / name for name in names], dtype=object), "audio")
+    assert found.absent == {row: f"{clips / 'silent.mp4'}: no sound in it" for row in (1, 4)}
+    assert found.missing == {} and list(found.broken) == [3]
+    assert media_fault((clips / "silent.mp4").read_bytes(), "audio")[0] == "absent"
+
+
+def test_reasons_name_no_objects_in_memory(clips):
+    for kind in ("image", "audio", "video"):
+        state, reason = media_fault(b"nothing that can be decoded" * 20, kind)
+        assert state == "broken" and "0x" not in reason and "none" not in reason.lower() and len(reason) > 30
+
+
+def test_absurd_audio_is_refused_with_its_reason():
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros(100), MAX_RATE + 1, format="WAV")
+    assert f"{MAX_RATE + 1:,} Hz" in fault_of(buffer.getvalue(), "audio")
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.full(100, np.nan), 8000, format="WAV", subtype="FLOAT")
+    assert "not finite" in fault_of(buffer.getvalue(), "audio")
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros((10, 65)), 8000, format="WAV")
+    assert "65 channels" in fault_of(buffer.getvalue(), "audio")
+
+
+def test_a_decompression_bomb_is_refused_unread():
+    # 20,000 x 20,000 pixels; only the header is true, so that reading on would be an error of another kind.
+    small = io.BytesIO()
+    Image.new("1", (8, 8)).save(small, "PNG")
+    data = bytearray(small.getvalue())
+    data[16:24] = (20000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    assert "more pixels than the limit of 64,000,000" in fault_of(bytes(data), "image")
+
+
+def test_extensions_are_of_one_kind_each():
+    every = [extension for extensions in EXTENSIONS.values() for extension in extensions]
+    assert len(every) == len(set(every)) and all(extension.startswith(".") for extension in every)
 
 
 def test_real_files_decode(shared_data):
-    for folder, kind in (("movielens-posters-internal-only", "image"), ("sounds-esc10-ccby", "audio")):
-        files = sorted(path for path in (shared_data / folder).rglob("*") if path.suffix in (".jpg", ".ogg"))[:20]
-        assert len(files) == 20
-        assert check_media(np.array(files, dtype=object), kind) == ({}, {})
+    for folder, kind, count in (
+        ("movielens-posters-internal-only", "image", 20),
+        ("photos-cc0", "image", 20),
+        ("sounds-esc10-ccby", "audio", 20),
+        ("emotify-odd/audio", "audio", 20),
+        ("video/asl", "video", 5),
+    ):
+        suffixes = {"image": (".jpg",), "audio": (".ogg",), "video": (".mkv",)}[kind]
+        files = sorted(path for path in (shared_data / folder).rglob("*") if path.suffix in suffixes)[:count]
+        found = check_media(np.array(files, dtype=object), kind)
+        assert len(files) == count
+        assert (found.missing, found.broken, found.absent) == ({}, {}, {})

@@ -1,4 +1,4 @@
-"""Modules in TF-Hub's format as encoders: every published interface, and every way to fail."""
+"""Modules in TF-Hub's format as encoders: as layers, trained, and what they refuse."""
 
 import io
 
@@ -11,27 +11,17 @@ from PIL import Image
 from mmrec_tf.encoders.hub import HubEncoder
 from mmrec_tf.errors import EncoderError
 from tests.layer_checks import check_layer
-from tools.make_hub_module import (
-    make_audio_module,
-    make_bert_modules,
-    make_image_module,
-    make_text_module,
-    make_yamnet_module,
-)
+from tools.hub_module_kinds import make_image_module, make_movinet_module, make_text_module
 
 
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory):
     folder = tmp_path_factory.mktemp("modules")
-    make_bert_modules(folder / "bert", folder / "preprocessor", dim=6)
     return {
         "image": str(make_image_module(folder / "image", dim=5, image_size=24)),
         "any_image": str(make_image_module(folder / "any_image", dim=5, image_size=None)),
         "text": str(make_text_module(folder / "text", dim=7)),
-        "audio": str(make_audio_module(folder / "audio", dim=4)),
-        "yamnet": str(make_yamnet_module(folder / "yamnet", dim=3)),
-        "bert": str(folder / "bert"),
-        "preprocessor": str(folder / "preprocessor"),
+        "video": str(make_movinet_module(folder / "video", dim=4)),
     }
 
 
@@ -80,49 +70,6 @@ def test_text_module(modules, tmp_path):
     assert encoder.decode("red") == "red" and encoder.decode(" ") is None
 
 
-def test_text_module_with_preprocessor(modules):
-    texts = tf.constant(["a red shirt", "blue"])
-    encoder = HubEncoder("text", modules["bert"], preprocessor=modules["preprocessor"])
-    module, preprocess = (tf.saved_model.load(modules[name]) for name in ("bert", "preprocessor"))
-    np.testing.assert_allclose(encoder(texts).numpy(), unit(module(preprocess(texts))["pooled_output"]), atol=1e-5)
-    with pytest.raises(
-        EncoderError, match="has no output 'pooled'. It returns default .*, pooled_output float32 .2, 6."
-    ):
-        HubEncoder("text", modules["bert"], preprocessor=modules["preprocessor"], output_key="pooled")
-    with pytest.raises(EncoderError, match=r"no usable vector, but .*sequence_output float32 \[2, 16, 6\]"):
-        HubEncoder("text", modules["bert"], preprocessor=modules["preprocessor"], output_key="sequence_output")
-
-
-def test_batched_audio_module(modules):
-    waves = np.random.default_rng(0).standard_normal((3, 4000)).astype(np.float32)
-    encoder = HubEncoder("audio", modules["audio"], sample_rate=8000, seconds=0.5)
-    expected = tf.saved_model.load(modules["audio"])(tf.constant(waves))
-    np.testing.assert_allclose(encoder(waves).numpy(), unit(expected), atol=1e-5)
-
-
-def test_yamnet_interface(modules, tmp_path):
-    # Clips of 0.5, 1.5 and 2 s, filled up with zeros to 2 s. Each must come out as if it were sent on its own, as the
-    # mean of the embeddings over its frames (a clip below 1 s with zeros up to that).
-    waves = np.random.default_rng(0).standard_normal((3, 32000)).astype(np.float32)
-    lengths = [8000, 24000, 32000]
-    for wave, length in zip(waves, lengths):
-        wave[length:] = 0.0
-    encoder = check_layer(
-        lambda: HubEncoder("audio", modules["yamnet"], seconds=2.0),
-        waves,
-        tmp_path,
-        expected_shape=(3, 3),
-        is_trainable=False,
-        has_float32_output=True,
-        compiles=False,
-    )
-    module = tf.saved_model.load(modules["yamnet"])
-    expected = [module(wave[: max(length, 16000)])[1].numpy().mean(axis=0) for wave, length in zip(waves, lengths)]
-    np.testing.assert_allclose(encoder(waves).numpy(), unit(expected), atol=1e-5)
-    scores = HubEncoder("audio", modules["yamnet"], seconds=2.0, output_key="0")
-    assert scores.dim == 5
-
-
 def test_trainable_module_learns(modules):
     encoder = HubEncoder("image", modules["image"], trainable=True)
     assert len(encoder.trainable_weights) == 2
@@ -136,67 +83,14 @@ def test_trainable_module_learns(modules):
     assert encoder.fingerprint != fingerprint
 
 
-def test_fingerprint_is_of_the_modules_content(modules, tmp_path):
-    import shutil
-
-    one = HubEncoder("image", modules["any_image"], image_size=24)
-    moved = shutil.copytree(modules["any_image"], tmp_path / "moved")
-    assert HubEncoder("image", str(moved), image_size=24, batch_size=3).fingerprint == one.fingerprint
-    others = [
-        HubEncoder("image", modules["any_image"], image_size=32),
-        HubEncoder("image", str(make_image_module(tmp_path / "other", dim=5, image_size=None, seed=9)), image_size=24),
-    ]
-    assert len({encoder.fingerprint for encoder in [one, *others]}) == 3
-
-
-def test_exported_in_a_model_that_a_fresh_process_loads(modules, tmp_path):
-    check_layer(
-        lambda: HubEncoder("text", modules["bert"], preprocessor=modules["preprocessor"]),
-        np.array(["a red shirt", "blue"]),
-        tmp_path,
-        is_trainable=False,
-        compiles=False,
-        fresh_process=True,
-    )
-
-
-def test_a_directory_that_is_absent_or_no_saved_model(tmp_path):
-    with pytest.raises(EncoderError, match="nowhere does not exist"):
-        HubEncoder("text", str(tmp_path / "nowhere"))
-    (tmp_path / "weights.h5").write_bytes(b"x")
-    with pytest.raises(EncoderError, match=r"is no SavedModel: it holds weights\.h5, but no saved_model\.pb"):
-        HubEncoder("text", str(tmp_path))
-    (tmp_path / "saved_model.pb").write_bytes(b"not a graph")
-    with pytest.raises(EncoderError, match="could not be loaded"):
-        HubEncoder("text", str(tmp_path))
-
-
-def test_an_address_that_cannot_be_reached(monkeypatch, tmp_path):
-    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
-    # Port 9 of this machine: refused at once.
-    with pytest.raises(EncoderError, match=r"http://127\.0\.0\.1:9/module/1 could not be loaded.*TFHUB_CACHE_DIR"):
-        HubEncoder("image", "http://127.0.0.1:9/module/1")
-
-
-def test_a_handle_resolves_from_the_cache_without_internet(monkeypatch, tmp_path, modules):
-    import hashlib
-    import shutil
-
-    # TF-Hub keeps a module in a directory named by the SHA-1 of its handle.
-    handle = "https://tfhub.dev/nobody/image/1"
-    shutil.copytree(modules["image"], tmp_path / hashlib.sha1(handle.encode()).hexdigest())
-    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
-    encoder = HubEncoder("image", handle)
-    assert encoder.dim == 5 and encoder.identity()["module"] == handle
-
-
 @pytest.mark.parametrize(
     ("modality", "name", "message"),
     [
-        ("text", "bert", "does not take .batch. strings.*preprocessor"),
-        ("text", "image", "does not take .batch. strings"),
+        ("text", "image", "does not take .batch. strings.*preprocessor"),
         ("image", "text", "does not take .batch, 224, 224, 3. floats.*image_size"),
         ("audio", "image", "does not take 10 s waveforms at 16000 Hz.*sample_rate"),
+        ("video", "image", "does not take .batch, 16, 224, 224, 3. floats.*`frames`"),
+        ("image", "video", "does not take .batch, 224, 224, 3. floats"),
     ],
 )
 def test_a_module_of_another_kind(modules, modality, name, message):
@@ -205,7 +99,29 @@ def test_a_module_of_another_kind(modules, modality, name, message):
 
 
 def test_arguments_that_make_no_sense(modules):
-    with pytest.raises(EncoderError, match="not 'video'"):
-        HubEncoder("video", modules["image"])
+    with pytest.raises(EncoderError, match="takes text, image, audio, video, not 'vector'"):
+        HubEncoder("vector", modules["image"])
     with pytest.raises(EncoderError, match="takes no preprocessor"):
-        HubEncoder("image", modules["image"], preprocessor=modules["preprocessor"])
+        HubEncoder("image", modules["image"], preprocessor=modules["text"])
+    with pytest.raises(EncoderError, match="by shots is for the encoder `frames`"):
+        HubEncoder("video", modules["video"], sampling="shots")
+    with pytest.raises(EncoderError, match="`max_tokens` has no effect.*max_words"):
+        HubEncoder("text", modules["text"], max_tokens=9)
+
+
+def test_texts_are_cleaned_first(modules):
+    plain = HubEncoder("text", modules["text"])
+    cleaning = HubEncoder("text", modules["text"], clean={"lower": True})
+    given = np.array(["<b>A red</b> shirt"])
+    np.testing.assert_array_equal(cleaning.prepare(given).numpy(), [b"a red shirt"])
+    np.testing.assert_allclose(cleaning(given), plain(np.array(["a red shirt"])), atol=1e-6)
+    assert cleaning.fingerprint != plain.fingerprint
+
+
+def test_videos_in_a_dict_whose_key_the_module_tells(modules):
+    encoder = HubEncoder("video", modules["video"], frames=4, image_size=16)
+    assert encoder.interface.input_key == "image" and encoder.content_shape == (4, 16, 16, 3)
+    assert not encoder.varying_length
+    videos = np.random.default_rng(0).integers(0, 256, (2, 4, 16, 16, 3), dtype=np.uint8)
+    expected = tf.saved_model.load(modules["video"])({"image": tf.constant(videos / 255, tf.float32)})
+    np.testing.assert_allclose(encoder(videos).numpy(), unit(expected), atol=1e-5)

@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
+from scipy.fft import dct
 
-from mmrec_tf.data.audio import import_tensorflow_io
-from mmrec_tf.encoders.log_mel import _by_tensorflow_io, log_mel_spectrogram, spectrogram_by_core_operations
+from mmrec_tf.data.tensorflow_io import import_tensorflow_io
+from mmrec_tf.encoders.log_mel import (
+    _by_tensorflow_io,
+    cosines,
+    log_mel_spectrogram,
+    mfcc,
+    spectrogram_by_core_operations,
+)
 
 
 def waves():
@@ -47,3 +54,18 @@ def test_silence_is_the_floor_and_a_tone_its_band():
     corners = np.linspace(1127 * np.log1p(40 / 700), 1127 * np.log1p(8000 / 700), 66)
     nearest = np.abs(corners[1:-1] - 1127 * np.log1p(1000 / 700)).argmin()
     assert abs(int(decibels[0, 10].argmax()) - int(nearest)) <= 1
+
+
+def test_coefficients_are_the_cosine_transform_of_the_bands():
+    found = mfcc(waves(), 16000, mels=40, coefficients=13).numpy()
+    decibels = log_mel_spectrogram(waves(), 16000, 40).numpy()
+    assert found.shape == (*decibels.shape[:2], 13)
+    np.testing.assert_allclose(found, dct(decibels, norm="ortho")[:, :, :13], atol=2e-3)
+    # Silence is -100 in each of 40 bands: -100 * sqrt(40), and no shape.
+    np.testing.assert_allclose(found[2], np.broadcast_to([-632.4555] + [0.0] * 12, found[2].shape), atol=2e-3)
+
+
+def test_cosines_by_hand():
+    # Three bands: a constant, then cos(pi / 3 * (band + 0.5)) = cos 30, 90, 150 degrees, scaled by sqrt(2 / 3).
+    expected = [[3**-0.5, 2**-0.5], [3**-0.5, 0.0], [3**-0.5, -(2**-0.5)]]
+    np.testing.assert_allclose(cosines(3, 2), expected, atol=1e-6)

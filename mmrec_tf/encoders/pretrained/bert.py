@@ -4,6 +4,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.encoders.adapters import ADAPTERS, Bottleneck, LoraDense
+
 _MASKED = -1e9
 
 
@@ -17,10 +19,13 @@ class BertBlock(tf_keras.layers.Layer):
         inner_width: int. Of the first dense layer.
         dropout: float in [0, 1). Of attention weights and of both parts' outputs. Defaults to 0.1.
         epsilon: float. Added to the variance in the normalisation. Defaults to 1e-12.
+        adapter: str. `lora` in every dense layer, or a `bottleneck` behind the block, for tuning; None without.
+        rank: int. Of the adapters. Defaults to 8.
 
     Call arguments:
         vectors: `[batch, length, width]`.
         bias: `[batch, 1, 1, length]` float32, added to the attention scores: about minus infinity at the padding.
+        seed: `[2]` int32, of the dropout; drawn when None. Given the same one, the block drops the same.
 
     Returns:
         `[batch, length, width]`.
@@ -28,12 +33,17 @@ class BertBlock(tf_keras.layers.Layer):
     Reference: Devlin et al., BERT (2019)
     """
 
-    def __init__(self, width, heads, inner_width, dropout=0.1, epsilon=1e-12, **kwargs):
+    def __init__(
+        self, width, heads, inner_width, dropout=0.1, epsilon=1e-12, adapter: str | None = None, rank=8, **kwargs
+    ):
         super().__init__(**kwargs)
         if width % heads:
             raise ValueError(f"{heads} heads cannot share a width of {width}.")
+        if adapter not in (None, *ADAPTERS):
+            raise ValueError(f"adapter {adapter!r} is unknown. Allowed: {', '.join(ADAPTERS)}, or None.")
         self.width, self.heads, self.inner_width = width, heads, inner_width
         self.dropout, self.epsilon = dropout, epsilon
+        self.adapter, self.rank = adapter, rank
         self.query, self.key, self.value, self.attended = (
             self._dense(width, name) for name in ("query", "key", "value", "attended")
         )
@@ -44,17 +54,20 @@ class BertBlock(tf_keras.layers.Layer):
         # The exact function: published weights were trained with it, not with the tanh approximation.
         self.inner = self._dense(inner_width, "inner", activation=tf.nn.gelu)
         self.outer = self._dense(width, "outer")
-        self.drop = tf_keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        if adapter == "bottleneck":
+            self.bottleneck = Bottleneck(rank, dtype=self.dtype_policy, name="bottleneck")
 
-    def call(self, vectors, bias, training=False):
+    def call(self, vectors, bias, training=False, seed=None):
+        drop = _dropout(self.dropout if training else 0.0, seed)
         query, key, value = (self._by_head(layer(vectors)) for layer in (self.query, self.key, self.value))
         scores = tf.matmul(query, key, transpose_b=True) * (self.width // self.heads) ** -0.5
         # In half precision the padding's bias would overflow.
         weights = tf.cast(tf.nn.softmax(tf.cast(scores, tf.float32) + bias), value.dtype)
-        weights = self.drop(weights, training=training)
+        weights = drop(weights)
         heard = tf.reshape(tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3]), tf.shape(vectors))
-        vectors = self.attention_norm(vectors + self.drop(self.attended(heard), training=training))
-        return self.output_norm(vectors + self.drop(self.outer(self.inner(vectors)), training=training))
+        vectors = self.attention_norm(vectors + drop(self.attended(heard)))
+        vectors = self.output_norm(vectors + drop(self.outer(self.inner(vectors))))
+        return self.bottleneck(vectors) if self.adapter == "bottleneck" else vectors
 
     def _by_head(self, vectors):
         batch, length = tf.unstack(tf.shape(vectors)[:2])
@@ -62,10 +75,11 @@ class BertBlock(tf_keras.layers.Layer):
         return tf.transpose(split, [0, 2, 1, 3])
 
     def _dense(self, units, name, activation=None):
-        return tf_keras.layers.Dense(units, activation=activation, dtype=self.dtype_policy, name=name)
+        rank = self.rank if self.adapter == "lora" else 0
+        return LoraDense(units, rank, activation=activation, dtype=self.dtype_policy, name=name)
 
     def get_config(self):
-        names = ("width", "heads", "inner_width", "dropout", "epsilon")
+        names = ("width", "heads", "inner_width", "dropout", "epsilon", "adapter", "rank")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -76,8 +90,10 @@ class BertEncoder(tf_keras.layers.Layer):
     Args:
         vocabulary_size: int. Number of word pieces.
         positions: int. Longest sequence.
-        width, heads, inner_width, dropout, epsilon: of the blocks; see `BertBlock`.
+        width, heads, inner_width, dropout, epsilon, adapter, rank: of the blocks; see `BertBlock`.
         blocks: int. How many.
+        checkpointing: bool. In training, work out each block again for its gradients instead of keeping what it has
+            computed: less memory for more time. Defaults to False.
 
     Call arguments:
         ids: `[batch, length]` int32.
@@ -88,19 +104,41 @@ class BertEncoder(tf_keras.layers.Layer):
     """
 
     def __init__(
-        self, vocabulary_size, positions, width, heads, inner_width, blocks, dropout=0.1, epsilon=1e-12, **kwargs
+        self,
+        vocabulary_size,
+        positions,
+        width,
+        heads,
+        inner_width,
+        blocks,
+        dropout=0.1,
+        epsilon=1e-12,
+        adapter: str | None = None,
+        rank=8,
+        checkpointing=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.vocabulary_size, self.positions, self.width, self.heads = vocabulary_size, positions, width, heads
         self.inner_width, self.dropout, self.epsilon = inner_width, dropout, epsilon
+        self.adapter, self.rank, self.checkpointing = adapter, rank, checkpointing
         self.words, self.places, self.segments = (
             tf_keras.layers.Embedding(size, width, dtype=self.dtype_policy, name=name)
             for size, name in ((vocabulary_size, "words"), (positions, "places"), (2, "segments"))
         )
         self.norm = tf_keras.layers.LayerNormalization(epsilon=epsilon, dtype=self.dtype_policy, name="norm")
-        self.drop = tf_keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self.blocks = [
-            BertBlock(width, heads, inner_width, dropout, epsilon, dtype=self.dtype_policy, name=f"block_{number}")
+            BertBlock(
+                width,
+                heads,
+                inner_width,
+                dropout,
+                epsilon,
+                adapter,
+                rank,
+                dtype=self.dtype_policy,
+                name=f"block_{number}",
+            )
             for number in range(blocks)
         ]
 
@@ -108,11 +146,20 @@ class BertEncoder(tf_keras.layers.Layer):
         places = self.places(tf.range(tf.shape(ids)[1]))[tf.newaxis]
         # A single text is all of segment 0.
         vectors = self.words(ids) + places + self.segments(tf.zeros([1, 1], tf.int32))
-        vectors = self.drop(self.norm(vectors), training=training)
+        vectors = _dropout(self.dropout if training else 0.0)(self.norm(vectors))
         bias = (1.0 - tf.cast(mask, tf.float32))[:, tf.newaxis, tf.newaxis, :] * _MASKED
         for block in self.blocks:
-            vectors = block(vectors, bias, training=training)
+            vectors = self._kept_small(block, vectors, bias) if training and self.checkpointing else block(
+                vectors, bias, training=training
+            )
         return vectors
+
+    def _kept_small(self, block, vectors, bias):
+        # Drawn outside: worked out again, the block must drop what it dropped the first time.
+        seed = _random_seed() if self.dropout else None
+        if not block.built:
+            block(vectors, bias)
+        return tf.recompute_grad(lambda given: block(given, bias, training=True, seed=seed))(vectors)
 
     def load_hugging_face(self, state: dict[str, np.ndarray]) -> None:
         """Sets all weights from a state dict of Hugging Face's `BertModel`; its pooling layer is not needed.
@@ -146,8 +193,22 @@ class BertEncoder(tf_keras.layers.Layer):
 
     def get_config(self):
         names = ("vocabulary_size", "positions", "width", "heads", "inner_width", "dropout", "epsilon")
+        names += ("adapter", "rank", "checkpointing")
         return {
             **super().get_config(),
             **{name: getattr(self, name) for name in names},
             "blocks": len(self.blocks),
         }
+
+
+def _random_seed() -> tf.Tensor:
+    return tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32)
+
+
+def _dropout(rate: float, seed: tf.Tensor | None = None):
+    """A function that drops out, each time it is called something else, all of it decided by the seed."""
+    if not rate:
+        return lambda values: values
+    seed = _random_seed() if seed is None else seed
+    calls = iter(range(1 << 30))
+    return lambda values: tf.nn.experimental.stateless_dropout(values, rate, seed + next(calls))

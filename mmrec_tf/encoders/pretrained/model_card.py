@@ -14,7 +14,7 @@ def write_card(declared: PretrainedModule, folder: Path) -> None:
     lines = [
         f"# {declared.name}",
         "",
-        f"{declared.model}, {declared.modality} encoder, as a module in TF-Hub's format.",
+        f"{declared.model}, {_role(declared)}, as a module in TF-Hub's format.",
         "",
         f"- Input: {declared.takes}.",
         f"- Output: {declared.gives}.",
@@ -25,9 +25,24 @@ def write_card(declared: PretrainedModule, folder: Path) -> None:
         f"- Model: {declared.source}",
         f"- Reference: {declared.reference}.",
         "",
-        "Load it with `hub.KerasLayer(DIR, trainable=True)`, or name it in a configuration by",
-        "`encoders: {FEATURE: {path: DIR}}`.",
+        *_use(declared),
     ]
     if declared.modality == "text":
         lines.append("Import tensorflow_text first: the module's tokeniser is made of its operations.")
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _role(declared: PretrainedModule) -> str:
+    return f"{declared.modality} encoder" if declared.role == "encoder" else f"{declared.role} of {declared.modality}s"
+
+
+def _use(declared: PretrainedModule) -> list[str]:
+    if declared.role == "encoder":
+        return [
+            "Load it with `hub.KerasLayer(DIR, trainable=True)`, or name it in a configuration by",
+            f"`encoders: {{FEATURE: {{type: {declared.name}}}}}` or `encoders: {{FEATURE: {{path: DIR}}}}`.",
+        ]
+    return [
+        "Load it with `tf.saved_model.load(DIR)`. A configuration uses it by `sampling: shots`, which takes a video's",
+        "frames from its different shots.",
+    ]

