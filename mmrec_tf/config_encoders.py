@@ -73,14 +73,15 @@ class TuningConfig(StrictModel):
     """Whether and how an encoder learns from the interactions before the items are embedded.
 
     Args:
-        mode: `frozen` (vectors as the encoder comes), `adapter` (small matrices inside its layers are trained),
-            `top` (its last `blocks` blocks) or `full` (all of it).
+        mode: `frozen` (vectors as the encoder comes), `adapter` (small matrices inside its layers are trained; of a
+            module whose layers are out of reach, a small network behind its vector), `top` (its last `blocks` blocks)
+            or `full` (all of it).
         blocks: int. How many of the last blocks, for `top`.
         adapter: `lora` (a low-rank change of each dense and attention matrix) or `bottleneck` (a small network behind
             each block).
         rank: int. Rank of the low-rank matrices, or width of the bottlenecks.
         epochs: int. Passes over the items with training interactions.
-        batch_size: int. Items encoded a step.
+        batch_size: int. Items encoded at a time; each is told from the others.
         accumulate: int. Steps whose gradients are added up before the weights change.
         checkpointing: bool. Work out blocks again for their gradients instead of keeping them in memory.
         learning_rate: float. Peak rate of the top block; reached by a linear warm-up.

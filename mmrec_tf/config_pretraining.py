@@ -163,9 +163,7 @@ AnyStage = (
     | PseudoLabelsConfig
 )
 
-STAGES: dict[str, type[StageConfig]] = {
-    config.model_fields["stage"].default: config for config in AnyStage.__args__
-}
+STAGES: dict[str, type[StageConfig]] = {config.model_fields["stage"].default: config for config in AnyStage.__args__}
 """The stages by name."""
 
 
@@ -186,9 +184,7 @@ def _by_name(stages: Any) -> Any:
         fields = STAGES[stage["stage"]].model_fields
         for key in stage:
             if key not in fields:
-                raise ValueError(
-                    f"{stage['stage']} has no setting {key!r}.{_nearest(key, fields)} {_allowed(fields)}"
-                )
+                raise ValueError(f"{stage['stage']} has no setting {key!r}.{_nearest(key, fields)} {_allowed(fields)}")
     return named
 
 

@@ -32,7 +32,15 @@ def number_of(frame) -> int:
 
 
 def video(
-    path: Path, frames=(), rate=10, codec="mpeg4", key_every=12, waveform=None, sound_rate=16000, sound_codec="aac"
+    path: Path,
+    frames=(),
+    rate=10,
+    codec="mpeg4",
+    key_every=12,
+    waveform=None,
+    sound_rate=16000,
+    sound_codec="aac",
+    aspect=1,
 ) -> Path:
     """A video of frames `[height, width, 3]` uint8, with mono sound where a waveform is given; or the sound alone."""
     import av
@@ -45,6 +53,7 @@ def video(
             pictures.height, pictures.width = frames[0].shape[:2]
             pictures.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
             pictures.bit_rate = 4_000_000
+            pictures.codec_context.sample_aspect_ratio = Fraction(aspect)
             if codec != "gif":
                 pictures.codec_context.gop_size = key_every
         if waveform is not None:

@@ -16,9 +16,7 @@ from mmrec_tf.schema import Schema
 USERS, OLD, NEW, GROUPS, TAGS = 60, 240, 60, 4, 4
 CHOSEN = 20
 
-SCHEMA = Schema(
-    user={"user_id": "id"}, item={"item_id": "id", "tale": "text"}, context={"timestamp": "timestamp"}
-)
+SCHEMA = Schema(user={"user_id": "id"}, item={"item_id": "id", "tale": "text"}, context={"timestamp": "timestamp"})
 
 
 def groups_of_items() -> np.ndarray:

@@ -1,9 +1,16 @@
 """A run's directory: appears whole or not at all, and never replaces what is no run."""
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
-from mmrec_tf.errors import RunError
+from mmrec_tf.encoders.tuning import plan_tuning
+from mmrec_tf.errors import EncoderError, RunError
+from mmrec_tf.features.prepared import build_encoders
 from mmrec_tf.run import Run, new_run, replacing
+from mmrec_tf.training.tune_encoder import Tuned
+from tests import tale_world
+from tests.tiny_encoders import make_text_network
 
 
 def finished(folder, text="new"):
@@ -85,3 +92,20 @@ def test_replacing_keeps_the_old_file_on_failure(tmp_path):
     with replacing(target) as path:
         path.write_text("new")
     assert target.read_text() == "new"
+
+
+def test_tuned_encoders_come_back_with_the_vectors_they_gave(tmp_path):
+    network = make_text_network(tmp_path / "network")
+    config = tale_world.config(network, tmp_path, tuning={"mode": "adapter", "adapter": "bottleneck"})
+    run, texts = Run(tmp_path / "run"), tf.constant(tale_world.tales()[:3])
+    with pytest.raises(EncoderError, match="the tuned weights of 'tale' cannot be read"):
+        run.load_encoder(config, "tale")
+    plan = plan_tuning(build_encoders(config)["tale"], config.encoders["tale"].tuning)
+    for weight in plan.weights.values():
+        weight.assign_add(tf.ones_like(weight) / 10)
+    run.save_tuned(config, {"tale": Tuned(plan, {}, {})})
+    loaded = run.load_encoder(config, "tale")
+    np.testing.assert_array_equal(loaded(texts), plan.encoder(texts))
+    assert np.abs(loaded(texts) - build_encoders(config)["tale"](texts)).max() > 1e-3
+    with pytest.raises(RunError, match="no item feature 'title' has an encoder. Those that have: tale"):
+        run.load_encoder(config, "title")

@@ -33,7 +33,6 @@ def open_container(source: Path | bytes, formats: tuple[str, ...]):
     """
     import av
 
-    av.logging.set_level(None)
     options = {"format_whitelist": ",".join(formats), "max_pixels": str(MAX_FRAME_PIXELS)}
     if not isinstance(source, Path):
         return av.open(io.BytesIO(source), options=options)

@@ -9,9 +9,9 @@ from pathlib import Path
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused unread: a few kilobytes of PNG can unpack to gigabytes."""
 
-FORMAT_PIXELS = {"WEBP": 24_000_000, "AVIF": 24_000_000, "HEIF": 52_000_000}
-"""The same for formats whose decoders take more memory a pixel: 15 bytes (WebP), 7 (HEIC, of which phones write 48
-million pixels). So one image takes less than 400 MB, which progressive JPEGs come nearest to, at 6 bytes a pixel."""
+FORMAT_PIXELS = {"WEBP": 24_000_000, "AVIF": 40_000_000, "HEIF": 52_000_000}
+"""The same for formats whose decoders take more memory a pixel: 15 bytes (WebP), 9 (AVIF), 7 (HEIC; phones write 48
+million pixels). So one image takes less than 400 MB; progressive JPEGs come near to that, at 6 bytes a pixel."""
 
 LARGE_PIXELS = 8_000_000
 """Images with more pixels are decoded one at a time, however many threads there are; see `open_image`."""
@@ -43,8 +43,8 @@ def image_formats() -> tuple[str, ...]:
 def open_image(source: Path | bytes, side: int):
     """The image, opened and not yet decoded; a JPEG will be at the smallest scale that is `side` pixels at least.
 
-    A JPEG of any size then takes little memory, unless it is progressive. Others take 4 bytes a pixel and more, so large
-    ones wait for each other.
+    A JPEG of any size then takes little memory, unless it is progressive. Others take 4 bytes a pixel and more, so
+    large ones wait for each other.
 
     Args:
         source: path of the file, or its bytes.

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mmrec_tf.data.audio_files import AbsentSoundError, UnusableAudioError, open_audio
-from mmrec_tf.data.containers import VIDEO_CONTAINERS, decoded_frames, open_container, picture_stream
+from mmrec_tf.data.containers import MAX_FRAME_PIXELS, VIDEO_CONTAINERS, decoded_frames, open_container, picture_stream
 from mmrec_tf.data.image_files import ImageTooLargeError, open_image
 
 EXTENSIONS = {
@@ -149,6 +149,9 @@ def _video_fault(source: Path | bytes) -> str | None:
         stream = picture_stream(container)
         if stream is None:
             return "no pictures in it"
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > MAX_FRAME_PIXELS:
+            return f"pictures of {width} x {height} pixels, more than the limit of {MAX_FRAME_PIXELS:,}"
         if next(decoded_frames(container, stream), None) is None:
             return "none of its pictures can be decoded"
     return None

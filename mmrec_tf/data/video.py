@@ -82,8 +82,11 @@ def decode_video(
                 return None
             moments, only_keys = _moments(container, stream, frames, sampling, shot_scores)
         with open_container(source, VIDEO_CONTAINERS) as container:
-            shown = _frames_at(container, picture_stream(container), moments, only_keys)
-            squares = [square(frame, size) for frame in shown]
+            stream = picture_stream(container)
+            aspect = float(stream.sample_aspect_ratio or 1)
+            # What no camera or disc has is taken for a mistake.
+            aspect = aspect if 0.25 <= aspect <= 4.0 else 1.0
+            squares = [square(frame, size, aspect) for frame in _frames_at(container, stream, moments, only_keys)]
     except (av.FFmpegError, OSError, ValueError, MemoryError):
         return None
     return np.stack(squares) if squares else None
@@ -177,10 +180,15 @@ def _frames_at(container, stream, moments: np.ndarray, only_keys: bool) -> Itera
             yield shown
 
 
-def square(frame, size: int) -> np.ndarray:
-    """A decoded frame as `[size, size, 3]` uint8: turned upright, the aspect kept, the middle cut out."""
-    ratio = float(frame.sample_aspect_ratio or 1) if hasattr(frame, "sample_aspect_ratio") else 1.0
-    width = frame.width * (ratio if 0.25 <= ratio <= 4.0 else 1.0)
+def square(frame, size: int, pixel_aspect: float = 1.0) -> np.ndarray:
+    """A decoded frame as `[size, size, 3]` uint8: turned upright, the aspect kept, the middle cut out.
+
+    Args:
+        frame: an `av.VideoFrame`.
+        size: int. Pixels of the square's side.
+        pixel_aspect: float. How wide a pixel is shown, for a height of 1.
+    """
+    width = frame.width * pixel_aspect
     scale = size / min(width, frame.height)
     wide, high = max(size, round(width * scale)), max(size, round(frame.height * scale))
     pixels = frame.reformat(wide, high, "rgb24").to_ndarray()

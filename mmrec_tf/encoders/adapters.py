@@ -1,4 +1,4 @@
-"""Small trainable parts inside a pretrained network: low-rank changes of its matrices, and bottlenecks behind its blocks.
+"""Small trainable parts in a pretrained network: low-rank changes of its matrices, bottlenecks behind its blocks.
 
 All of them start at no change, so that a network with adapters gives the vectors it gives without.
 """

@@ -28,7 +28,7 @@ class EncoderDecoderFusion(Fusion):
     Args:
         reconstruction_weight: float. Weight of the reconstruction loss. Defaults to 0.1.
         reconstruction_rows: int. The most rows of a batch that are reconstructed, drawn at random from a larger one,
-            because decoding costs as much as encoding. Defaults to 512.
+            because decoding costs as much as encoding. Defaults to 256.
 
     Example:
 
@@ -47,7 +47,7 @@ class EncoderDecoderFusion(Fusion):
         self,
         dim: int,
         reconstruction_weight: float = 0.1,
-        reconstruction_rows: int = 512,
+        reconstruction_rows: int = 256,
         modality_dropout: float = 0.0,
         **kwargs,
     ):

@@ -23,7 +23,7 @@ class MultilinearFusion(TokenFusion):
     See `Fusion` for the other arguments and shapes.
 
     Args:
-        rank: int. Number of products. Defaults to 4.
+        rank: int. Number of products. Defaults to 3.
 
     Example:
 
@@ -35,7 +35,7 @@ class MultilinearFusion(TokenFusion):
     Reference: Liu et al., Efficient low-rank multimodal fusion with modality-specific factors (ACL 2018).
     """
 
-    def __init__(self, dim: int, rank: int = 4, modality_dropout: float = 0.0, **kwargs):
+    def __init__(self, dim: int, rank: int = 3, modality_dropout: float = 0.0, **kwargs):
         super().__init__(dim=dim, modality_dropout=modality_dropout, **kwargs)
         self.rank = rank
 

@@ -28,6 +28,7 @@ class ItemEmbedding(tf_keras.layers.Layer):
         training: bool.
         vectors: dict of modality -> `[batch, width]`, centred and scaled as in the items' `FeatureTable`. They stand
             in for the stored ones, as where an encoder is trained.
+        without_ids: bool. Embed all items as if their ids were new. Defaults to False.
 
     Returns:
         `[batch, dim]` float tensor.
@@ -46,9 +47,10 @@ class ItemEmbedding(tf_keras.layers.Layer):
             self.side = SideFeatures(dim=16, vocabulary_sizes=lookup.vocabulary_sizes)
             self.mix_side = tf_keras.layers.Dense(dim, name="mix_side")
 
-    def call(self, index, training=False, vectors=None):
+    def call(self, index, training=False, vectors=None, without_ids=False):
         features = self.lookup(index)
-        embedding = self.ids(hide_ids(features["id_index"], self.id_dropout, training))
+        rate = 1.0 if without_ids else self.id_dropout
+        embedding = self.ids(hide_ids(features["id_index"], rate, training or without_ids))
         if self.lookup.has_side_features:
             fields = self.side({key: features[key] for key in ("categorical", "multi_categorical", "numbers")})
             embedding += self.mix_side(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))

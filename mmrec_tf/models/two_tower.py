@@ -92,9 +92,20 @@ class TwoTower(tfrs.Model):
         """`[batch, dim + 1]` embeddings of users given their recent item indices."""
         return self._query(user_index, history, self._rows(history.shape.num_elements(), training), training)
 
-    def embed_candidate(self, item_index, training=False, vectors=None):
-        """`[batch, dim + 1]` embeddings of items; `vectors` may stand in for stored ones, see `ItemEmbedding`."""
-        return self._candidate(item_index, self.items(item_index, training=training, vectors=vectors), training)
+    def embed_candidate(self, item_index, training=False):
+        """`[batch, dim + 1]` embeddings of items."""
+        return self._candidate(item_index, self.items(item_index, training=training), training)
+
+    def place_by_content(self, item_index, vectors, training=False):
+        """`[batch, dim]` places of items as if their ids were new, with other vectors than the stored ones.
+
+        Args:
+            item_index: `[batch]` int tensor.
+            vectors: dict of modality -> `[batch, width]`; see `ItemEmbedding`.
+            training: bool.
+        """
+        item = self.items(item_index, training=training, vectors=vectors, without_ids=True)
+        return self.candidate_tower({"item": item}, training=training)
 
     def compute_loss(self, inputs, training=False):
         examples = (inputs["history"].shape.num_elements() or 0) + (inputs["item_index"].shape.num_elements() or 0)

@@ -19,6 +19,7 @@ class Batches:
         seed: int.
         change: function from a batch (dict of tensors, `seed` among them) to the batch that the stage takes; it is run
             in tf.data.
+        most: int. The most batches an epoch; all when None.
 
     Iterating gives dicts with the gathered rows of each array, and `seed` `[2]` int32 for stateless draws, another one
     at each step.
@@ -30,17 +31,19 @@ class Batches:
         batch_size: int,
         seed: int,
         change: Callable[[dict], dict] | None = None,
+        most: int | None = None,
     ):
         self.arrays = arrays
         self.count = len(next(iter(arrays.values())))
         self.batch_size = min(batch_size, self.count)
         self.seed = seed
         self.change = change
+        self.most = most
 
     @property
     def steps(self) -> int:
         """Batches an epoch."""
-        return self.count // self.batch_size
+        return min(self.count // self.batch_size, self.most or self.count)
 
     def epochs(self, first: int, last: int) -> tf.data.Dataset:
         """The batches of the epochs from `first` up to, not including, `last`, counted from 0."""

@@ -1,8 +1,8 @@
 """What a stage leaves on disk after every epoch, so that a killed one goes on and a finished one is not run again.
 
-    <stage>-<first 12 digits of its fingerprint>/
-        state.json            what is being done, epochs done, history
-        epoch-<n>.index ...   weights after epoch n, and the optimizer's moments until the stage is finished
+<stage>-<first 12 digits of its fingerprint>/
+    state.json            what is being done, epochs done, history
+    epoch-<n>.index ...   weights after epoch n, and the optimizer's moments until the stage is finished
 """
 
 import hashlib

@@ -69,4 +69,3 @@ def normal(seed: tf.Tensor, draw: int, shape) -> tf.Tensor:
 def _fold(seed, draw):
     # A stride that is larger than any number of draws, and seeds that are large themselves: wrapping around is fine.
     return seed + tf.constant([7919 * (draw + 1), 0], seed.dtype)
-

@@ -1,4 +1,4 @@
-"""The model that lets an encoder learn from the interactions: a trained two-tower model with one encoder in it, live."""
+"""The model that lets an encoder learn from the interactions: a trained two-tower model with the encoder in it."""
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -14,43 +14,36 @@ _MASKED = -1e9
 class EncoderTuning(tfrs.Model):
     """Tunes an encoder by what its vectors are for: finding the items that a user chose.
 
-    Encoding is far dearer than all else in a step, so few items are encoded, and each is used well: it is the positive
-    of one user, and stands against the other items of the batch and against a large sample of the catalogue, whose
-    stored vectors cost almost nothing.
+    Encoding is far dearer than all else in a step, so few items are encoded, and each is used well: it is what several
+    of its users chose, and stands against the other items of the batch for all users of the batch.
 
-        loss = - mean_b log softmax_j (score(u_b, j) / temperature - log q(j)),   at j = the item of example b
+        loss = - mean_(b, u) log softmax_j (cos(query(u), candidate(j)) / temperature),   at j = b, u a user of item b
 
-    Items are drawn evenly, not as often as they are chosen, so with the two-tower model's logQ correction the same
-    scores are right here as in its own training. A stored copy of an item of the batch is left out, as is what is an
-    example's own item a second time.
+    The candidates' ids are hidden: what an id explains, the content need not, and new items have none. Nor does their
+    popularity enter, as items come evenly and not as often as they are chosen. What a user is known to have chosen
+    besides is left out: recommendations leave it out too, and telling a user's own items apart is learned by heart.
 
-    After a step the items' new vectors take the place of the stored ones, so that these are never older than an epoch.
+    All candidates are encoded in the step. Stored vectors of the rest of the catalogue would be more negatives for
+    nothing, but the positive is always fresh and they are not: the encoder then learns to give whatever is fresh a
+    higher score, which lowers the loss and finds nothing. It did so where this was tried, also with the stored vectors
+    renewed after each step.
 
     Args:
-        retrieval: a trained `TwoTower`; its stored vectors change, and its weights where `tower_rate` is not 0.
+        retrieval: a trained `TwoTower`. It stays as it is: towers that learn too learn the few examples by heart.
         plan: the encoder and which of its weights learn.
         feature: str. The item feature that the encoder encodes.
         centre, scale: the feature's constants in the items' `FeatureTable`.
-        tower_rate: float. Share of the learning rate that the towers learn at; 0, the default, for not at all.
-        accumulate: int. Parts that a batch is worked through in; their gradients are added up. Defaults to 1.
+        accumulate: int. Parts that a batch is worked through in, each with its own candidates; their gradients are
+            added up. Defaults to 1.
 
     Call arguments:
-        inputs: dict with `user_index` `[batch]`, `history` `[batch, length]`, `item_index` `[batch]`, `negatives`
-            `[sample]`, all int32, and `content`, what `Encoder.prepare` gives of the items.
-
-    Reference: Wang et al., Cross-Batch Memory for Embedding Learning (2020), for the stored vectors.
+        inputs: dict with `item_index` `[batch]`, `user_index` `[batch, users]` and `history` `[batch, users, length]`
+            of users who chose it, all int32, `is_known` `[batch, users, batch]` bool (whether training has the user
+            with each item of the batch), and `content`, what `Encoder.prepare` gives of the items.
     """
 
     def __init__(
-        self,
-        retrieval: TwoTower,
-        plan: TuningPlan,
-        feature: str,
-        centre,
-        scale,
-        tower_rate: float = 0.0,
-        accumulate: int = 1,
-        **kwargs,
+        self, retrieval: TwoTower, plan: TuningPlan, feature: str, centre, scale, accumulate: int = 1, **kwargs
     ):
         super().__init__(**kwargs)
         self.retrieval = retrieval
@@ -58,36 +51,28 @@ class EncoderTuning(tfrs.Model):
         self.feature = feature
         self.accumulate = accumulate
         self._centre, self._scale = tf.constant(centre, tf.float32), tf.constant(scale, tf.float32)
-        towers = retrieval.trainable_variables if tower_rate else []
         # In a function's keeping, so that Keras counts no weight twice.
-        self._learning = lambda: [*plan.weights.values(), *towers]
-        self.rates = [*plan.rates, *[tower_rate] * len(towers)]
+        self._learning = lambda: list(plan.weights.values())
         self.mean_loss = tf_keras.metrics.Mean(name="loss")
 
     @property
     def trainable_weights(self):
-        """The weights that learn, in the order of `rates`."""
+        """The weights that learn, in the order of the plan's rates."""
         return self._learning()
 
     def compute_loss(self, inputs, training=False):
-        item_index, negatives = inputs["item_index"], inputs["negatives"]
+        item_index, user_index = inputs["item_index"], inputs["user_index"]
+        size, users = tf.shape(user_index)[0], tf.shape(user_index)[1]
         vectors = self.vectors(inputs["content"], training)
-        live = self.retrieval.embed_candidate(item_index, training=training, vectors={self.feature: vectors})
-        stored = self.retrieval.embed_candidate(negatives, training=training)
-        queries = self.retrieval.embed_query(inputs["user_index"], inputs["history"], training=training)
-        scores = tf.matmul(queries, tf.concat([live, stored], axis=0), transpose_b=True) / self.retrieval.temperature
-        candidates = tf.concat([item_index, negatives], axis=0)
-        if self.retrieval.logq:
-            scores -= tf.math.log(tf.gather(self.retrieval.sampling_probabilities, candidates))
-        same = item_index[:, tf.newaxis] == candidates[tf.newaxis]
-        is_own = tf.eye(tf.shape(item_index)[0], tf.shape(candidates)[0], dtype=tf.bool)
-        is_copy = tf.concat(
-            [tf.zeros_like(item_index, tf.bool), tf.reduce_any(same[:, tf.shape(item_index)[0] :], axis=0)], axis=0
-        )
-        scores = tf.where((same & ~is_own) | is_copy[tf.newaxis], _MASKED, scores)
-        if training:
-            self._store(item_index, tf.stop_gradient(vectors))
-        labels = tf.range(tf.shape(item_index)[0])
+        candidates = self.retrieval.place_by_content(item_index, {self.feature: vectors}, training=training)
+        history = tf.reshape(inputs["history"], [size * users, inputs["history"].shape[2]])
+        queries = self.retrieval.embed_query(tf.reshape(user_index, [-1]), history, training=training)[:, :-1]
+        scores = tf.matmul(queries, candidates, transpose_b=True) / self.retrieval.temperature
+        labels = tf.repeat(tf.range(size), users)
+        own = tf.gather(item_index, labels)
+        others = (own[:, tf.newaxis] == item_index) | tf.reshape(inputs["is_known"], [size * users, size])
+        others &= ~tf.one_hot(labels, size, on_value=True, off_value=False, dtype=tf.bool)
+        scores = tf.where(others, _MASKED, scores)
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores))
 
     def vectors(self, content, training=False) -> tf.Tensor:
@@ -107,10 +92,6 @@ class EncoderTuning(tfrs.Model):
         self.mean_loss.update_state(self.compute_loss(inputs, training=False))
         return {"loss": self.mean_loss.result()}
 
-    def _store(self, item_index, vectors):
-        table = self.retrieval.items.lookup.tables["vectors"][self.feature]
-        table.scatter_nd_update(item_index[:, tf.newaxis], vectors)
-
     def _gradients(self, inputs):
         with tf.GradientTape() as tape:
             loss = self.compute_loss(inputs, training=True)
@@ -120,22 +101,23 @@ class EncoderTuning(tfrs.Model):
 
     def _added_up(self, inputs):
         """Loss and gradients as means over the parts of the batch, one part in memory at a time."""
-        parts = {name: value for name, value in inputs.items() if name != "negatives"}
-        parts = tf.nest.map_structure(
-            lambda value: tf.reshape(value, tf.concat([[self.accumulate, -1], tf.shape(value)[1:]], axis=0)), parts
-        )
+        parts = tf.nest.map_structure(lambda value: self._in_parts(value, axis=0), inputs)
 
         def add(part, loss, gradients):
             taken = tf.nest.map_structure(lambda value: value[part], parts)
-            more_loss, more = self._gradients({**taken, "negatives": inputs["negatives"]})
+            is_known = self._in_parts(taken["is_known"], axis=2)[:, :, part]
+            more_loss, more = self._gradients({**taken, "is_known": is_known})
             added = [old + new / self.accumulate for old, new in zip(gradients, more)]
             return part + 1, loss + more_loss / self.accumulate, added
 
         start = (tf.constant(0), tf.constant(0.0), [tf.zeros_like(weight) for weight in self.trainable_weights])
-        _, loss, gradients = tf.while_loop(
-            lambda part, *_: part < self.accumulate, add, start, parallel_iterations=1
-        )
+        _, loss, gradients = tf.while_loop(lambda part, *_: part < self.accumulate, add, start, parallel_iterations=1)
         return loss, gradients
+
+    def _in_parts(self, value, axis):
+        """The axis that counts the batch's examples as two: parts, and examples in each."""
+        shape = tf.shape(value)
+        return tf.reshape(value, tf.concat([shape[:axis], [self.accumulate, -1], shape[axis + 1 :]], axis=0))
 
 
 class _Encode(tf_keras.layers.Layer):

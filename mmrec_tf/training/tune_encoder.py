@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.config_encoders import AugmentationConfig, TuningConfig
@@ -13,7 +14,7 @@ from mmrec_tf.encoders.tuning import TuningPlan, plan_tuning
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.two_tower import TwoTower
-from mmrec_tf.training.callbacks import BestByScore, Progress, StopOnBadLoss
+from mmrec_tf.training.callbacks import BestByScore, StopOnBadLoss
 from mmrec_tf.training.encoder_tuning import EncoderTuning
 from mmrec_tf.training.layerwise_adam import LayerwiseAdam
 from mmrec_tf.training.tuning_data import TuningData
@@ -46,7 +47,6 @@ def tune_encoder(
     tuning: TuningConfig,
     *,
     augment: AugmentationConfig | None = None,
-    tower_rate: float = 0.0,
     xla: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Tuned:
@@ -58,14 +58,13 @@ def tune_encoder(
 
     Args:
         prepared: the data, with the vectors of the encoder as it comes.
-        retrieval: a `TwoTower` trained on these vectors. It is changed; train another one on the tuned vectors.
+        retrieval: a `TwoTower` trained on these vectors. It stays as it is; train another one on the tuned vectors.
         encoder: what embedded the feature in `prepared`. It is tuned in place, as far as its layers can be reached.
         feature: str. The item feature.
         tuning: how.
         augment: how content is changed at random in training; not at all when None, the default.
-        tower_rate: float. Share of the learning rate that the towers learn at. Defaults to 0.
-        xla: bool. Compile the step.
-        progress: called with (description, epochs done, epochs).
+        xla: bool. Compile the step, unless the encoder takes strings.
+        progress: called with (description, steps done, steps).
 
     Raises:
         EncoderError: if the encoder cannot be tuned this way.
@@ -74,27 +73,31 @@ def tune_encoder(
     _check(encoder, tuning)
     plan = plan_tuning(encoder, tuning)
     learning = _in_bfloat16(plan.encoder, tuning) if tuning.mixed_precision else plan
-    data = TuningData(prepared, feature, learning.encoder, prepared.config.seed, augment)
+    data = TuningData(prepared, feature, learning.encoder, prepared.config.seed, augment, static_shape=xla)
     size = min(tuning.batch_size, len(data.items))
     accumulate = min(tuning.accumulate, len(data.items) // size)
     epochs, steps = _steps(len(data.items) // (size * accumulate), tuning)
+    examples = data.examples(size * accumulate)
     model = EncoderTuning(
         retrieval,
         learning,
         feature,
         prepared.items.centres[feature],
         prepared.items.scales[feature],
-        tower_rate=tower_rate,
         accumulate=accumulate,
     )
     model.compile(
-        optimizer=LayerwiseAdam(_schedule(epochs * steps, tuning), model.rates, global_clipnorm=1.0), jit_compile=xla
+        optimizer=LayerwiseAdam(_schedule(epochs * steps, tuning), plan.rates, global_clipnorm=1.0),
+        # Modules that split texts by themselves take strings, which XLA does not.
+        jit_compile=xla and all(spec.dtype != tf.string for spec in tf.nest.flatten(examples.element_spec)),
     )
     callbacks = [StopOnBadLoss()]
     held_out = data.held_out(size, HELD_OUT)
     before = weights = None
     if held_out is not None:
-        held_out = held_out.cache()
+        if encoder.modality == "text":
+            # Word pieces take no room, while decoded media might fill the memory.
+            held_out = held_out.cache()
 
         def score():
             return -model.evaluate(held_out, verbose=0, return_dict=True)["loss"]
@@ -102,10 +105,8 @@ def tune_encoder(
         before, weights = -score(), [weight.numpy() for weight in model.trainable_weights]
         callbacks.append(BestByScore(score, "score", patience=epochs))
     if progress is not None:
-        callbacks.append(Progress(progress, f"tuning the encoder of {feature}", epochs))
-    logged = model.fit(
-        data.examples(size * accumulate), epochs=epochs, steps_per_epoch=steps, callbacks=callbacks, verbose=0
-    ).history
+        callbacks.append(_Steps(progress, f"tuning the encoder of {feature}", epochs * steps))
+    logged = model.fit(examples, epochs=epochs, steps_per_epoch=steps, callbacks=callbacks, verbose=0).history
     history = {"loss": [float(loss) for loss in logged["loss"]]}
     after = history["loss"][-1]
     if held_out is not None:
@@ -125,6 +126,19 @@ def tune_encoder(
         "loss after": after,
     }
     return Tuned(plan, history, summary)
+
+
+class _Steps(tf_keras.callbacks.Callback):
+    """Reports finished steps: an epoch may take an hour."""
+
+    def __init__(self, progress: Callable[[str, int, int], None], description: str, steps: int):
+        super().__init__()
+        self.progress, self.description, self.steps = progress, description, steps
+        self.done = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        self.progress(self.description, self.done, self.steps)
 
 
 def _steps(in_an_epoch: int, tuning: TuningConfig) -> tuple[int, int]:
@@ -151,8 +165,8 @@ def _check(encoder: Encoder, tuning: TuningConfig) -> None:
         )
     if tuning.mixed_precision and isinstance(inner, HubEncoder):
         raise EncoderError(
-            f"the module {inner.handle} computes in the precision that it was published in, so `mixed_precision` has no "
-            "effect on it. Leave it out."
+            f"the module {inner.handle} computes in the precision that it was published in, so `mixed_precision` has "
+            "no effect on it. Leave it out."
         )
 
 

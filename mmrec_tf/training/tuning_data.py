@@ -13,7 +13,8 @@ from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.features.prepared import Prepared
 
-MOST_NEGATIVES = 4096
+USERS = 8
+"""Users of an item in a training example: they cost next to nothing beside its encoding."""
 
 
 class TuningData:
@@ -25,6 +26,8 @@ class TuningData:
         encoder: decodes the content, and makes numbers of it.
         seed: int. Of order, draws and augmentation.
         augment: how content is changed at random in training; not at all when None.
+        static_shape: bool. Fill texts and clips up to one length, as a compiled step needs, and not only to the longest
+            of a batch. Defaults to False.
 
     Raises:
         EncoderError: if fewer than two items with training interactions have content.
@@ -37,15 +40,17 @@ class TuningData:
         encoder: Encoder,
         seed: int = 0,
         augment: AugmentationConfig | None = None,
+        static_shape: bool = False,
     ):
         self._prepared, self._encoder, self._seed = prepared, encoder, seed
+        self._static_shape = static_shape
         self._sequences = prepared.sequences()
         self._sources = [
             Path(source) if isinstance(source, str) and encoder.modality != "text" else source
             for source in prepared.data.items[feature]
         ]
-        self._chosen = np.unique(self._sequences.item_index).astype(np.int32)
-        self.items = self._chosen[prepared.items.masks[feature][self._chosen]]
+        chosen = np.unique(self._sequences.item_index).astype(np.int32)
+        self.items = chosen[prepared.items.masks[feature][chosen]]
         """Indices of the items that can be encoded and that a training user chose."""
         if len(self.items) < 2:
             raise EncoderError(
@@ -53,15 +58,17 @@ class TuningData:
                 "content, and it takes two to tell them apart. Set `tuning: frozen`."
             )
         self._augment = _augmentation(encoder, augment)
+        self._size = prepared.items.size
+        users, chosen = self._sequences.user_index.astype(np.int64), self._sequences.item_index
+        self._pairs = np.unique(users * self._size + chosen)
 
     def examples(self, batch_size: int) -> tf.data.Dataset:
-        """Endless batches of `batch_size` items, each with a random training user who chose it.
+        """Endless batches of `batch_size` items, each with 8 times a random training user who chose it.
 
-        Every item comes once before any comes again.
+        Every item comes once before any comes again. A user comes with what they had chosen before.
 
         Returns:
-            A dataset of dicts: `user_index` `[batch]`, `history` `[batch, length]`, `item_index` `[batch]`,
-            `negatives` `[up to 4096]`, all int32, and `content`, what `Encoder.prepare` gives, of one shape.
+            A dataset of dicts of what an `EncoderTuning` model takes.
         """
         sequences = self._sequences
         order = np.argsort(sequences.item_index, kind="stable")
@@ -73,17 +80,16 @@ class TuningData:
 
         def draw(drawn, step):
             rows, content = drawn
-            chance = tf.random.stateless_uniform([batch_size], [self._seed, step])
-            count = tf.gather(counts, rows)
+            chance = tf.random.stateless_uniform([batch_size, USERS], [self._seed, step])
+            count = tf.gather(counts, rows)[:, tf.newaxis]
             picked = tf.minimum(tf.cast(chance * tf.cast(count, tf.float32), count.dtype), count - 1)
-            position = tf.gather(order, tf.gather(starts, rows) + picked)
-            return {
+            position = tf.gather(order, tf.gather(starts, rows)[:, tf.newaxis] + picked)
+            examples = {
                 "user_index": tf.gather(users, position),
                 "history": tf.gather(histories, position),
                 "item_index": tf.gather(items, rows),
-                "negatives": self._negatives([self._seed + 1, step]),
-                "content": self._encoder.prepare(content, static_shape=True),
             }
+            return self._completed(examples, content)
 
         contents = self._contents(self.items, batch_size, seed=self._seed, shuffle=True, repeat=None)
         return tf.data.Dataset.zip((contents, tf.data.Dataset.counter())).map(draw).prefetch(2)
@@ -96,7 +102,8 @@ class TuningData:
             most: int. The most examples; they are drawn by the seed.
 
         Returns:
-            A dataset as `examples` gives, but finite and without augmentation; None where there are not two examples.
+            A dataset as `examples` gives, but finite, with one user an item and without augmentation; None where there
+            are not two examples.
         """
         positives = self._prepared.data.positives(self._prepared.split.validation)
         examples = self._prepared.ranking_examples(positives, self._sequences)
@@ -105,15 +112,26 @@ class TuningData:
         batch_size = min(batch_size, len(picked))
         if batch_size < 2:
             return None
-        arrays = {name: tf.constant(examples[name][picked]) for name in ("user_index", "history", "item_index")}
-        negatives = self._negatives([self._seed, 0])
+        arrays = {name: tf.constant(examples[name][picked][:, np.newaxis]) for name in ("user_index", "history")}
+        arrays["item_index"] = tf.constant(examples["item_index"][picked])
 
         def gather(rows, content):
-            gathered = {name: tf.gather(array, rows) for name, array in arrays.items()}
-            prepared = self._encoder.prepare(content, static_shape=True)
-            return {**gathered, "negatives": negatives, "content": prepared}
+            return self._completed({name: tf.gather(array, rows) for name, array in arrays.items()}, content)
 
         return self._contents(examples["item_index"][picked], batch_size).map(gather)
+
+    def _completed(self, examples: dict, content) -> dict:
+        is_known = self._is_known(examples["user_index"], examples["item_index"])
+        prepared = self._encoder.prepare(content, static_shape=self._static_shape)
+        return {**examples, "is_known": is_known, "content": prepared}
+
+    def _is_known(self, user_index, item_index):
+        """`[batch, users, batch]` bool: whether training has each user with each item."""
+        wanted = tf.cast(user_index, tf.int64)[..., tf.newaxis] * self._size + tf.cast(item_index, tf.int64)
+        pairs = tf.constant(self._pairs)
+        places = tf.searchsorted(pairs, tf.reshape(wanted, [-1]))
+        found = tf.gather(pairs, tf.minimum(places, len(self._pairs) - 1))
+        return tf.reshape(found, tf.shape(wanted)) == wanted
 
     def _contents(self, items: np.ndarray, batch_size: int, **options) -> tf.data.Dataset:
         """Batches of (position in `items`, content)."""
@@ -132,14 +150,6 @@ class TuningData:
         decoded = (self._encoder.decode(self._sources[item - 1]) for item in self.items)
         content = next((content for content in decoded if content is not None), "")
         return tf.string if isinstance(content, str) else tf.as_dtype(content.dtype)
-
-    def _negatives(self, seed):
-        """All items that training has seen, or a sample of them: one that it has not is no evidence against itself."""
-        chosen = tf.constant(self._chosen)
-        if len(self._chosen) <= MOST_NEGATIVES:
-            return chosen
-        places = tf.math.top_k(tf.random.stateless_uniform([len(self._chosen)], seed), MOST_NEGATIVES).indices
-        return tf.gather(chosen, places)
 
 
 def _augmentation(encoder: Encoder, options: AugmentationConfig | None) -> Augment | None:

@@ -70,6 +70,7 @@ def test_every_orientation_as_pillow_has_it(orientation):
     np.testing.assert_array_equal(decode_image(data, 30), np.asarray(upright.convert("RGB")))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_damaged_exif_data_do_not_cost_the_image():
     exif = Image.Exif()
     exif[0x0112] = 6

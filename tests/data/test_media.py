@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from mmrec_tf.data import media
 from mmrec_tf.data.audio_files import MAX_RATE
 from mmrec_tf.data.image_files import MAX_PIXELS
 from mmrec_tf.data.media import EXTENSIONS, check_media, media_fault, parse_media
@@ -171,6 +172,12 @@ def test_a_decompression_bomb_is_refused_unread():
     data[16:24] = (20000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     assert "more pixels than the limit of 64,000,000" in fault_of(bytes(data), "image")
+
+
+def test_videos_with_too_large_pictures_are_refused(clips, monkeypatch):
+    monkeypatch.setattr(media, "MAX_FRAME_PIXELS", 3071)
+    # 64 x 48 pixels are 3,072.
+    assert "64 x 48 pixels, more than the limit of 3,071" in fault_of(clips / "both.mp4", "video")
 
 
 def test_extensions_are_of_one_kind_each():

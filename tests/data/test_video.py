@@ -116,6 +116,17 @@ def test_aspect_is_kept_and_the_middle_taken(tmp_path):
     assert frame[:, 4:-4].min() > 235
 
 
+def test_pixels_that_are_not_square(tmp_path):
+    narrow = np.zeros((48, 72, 3), np.uint8)
+    narrow[:, 24:48] = 255
+    # Pixels twice as wide as high: 72 x 48 is shown as 144 x 48, of which the middle third is left.
+    (frame,) = decode_video(video(tmp_path / "a.mp4", [narrow] * 2, aspect=2), 1, 48)
+    assert frame[:, 5:-5].min() > 235
+    # Square pixels: 12 of the middle 48 stay dark on either side.
+    (frame,) = decode_video(video(tmp_path / "b.mp4", [narrow] * 2), 1, 48)
+    assert frame[:, :9].max() < 20 and frame[:, 15:-15].min() > 235
+
+
 def test_the_file_s_rotation_is_applied(tmp_path):
     left_bright = np.zeros((64, 64, 3), np.uint8)
     left_bright[:, :32] = 255

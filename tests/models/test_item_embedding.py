@@ -42,6 +42,28 @@ def test_new_items_share_the_unknown_id_and_differ_by_content():
     np.testing.assert_allclose(layer(new).numpy(), before + 1.0, atol=1e-5)
 
 
+def test_other_vectors_stand_in_for_the_stored_ones():
+    layer = items()
+    index = np.array([5, 6], np.int32)
+    stored = {"image": tiny_world.item_table().vectors["image"][index]}
+    before = layer(index).numpy()
+    np.testing.assert_allclose(layer(index, vectors=stored), before, atol=1e-6)
+    # Linear in the vector: twice the way, twice the change.
+    once, twice = (layer(index, vectors={"image": stored["image"] + step}).numpy() - before for step in (1.0, 2.0))
+    assert np.abs(once).max() > 0.01
+    np.testing.assert_allclose(twice, 2 * once, atol=1e-5)
+
+
+def test_without_ids_all_take_the_unknown_one():
+    layer = items()
+    layer(EVERY_INDEX)
+    ids = layer.ids.embeddings.numpy()
+    change = ids[0] - ids[tiny_world.item_table().id_index]
+    for training in (False, True):
+        without = layer(EVERY_INDEX, training=training, without_ids=True)
+        np.testing.assert_allclose(without, layer(EVERY_INDEX).numpy() + change, atol=1e-5)
+
+
 def test_ids_alone():
     lookup = FeatureLookup(shapes={}, size=3, id_vocabulary_size=3, vocabulary_sizes={})
     lookup.id_index.assign([0, 1, 2])

@@ -238,3 +238,14 @@ def test_fit_save_export_and_reload(tmp_path):
     items, scores = engine.retrieve_ids(tf.constant(["u3", "nobody"]), tf.constant(4))
     assert answer["item_id"].numpy().tolist() == items.numpy().tolist()
     np.testing.assert_allclose(answer["score"].numpy(), scores.numpy(), atol=1e-6)
+
+
+def test_placed_by_content_as_if_the_id_were_new():
+    model = tiny_world.calm_two_tower()
+    index = np.array([3, 7, 9], np.int32)
+    stored = {name: vectors[index] for name, vectors in tiny_world.item_table().vectors.items()}
+    places = model.place_by_content(index, stored).numpy()
+    # Where ids are new, an embedding is the place and the popularity of the unknown id behind it.
+    model.items.lookup.id_index.assign(np.zeros(tiny_world.ITEMS + 1, np.int32))
+    np.testing.assert_allclose(model.embed_candidate(index).numpy()[:, :-1], places, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(places, axis=1), 1.0, atol=1e-5)

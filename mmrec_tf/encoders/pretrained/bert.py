@@ -149,8 +149,10 @@ class BertEncoder(tf_keras.layers.Layer):
         vectors = _dropout(self.dropout if training else 0.0)(self.norm(vectors))
         bias = (1.0 - tf.cast(mask, tf.float32))[:, tf.newaxis, tf.newaxis, :] * _MASKED
         for block in self.blocks:
-            vectors = self._kept_small(block, vectors, bias) if training and self.checkpointing else block(
-                vectors, bias, training=training
+            vectors = (
+                self._kept_small(block, vectors, bias)
+                if training and self.checkpointing
+                else block(vectors, bias, training=training)
             )
         return vectors
 

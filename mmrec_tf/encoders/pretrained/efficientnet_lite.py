@@ -137,7 +137,14 @@ class _Builder:
 
     def _convolution(self, maps, channels, kernel, stride, name):
         layer = LoraConv2D(
-            channels, kernel, self.lora_rank, strides=stride, padding="same", use_bias=False, dtype=self.dtype, name=name
+            channels,
+            kernel,
+            self.lora_rank,
+            strides=stride,
+            padding="same",
+            use_bias=False,
+            dtype=self.dtype,
+            name=name,
         )
         return layer(maps)
 

@@ -85,6 +85,7 @@ _DECLARED = (
         source="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
         reference="Wang et al., MiniLM (2020); Reimers and Gurevych, Sentence-BERT (2019)",
         trained_on="more than a billion pairs of English sentences",
+        revision=2,
     ),
     PretrainedModule(
         name="efficientnet_lite0",
@@ -103,6 +104,7 @@ _DECLARED = (
         source="https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
         reference="Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks (2019)",
         trained_on="ImageNet, 1,000 classes of photos",
+        revision=2,
     ),
     PretrainedModule(
         name="musicnn",

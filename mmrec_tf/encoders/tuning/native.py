@@ -33,8 +33,7 @@ def native_encoder(name: str, config: EncoderConfig) -> Encoder | None:
     if name == "minilm":
         from mmrec_tf.encoders.tuning.sentence_bert import SentenceBertEncoder
 
-        limit = {} if config.max_tokens is None else {"max_tokens": config.max_tokens}
-        return SentenceBertEncoder(clean=config.clean, **limit, **options)
+        return SentenceBertEncoder(max_tokens=config.max_tokens, clean=config.clean, **options)
     from mmrec_tf.encoders.tuning.efficientnet import EfficientNetLiteEncoder
 
     return EfficientNetLiteEncoder(**options)

@@ -69,7 +69,9 @@ class NetworkEncoder(Encoder):
     def fingerprinted_weights(self):
         adapters = [weight for weight in self.weights if is_adapter_weight(weight)]
         # Before they have learned anything they change nothing, so vectors that are stored can be used.
-        have_learned = any(np.any(w.numpy()) for w in adapters if w.name.split("/")[-1].startswith(("lora_up", "bottleneck_up")))
+        have_learned = any(
+            np.any(w.numpy()) for w in adapters if w.name.split("/")[-1].startswith(("lora_up", "bottleneck_up"))
+        )
         return [*own_weights(self.weights), *(adapters if have_learned else [])]
 
     def identity(self) -> dict:

@@ -20,7 +20,7 @@ class SentenceBertEncoder(NetworkEncoder):
 
     Args:
         handle, adapter, rank, checkpointing, batch_size: see `NetworkEncoder`.
-        max_tokens: int. Word pieces of a text that are read, with its two marks. Defaults to 256.
+        max_tokens: int. Word pieces of a text that are read, with its two marks; 256, the published number, when None.
         clean: what is done to a text first, as in the configuration; nothing by default.
 
     Call arguments:
@@ -40,7 +40,7 @@ class SentenceBertEncoder(NetworkEncoder):
     def __init__(
         self,
         handle: str,
-        max_tokens: int = MAX_TOKENS,
+        max_tokens: int | None = None,
         clean: CleaningConfig | dict | None = None,
         adapter: str | None = None,
         rank: int = 8,
@@ -50,7 +50,6 @@ class SentenceBertEncoder(NetworkEncoder):
     ):
         super().__init__(handle, adapter, rank, checkpointing, batch_size, **kwargs)
         self.reader = TextReader(clean)
-        self.max_tokens = max_tokens
         try:
             config, vocabulary = read_network(Path(self.handle))
             # The module itself has no adapters, whatever this one is to have.
@@ -58,18 +57,20 @@ class SentenceBertEncoder(NetworkEncoder):
             self.network = BertEncoder.from_config({**config, **changed})
         except (OSError, ValueError, TypeError) as error:
             raise self._other_module(f"{error}.") from error
-        if max_tokens > config["positions"]:
+        self.max_tokens = max_tokens or min(MAX_TOKENS, config["positions"])
+        if self.max_tokens > config["positions"]:
             raise self._other_module(f"it reads {config['positions']} word pieces, not `max_tokens` {max_tokens}.")
         self.dim = config["width"]
-        self._tokens = WordPieces(vocabulary, max_tokens)
+        self._tokens = WordPieces(vocabulary, self.max_tokens)
         self.network(tf.zeros([1, 1], tf.int32), tf.ones([1, 1], tf.int32))
         self.load_module_weights()
 
     def prepare(self, batch, static_shape=False):
-        """`[batch]` strings -> dict of `ids` `[batch, tokens]` int32, filled up with 0, and `lengths` `[batch]` int32."""
+        """`[batch]` strings -> `ids` `[batch, tokens]`, filled up with 0, and `lengths` `[batch]`, int32."""
         ids = self._tokens(self.reader.prepare(batch))
-        length = self.max_tokens if static_shape else None
-        return {"ids": ids.to_tensor(shape=[None, length]), "lengths": tf.cast(ids.row_lengths(), tf.int32)}
+        shape = [batch.shape[0], self.max_tokens if static_shape else None]
+        lengths = tf.ensure_shape(tf.cast(ids.row_lengths(), tf.int32), shape[:1])
+        return {"ids": tf.ensure_shape(ids.to_tensor(shape=[None, shape[1]]), shape), "lengths": lengths}
 
     def encode(self, prepared, training=False):
         ids = prepared["ids"]

@@ -59,8 +59,8 @@ def load_tuned(folder: Path, feature: str, encoder: Encoder, tuning: TuningConfi
     problem = _difference(tensors, plan)
     if problem:
         raise EncoderError(
-            f"{path} does not fit the encoder of {feature!r}: {problem}. The configuration must ask for the encoder and "
-            "the tuning that the weights are from; or train again with: mmrec train"
+            f"{path} does not fit the encoder of {feature!r}: {problem}. The configuration must ask for the encoder "
+            "and the tuning that the weights are from; or train again with: mmrec train"
         )
     for name, weight in plan.weights.items():
         weight.assign(tensors[name])

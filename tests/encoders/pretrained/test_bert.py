@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import erf, softmax
 
+from mmrec_tf.encoders.adapters import is_adapter_weight, own_weights
 from mmrec_tf.encoders.pretrained.bert import BertBlock, BertEncoder
 from tests.layer_checks import check_layer
 
@@ -114,6 +115,36 @@ def test_block_as_a_layer(tmp_path):
         call_arguments={"bias": np.zeros((2, 1, 1, 3), np.float32)},
         expected_shape=(2, 3, WIDTH),
     )
+
+
+@pytest.mark.parametrize("adapter", ["lora", "bottleneck"])
+def test_adapters_change_nothing_at_first(state, adapter):
+    ids, mask = tf.constant([[3, 1, 4, 1, 5]]), tf.ones([1, 5])
+    plain, adapted = make_encoder(), BertEncoder(WORDS, PLACES, WIDTH, HEADS, INNER, BLOCKS, adapter=adapter, rank=2)
+    plain.load_hugging_face(state)
+    adapted(ids, mask)
+    added = [weight for weight in adapted.weights if is_adapter_weight(weight)]
+    for weight, value in zip(own_weights(adapted.weights), plain.weights, strict=True):
+        weight.assign(value)
+    np.testing.assert_allclose(adapted(ids, mask), plain(ids, mask), atol=1e-5)
+    # Two matrices for each of 6 dense layers, or two with their biases behind the block.
+    assert len(added) == BLOCKS * (12 if adapter == "lora" else 4)
+    for weight in added:
+        weight.assign_add(tf.ones_like(weight))
+    assert np.abs(adapted(ids, mask) - plain(ids, mask)).max() > 0.01
+
+
+def test_unknown_adapter():
+    with pytest.raises(ValueError, match="'prefix' is unknown. Allowed: lora, bottleneck"):
+        BertBlock(8, 2, 12, adapter="prefix")
+
+
+def test_a_seed_decides_what_is_dropped():
+    block = BertBlock(WIDTH, HEADS, INNER, dropout=0.5)
+    vectors, bias = tf.random.normal([2, 3, WIDTH]), tf.zeros([2, 1, 1, 3])
+    one, same, other = (block(vectors, bias, training=True, seed=tf.constant([seed, 1])) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 0.01
 
 
 def test_heads_share_the_width():

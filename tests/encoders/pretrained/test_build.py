@@ -53,7 +53,7 @@ def converter(monkeypatch, tmp_path):
 def test_built_once(converter, tmp_path):
     steps = []
     path = build_pretrained("minilm", tmp_path / "cache", lambda *step: steps.append(step))
-    assert path == built_path("minilm", tmp_path / "cache") == tmp_path / "cache" / "modules" / "minilm-0.1.0-1"
+    assert path == built_path("minilm", tmp_path / "cache") == tmp_path / "cache" / "modules" / "minilm-0.1.0-2"
     assert steps == [("Building minilm", done, 3) for done in range(4)]
     np.testing.assert_allclose(tf.saved_model.load(str(path))(INPUTS), INPUTS @ KERNEL)
     assert build_pretrained("minilm", tmp_path / "cache") == path and converter.calls == 1

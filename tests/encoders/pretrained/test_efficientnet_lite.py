@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.encoders.pretrained.efficientnet_lite import efficientnet_lite0, load_state
+from mmrec_tf.encoders.pretrained.efficientnet_lite import LITE0, LiteShape, efficientnet_lite0, load_state
 from mmrec_tf.errors import EncoderError
 
 
@@ -75,3 +75,8 @@ def test_float32_under_a_mixed_policy():
         assert efficientnet_lite0().output.dtype == tf.float32
     finally:
         tf_keras.mixed_precision.set_global_policy(before)
+
+
+def test_the_shape_beside_the_module(tmp_path):
+    LITE0.save(tmp_path)
+    assert LiteShape.load(tmp_path) == LITE0

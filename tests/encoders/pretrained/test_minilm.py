@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mmrec_tf.encoders.pretrained.bert import BertEncoder
-from mmrec_tf.encoders.pretrained.minilm import SentenceEncoder
+from mmrec_tf.encoders.pretrained.minilm import SentenceEncoder, WordPieces, mean_of_tokens, read_network, write_network
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "red", "shirt", "##s", "cafe", "blue", "!"]
 
@@ -61,3 +61,26 @@ def test_saved_and_loaded(module, tmp_path):
     assert len(loaded.trainable_variables) == len(module.trainable_variables)
     # Dropout tells training from inference.
     assert np.abs(loaded(texts, training=True) - module(texts)).max() > 1e-3
+
+
+def test_the_network_beside_the_module(encoder, tmp_path):
+    odd = [*VOCABULARY[:-1], "\r\x85"]
+    write_network(tmp_path, encoder, odd)
+    config, vocabulary = read_network(tmp_path)
+    assert vocabulary == odd
+    assert BertEncoder.from_config(config).get_config() == encoder.get_config()
+
+
+def test_word_pieces_are_those_of_the_module(module):
+    texts = tf.constant(["A RED shirts!", "", "red " * 9])
+    ids, lengths = module.tokenize(texts)
+    pieces = WordPieces(VOCABULARY, max_tokens=6)(texts)
+    np.testing.assert_array_equal(pieces.to_tensor(), ids)
+    np.testing.assert_array_equal(pieces.row_lengths(), lengths)
+
+
+def test_mean_where_the_mask_says():
+    vectors = tf.constant([[[3.0, 0.0], [0.0, 4.0], [9.0, 9.0]], [[0.0, 2.0], [5.0, 5.0], [5.0, 5.0]]])
+    mask = tf.constant([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    # (3, 4) / 2 has length 2.5; (0, 2) length 2.
+    np.testing.assert_allclose(mean_of_tokens(vectors, mask), [[0.6, 0.8], [0.0, 1.0]], atol=1e-6)

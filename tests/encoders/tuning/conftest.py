@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.encoders.pretrained.conftest import build_real  # noqa: F401
 from tests.tiny_encoders import make_image_module, make_text_module
 
 

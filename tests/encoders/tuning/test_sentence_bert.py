@@ -1,6 +1,9 @@
 """The sentence encoder as layers gives what its module gives, and can learn."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.hub import HubEncoder
 from mmrec_tf.encoders.tuning.sentence_bert import SentenceBertEncoder
 from mmrec_tf.errors import EncoderError
-from tests.tiny_encoders import WIDTH, make_text_module
+from tests.tiny_encoders import WIDTH, make_text_network
 
 TEXTS = tf.constant(["a tale of word3", "word7", "", "The words of WORD1, word2!", "word1 " * 30])
 
@@ -31,7 +34,9 @@ def test_texts_are_cut_at_max_tokens(text_module):
     encoder = SentenceBertEncoder(str(text_module), max_tokens=4)
     # [CLS] 2, [SEP] 3, `word1` is 9 + 1; two words fit between the marks.
     np.testing.assert_array_equal(encoder.prepare(tf.constant(["word1 word2 word3"]))["ids"], [[2, 10, 11, 3]])
-    np.testing.assert_allclose(encoder(tf.constant(["word1 word2 a a"])), encoder(tf.constant(["word1 word2"])), atol=1e-6)
+    np.testing.assert_allclose(
+        encoder(tf.constant(["word1 word2 a a"])), encoder(tf.constant(["word1 word2"])), atol=1e-6
+    )
 
 
 def test_cleaning_comes_first(text_module):
@@ -96,13 +101,14 @@ def test_more_tokens_than_places(text_module):
 
 
 def test_checkpointing_changes_memory_not_gradients(tmp_path):
-    module = make_text_module(tmp_path / "module", dropout=0.3)
+    module = make_text_network(tmp_path / "module", dropout=0.3)
 
     def gradients(checkpointing):
         encoder = SentenceBertEncoder(str(module), max_tokens=8, adapter="lora", checkpointing=checkpointing)
         for block in encoder.network.blocks:
-            block.inner.lora_up.assign(tf.ones_like(block.inner.lora_up) * 0.1)
-        weights = [encoder.network.words.embeddings, *encoder.network.blocks[0].trainable_weights]
+            block.inner.lora_up.assign(np.random.default_rng(0).normal(size=block.inner.lora_up.shape) / 4)
+        block = encoder.network.blocks[0]
+        weights = [encoder.network.words.embeddings, block.query.kernel, block.inner.lora_up, block.inner.lora_down]
         prepared = encoder.prepare(TEXTS, static_shape=True)
 
         @tf.function
@@ -131,11 +137,47 @@ def test_bfloat16_inside_float32_outside(text_module):
     assert 1e-6 < np.abs(vectors - expected).max() < 0.05
 
 
+# A process of its own, as a process' largest size never falls.
+_PEAK = """
+import resource, sys
+import tensorflow as tf
+from mmrec_tf.encoders.pretrained.bert import BertEncoder
+
+network = BertEncoder(100, 64, 128, 4, 512, blocks=8, checkpointing=sys.argv[1] == "True")
+ids, mask = tf.ones([128, 64], tf.int32), tf.ones([128, 64])
+network(ids[:1], mask[:1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+@tf.function
+def step():
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.square(network(ids, mask, training=True)))
+    return [tf.reduce_sum(tf.convert_to_tensor(g)) for g in tape.gradient(loss, network.trainable_weights)]
+
+step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_checkpointing_saves_memory():
+    def peak(checkpointing):
+        command = [sys.executable, "-c", "import mmrec_tf" + _PEAK, str(checkpointing)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[3])
+        assert done.returncode == 0, done.stderr[-2000:]
+        return int(done.stdout)
+
+    # Of 8 blocks one is kept in whole and of the others what lies between them.
+    assert peak(True) < 0.6 * peak(False)
+
+
 @pytest.mark.slow
 def test_the_real_module(build_real):
     path = str(build_real("minilm"))
     texts = tf.constant(["A red summer dress", "Un café très agréable à Zürich, 1998!", "", "robots " * 300])
     encoder = SentenceBertEncoder(path, adapter="lora")
     np.testing.assert_allclose(encoder(texts), HubEncoder("text", path)(texts), atol=1e-5)
-    share = sum(int(tf.size(weight)) for _, block in encoder.tuning_blocks() for weight in block if "lora" in weight.name)
+    share = sum(
+        int(tf.size(weight)) for _, block in encoder.tuning_blocks() for weight in block if "lora" in weight.name
+    )
     assert share / sum(int(tf.size(weight)) for weight in encoder.weights) < 0.05
