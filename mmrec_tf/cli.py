@@ -103,20 +103,18 @@ def validate(config: ConfigFile, set_: Overrides = None, as_json: AsJson = False
 
 
 @app.command()
-def embed(config: ConfigFile, set_: Overrides = None):
+def embed(
+    config: ConfigFile,
+    status: Annotated[bool, typer.Option("--status", help="Show what is stored, missing and stale.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Drop what no item and no feature refers to.")] = False,
+    set_: Overrides = None,
+    as_json: AsJson = False,
+):
     """Compute the items' vectors; only what is new or changed is computed."""
-    from mmrec_tf.config_file import load_config
-    from mmrec_tf.data.validation import load_data
+    from mmrec_tf.cli_embed import run_embed
 
-    loaded = load_config(config, set_)
-    with progress_bars() as progress:
-        data, _ = load_data(loaded, progress)
-        from mmrec_tf.features.prepared import embed_items
-
-        _quiet_tensorflow()
-        _, summaries = embed_items(data, loaded, progress)
-    rows = [(name, s.total, s.computed, s.reused, s.absent, s.seconds) for name, s in summaries.items()]
-    show_rows(f"feature store {loaded.store}", ("feature", "items", "computed", "reused", "absent", "seconds"), rows)
+    _quiet_tensorflow()
+    run_embed(config, set_, status, prune, as_json)
 
 
 @app.command()

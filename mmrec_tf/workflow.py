@@ -14,7 +14,7 @@ from mmrec_tf.data.splits import split_interactions
 from mmrec_tf.data.validation import load_data
 from mmrec_tf.errors import RunError
 from mmrec_tf.evaluation.report import write_report
-from mmrec_tf.features.prepared import Prepared, build_encoders, check_same_ids, prepare
+from mmrec_tf.features.prepared import Prepared, build_encoders, check_same_ids, prepare, resolve_encoders
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.recommend.engine import RecommendationEngine
@@ -44,6 +44,7 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
     """
     with new_run(folder, overwrite) as run:
         seconds: dict[str, float] = {}
+        config = resolve_encoders(config)
         set_seed(config.seed)
         with _timed(seconds, "validate"):
             data, report = load_data(config, progress)

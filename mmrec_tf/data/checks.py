@@ -9,6 +9,7 @@ import pandas as pd
 
 from mmrec_tf.config import Policies
 from mmrec_tf.data import columns, media
+from mmrec_tf.data.file_memory import FileMemory
 from mmrec_tf.data.problems import NOTES, Action, Problem, ProblemKind
 from mmrec_tf.schema import MEDIA_KINDS, Feature
 
@@ -42,12 +43,14 @@ class TableChecks:
         policies: Policies,
         strict: bool = False,
         progress: Callable[[str, int, int], None] | None = None,
+        memory: FileMemory | None = None,
     ):
         self.table = table
         self.frame = frame
         self.policies = policies
         self.strict = strict
         self.progress = progress
+        self.memory = memory
         self.problems: list[Problem] = []
         # Rows without a usable id are out of every later count; rows that a policy drops go at the end, so that each
         # problem is counted in full whatever the others do.
@@ -195,7 +198,7 @@ class TableChecks:
             def report(done: int, total: int):
                 self.progress(description, done, total)
 
-        found = media.check_media(sources, feature.kind, report)
+        found = media.check_media(sources, feature.kind, report, self.memory)
         self._absent(feature, np.array([source is None for source in sources]), found.absent)
         remedy = f"Paths are absolute or relative to {folder}."
         if any(str(self.frame[feature.column].iloc[row]).startswith(("http://", "https://")) for row in found.missing):

@@ -16,6 +16,7 @@ import pandas as pd
 
 from mmrec_tf.data.audio_files import AbsentSoundError, UnusableAudioError, open_audio
 from mmrec_tf.data.containers import MAX_FRAME_PIXELS, VIDEO_CONTAINERS, decoded_frames, open_container, picture_stream
+from mmrec_tf.data.file_memory import FileMemory
 from mmrec_tf.data.image_files import ImageTooLargeError, open_image
 
 EXTENSIONS = {
@@ -74,14 +75,21 @@ class MediaCheck:
     absent: dict[int, str] = field(default_factory=dict)
 
 
-def check_media(sources: np.ndarray, kind: str, progress: Callable[[int, int], None] | None = None) -> MediaCheck:
+def check_media(
+    sources: np.ndarray,
+    kind: str,
+    progress: Callable[[int, int], None] | None = None,
+    memory: FileMemory | None = None,
+) -> MediaCheck:
     """Looks at every source that is not None.
 
     Args:
         sources: `[rows]` object, from `parse_media`.
         kind: str. `image`, `audio` or `video`.
         progress: called with (files done, files in all).
+        memory: what is known of files that have not changed; they are not opened again.
     """
+    memory = memory or FileMemory()
     rows: dict[MediaSource, list[int]] = {}
     for row, source in enumerate(sources):
         if source is not None:
@@ -89,7 +97,7 @@ def check_media(sources: np.ndarray, kind: str, progress: Callable[[int, int], N
     found = {"missing": {}, "broken": {}, "absent": {}}
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        faults = pool.map(lambda source: media_fault(source, kind), rows)
+        faults = pool.map(lambda source: _remembered_fault(source, kind, memory), rows)
         for done, (source, fault) in enumerate(zip(rows, faults), start=1):
             if fault is not None:
                 found[fault[0]].update((row, fault[1]) for row in rows[source])
@@ -98,7 +106,20 @@ def check_media(sources: np.ndarray, kind: str, progress: Callable[[int, int], N
     finally:
         # After Ctrl-C the files still waiting are not worth waiting for.
         pool.shutdown(cancel_futures=True)
+        memory.save()
     return MediaCheck(**{name: dict(sorted(reasons.items())) for name, reasons in found.items()})
+
+
+def _remembered_fault(source: Path | bytes, kind: str, memory: FileMemory) -> tuple[str, str] | None:
+    state = memory.state_of(source) if isinstance(source, Path) else None
+    if state is None:
+        return media_fault(source, kind)
+    if memory.has_verdict(source, state, kind):
+        verdict = memory.verdict(source, state, kind)
+        return None if verdict is None else tuple(verdict.split(": ", 1))
+    fault = media_fault(source, kind)
+    memory.remember_verdict(source, state, kind, None if fault is None else ": ".join(fault))
+    return fault
 
 
 def media_fault(source: Path | bytes, kind: str) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mmrec_tf.config import Config, Policies, suggestion
 from mmrec_tf.data.checks import TableChecks, empty_values
+from mmrec_tf.data.file_memory import FileMemory, file_memory
 from mmrec_tf.data.problems import Problem, ValidationReport
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.tables import read_table
@@ -24,7 +25,8 @@ Progress = Callable[[str, int, int], None]
 def load_data(config: Config, progress: Progress | None = None) -> tuple[RecData, ValidationReport]:
     """Reads the tables that `config.data` names and validates them.
 
-    Media paths are relative to the items table's folder.
+    Media paths are relative to the items table's folder. What is found of the files is kept in the feature store's
+    folder, so that those that have not changed are not opened again.
 
     Args:
         config: the configuration, its paths resolved (as `load_config` does).
@@ -47,6 +49,7 @@ def load_data(config: Config, progress: Progress | None = None) -> tuple[RecData
         strict=data.strict,
         policies=data.policies,
         progress=progress,
+        memory=file_memory(config.store),
     )
 
 
@@ -64,6 +67,7 @@ def validate_frames(
     strict: bool = False,
     policies: Policies | Mapping[str, str] | None = None,
     progress: Progress | None = None,
+    memory: FileMemory | None = None,
 ) -> tuple[RecData, ValidationReport]:
     """Validates DataFrames. They are not changed.
 
@@ -83,6 +87,7 @@ def validate_frames(
         strict: bool. Stop at anything wrong instead of following the policies.
         policies: `Policies`, or a mapping such as `{"unknown_item": "keep"}`.
         progress: called with (description, done, total) while media files are opened.
+        memory: what is known of media files that have not changed; they are not opened again.
 
     Returns:
         `RecData` and a `ValidationReport`.
@@ -116,7 +121,7 @@ Or set data.policies.unknown_item: keep or stop. [dropped 1 row]
         if frame is not None
     }
     _require_columns(schema, tables, label, split_column)
-    checks = {name: TableChecks(name, frame, policies, strict, progress) for name, frame in tables.items()}
+    checks = {name: TableChecks(name, frame, policies, strict, progress, memory) for name, frame in tables.items()}
 
     item_table, item_ids = _entities(checks["items"], schema.item, folder)
     user_table, user_ids = _entities(checks["users"], schema.user, folder) if users is not None else (None, None)

@@ -82,6 +82,11 @@ def build_encoder(feature: Feature, config: EncoderConfig | None = None) -> Enco
     return encoder_class(**_arguments(encoder_class, feature, config))
 
 
+def resolved(feature: Feature, config: EncoderConfig) -> EncoderConfig:
+    """The configuration with the type that `build_encoder` takes, so that a run means the same on another machine."""
+    return config.model_copy(update={"type": _chosen(feature, config)})
+
+
 def _chosen(feature: Feature, config: EncoderConfig) -> str:
     """The one of the configured types that is built; all of them must be of the feature's kind."""
     names = config.type or _DEFAULTS[feature.kind]

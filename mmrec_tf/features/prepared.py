@@ -14,10 +14,11 @@ from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.data.splits import Split, split_interactions
 from mmrec_tf.encoders.base import Encoder
-from mmrec_tf.encoders.registry import build_encoder
+from mmrec_tf.encoders.registry import build_encoder, resolved
 from mmrec_tf.errors import DataError, RunError
 from mmrec_tf.features.feature_store import EmbedSummary, FeatureStore
 from mmrec_tf.features.feature_table import FeatureTable
+from mmrec_tf.features.store_status import FeatureUse
 from mmrec_tf.schema import Feature
 
 Progress = Callable[[str, int, int], None]
@@ -157,9 +158,34 @@ def build_encoders(config: Config) -> dict[str, Encoder]:
     }
 
 
+def resolve_encoders(config: Config) -> Config:
+    """The configuration with one encoder named for each item feature, where it left a choice or said nothing."""
+    named = {
+        feature.name: resolved(feature, encoder_config(config, feature))
+        for feature in config.features.modalities
+        if feature.kind != "vector"
+    }
+    return config.model_copy(update={"encoders": named})
+
+
 def encoder_config(config: Config, feature: Feature) -> EncoderConfig:
     """What the configuration says about a feature's encoder: by the feature's name, or by its kind."""
     return config.encoders.get(feature.name) or config.encoders.get(feature.kind) or EncoderConfig()
+
+
+def feature_uses(data: RecData, config: Config, encoders: dict[str, Encoder]) -> list[FeatureUse]:
+    """What the configuration's features refer to in the feature store."""
+    store = FeatureStore(config.store)
+    kinds = {feature.name: feature for feature in data.schema.modalities}
+    return [
+        FeatureUse(
+            name,
+            encoder.modality,
+            store.directory(encoder, encoder_config(config, kinds[name]).dtype),
+            data.items[name].tolist(),
+        )
+        for name, encoder in encoders.items()
+    ]
 
 
 def embed_items(
@@ -177,9 +203,9 @@ def embed_items(
         if feature.kind == "vector":
             modalities[feature.name] = _stack(feature.name, sources)
             continue
-        encoder = encoders[feature.name]
-        summaries[feature.name] = store.embed(encoder, sources, progress=progress)
-        modalities[feature.name] = store.read(encoder, sources)
+        encoder, dtype = encoders[feature.name], encoder_config(config, feature).dtype
+        summaries[feature.name] = store.embed(encoder, sources, progress=progress, dtype=dtype)
+        modalities[feature.name] = store.read(encoder, sources, dtype=dtype)
     return modalities, summaries
 
 

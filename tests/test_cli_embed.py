@@ -1,0 +1,88 @@
+"""`mmrec embed`: computing, asking, pruning, and what it says of files that are of no use."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from mmrec_tf import cli
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Four items: a photo, a broken one, one that is not there, and none."""
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (32, 32, 3), np.uint8)).save(tmp_path / "good.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    items = {"item": ["a", "b", "c", "d"], "title": ["red hat", "blue hat", "sock", "shoe"]}
+    pd.DataFrame({**items, "photo": ["good.png", "broken.png", "gone.png", ""]}).to_csv(tmp_path / "i.csv", index=False)
+    pd.DataFrame({"user": [1, 2, 1], "item": ["a", "b", "c"], "time": [1, 2, 3]}).to_csv(
+        tmp_path / "x.csv", index=False
+    )
+    config = {
+        "data": {"interactions": "x.csv", "items": "i.csv"},
+        "schema": {
+            "user": {"user": "id"},
+            "item": {"item": "id", "title": "text", "photo": "image"},
+            "context": {"time": "timestamp"},
+        },
+        "encoders": {"title": {"type": "hashed_text", "dim": 16}, "photo": {"dim": 16}},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path
+
+
+def run(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr("sys.argv", ["mmrec", "embed", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+def test_hostile_files_are_missing_modalities_with_a_line(shop, monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, shop / "config.yaml", "--json")
+    photo = json.loads(out)["features"]["photo"]
+    assert code == 0
+    assert (photo["items"], photo["computed"], photo["absent"]) == (4, 1, 3)
+    assert photo["problems"] == {"missing_media": 1, "undecodable_media": 1, "no_media": 1}
+
+
+def test_status_then_embed_then_status(shop, monkeypatch, capsys):
+    _, out, _ = run(monkeypatch, capsys, shop / "config.yaml", "--status", "--json")
+    before = {feature["feature"]: feature for feature in json.loads(out)["features"]}
+    assert (before["title"]["missing"], before["photo"]["missing"], before["photo"]["empty"]) == (4, 1, 3)
+    run(monkeypatch, capsys, shop / "config.yaml")
+    _, out, _ = run(monkeypatch, capsys, shop / "config.yaml", "--status", "--json")
+    after = {feature["feature"]: feature for feature in json.loads(out)["features"]}
+    assert (after["title"]["stored"], after["photo"]["stored"], after["photo"]["missing"]) == (4, 1, 0)
+
+
+def test_one_changed_item_is_embedded_anew_and_pruned_away(shop, monkeypatch, capsys):
+    run(monkeypatch, capsys, shop / "config.yaml")
+    items = pd.read_csv(shop / "i.csv")
+    items.loc[0, "title"] = "green hat"
+    items.to_csv(shop / "i.csv", index=False)
+    _, out, _ = run(monkeypatch, capsys, shop / "config.yaml", "--json")
+    title = json.loads(out)["features"]["title"]
+    assert (title["computed"], title["reused"]) == (1, 3)
+    _, out, _ = run(monkeypatch, capsys, shop / "config.yaml", "--prune", "--json")
+    content = json.loads(out)
+    assert content["freed_bytes"] > 0
+    assert [feature["stale"] for feature in content["features"]] == [0, 0]
+
+
+def test_tables_fit_a_narrow_terminal(shop, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments in ([], ["--status"], ["--prune"]):
+        code, out, _ = run(monkeypatch, capsys, shop / "config.yaml", *arguments)
+        assert code == 0 and "photo" in out
+        assert max(len(line) for line in out.splitlines() if str(shop) not in line) <= 80
+
+
+def test_status_and_prune_together_are_refused(shop, monkeypatch, capsys):
+    code, _, err = run(monkeypatch, capsys, shop / "config.yaml", "--status", "--prune")
+    assert code == 2 and "one of them" in err
