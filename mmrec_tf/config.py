@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mmrec_tf.config_encoders import EncoderConfig
 from mmrec_tf.config_models import EvaluationConfig, ExportConfig, ModelsConfig, TrainConfig
+from mmrec_tf.config_pretraining import Pretraining
 from mmrec_tf.schema import Schema, StrictModel
 
 
@@ -132,7 +133,7 @@ class Config(StrictModel):
     Args:
         name: str. The run's title in reports.
         seed: int. Seeds data order, initial weights, sampling and dropout.
-        data, schema, split, encoders, fusion, models, train, evaluation, export: the sections.
+        data, schema, split, encoders, fusion, pretraining, models, train, evaluation, export: the sections.
         store: path of the feature store, relative to the configuration file.
 
     `encoders` is keyed by the item feature's name or by its kind; a feature without an entry takes the built-in
@@ -147,6 +148,7 @@ class Config(StrictModel):
     split: SplitConfig = SplitConfig()
     encoders: dict[str, EncoderConfig] = Field(default_factory=dict)
     fusion: FusionConfig = FusionConfig()
+    pretraining: Pretraining = Field(default_factory=list)
     models: ModelsConfig = ModelsConfig()
     train: TrainConfig = TrainConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

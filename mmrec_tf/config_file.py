@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from mmrec_tf.config import Config, EncoderConfig, suggestion
+from mmrec_tf.config_pretraining import resolved_stages
 from mmrec_tf.errors import ConfigError
 from mmrec_tf.schema import StrictModel
 
@@ -61,6 +62,7 @@ def parse_config(
         update={
             "data": config.data.model_copy(update=resolved),
             "encoders": encoders,
+            "pretraining": resolved_stages(config.pretraining, folder),
             "store": folder / config.store,
         }
     )

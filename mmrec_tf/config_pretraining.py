@@ -11,7 +11,7 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from mmrec_tf.schema import StrictModel
 
@@ -61,9 +61,16 @@ class CrossModalConfig(StageConfig):
 
     stage: Literal["cross_modal"] = "cross_modal"
     method: Literal["contrastive", "sigmoid", "triplet"] = "contrastive"
-    pairs: list[tuple[str, str]] | None = None
+    pairs: list[tuple[str, str]] | None = Field(default=None, min_length=1)
     whole: bool = True
     keep: float = Field(default=1.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _check(self):
+        for one, other in self.pairs or []:
+            if one == other:
+                raise ValueError(f"a pair names two different item features, got {one!r} twice.")
+        return self
 
 
 class DenoisingConfig(StageConfig):
@@ -78,7 +85,7 @@ class DenoisingConfig(StageConfig):
     stage: Literal["denoising"] = "denoising"
     mask: float = Field(default=0.2, ge=0.0, lt=1.0)
     noise: float = Field(default=0.3, ge=0.0, le=10.0)
-    modalities: list[str] | None = None
+    modalities: list[str] | None = Field(default=None, min_length=1)
 
 
 class MaskedItemConfig(StageConfig):
@@ -100,7 +107,7 @@ class MaskedLanguageConfig(StageConfig):
     Args:
         feature: str. The text feature whose encoder learns; the only one with such an encoder by default.
         share: float. Share of the word pieces that are to be found.
-        max_steps: int. The most steps in all.
+        max_steps: int. The most steps in all; the epochs share them, so that there is one for each at least.
     """
 
     stage: Literal["masked_language"] = "masked_language"
@@ -110,6 +117,12 @@ class MaskedLanguageConfig(StageConfig):
     feature: str | None = None
     share: float = Field(default=0.15, gt=0.0, lt=1.0)
     max_steps: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.max_steps is not None and self.max_steps < self.epochs:
+            raise ValueError(f"max_steps {self.max_steps} is less than one step for each of {self.epochs} epochs.")
+        return self
 
 
 class DistillationConfig(StageConfig):

@@ -17,6 +17,7 @@ from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
 from mmrec_tf.models.build import build_deepfm, build_two_tower
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
+from mmrec_tf.pretraining.stages import pretrain, refine
 from mmrec_tf.schema import Feature
 from mmrec_tf.training.fit import fit
 from mmrec_tf.training.tune_encoder import Tuned, tune_encoder
@@ -74,13 +75,15 @@ def train_retrieval(
 ) -> tuple[TwoTower, dict[str, list[float]]]:
     """Trains the two-tower model; stops early by NDCG on the validation split, ranked over the whole catalogue.
 
+    The stages of `pretraining` run before and after it.
+
     Args:
         prepared: the data as numbers.
         progress: called with (description, done, total).
         most_epochs: int. Train no longer than this, whatever `train.epochs` says.
 
     Returns:
-        The model and its history, one value per epoch.
+        The model and its history, one value per epoch; that of each pretraining stage under `<stage>: <name>`.
     """
     config = prepared.config
     model = build_two_tower(config, prepared.users, prepared.items, prepared.sequences().item_index)
@@ -91,6 +94,7 @@ def train_retrieval(
         return user_metrics(lists.retrieval(model, k), validation.relevant, [k])[f"ndcg@{k}"].mean()
 
     options = config.train
+    warmed = pretrain(model, prepared, config, progress=progress)
     history = fit(
         model,
         prepared.retrieval_dataset(),
@@ -103,7 +107,9 @@ def train_retrieval(
         progress=progress,
         description="training retrieval",
     )
-    return model, history
+    warmed |= refine(model, prepared, config, progress=progress, score=score if len(validation.user_rows) else None)
+    stages = {f"{stage}: {name}": values for stage, named in warmed.items() for name, values in named.items()}
+    return model, {**history, **stages}
 
 
 def train_ranking(

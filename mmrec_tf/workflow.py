@@ -17,6 +17,7 @@ from mmrec_tf.evaluation.report import write_report
 from mmrec_tf.features.prepared import Prepared, build_encoders, check_same_ids, prepare, resolve_encoders
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
+from mmrec_tf.pretraining.stages import pretrain_encoders
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.recommender import Recommender
 from mmrec_tf.run import Run, new_run
@@ -50,6 +51,7 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
             data, report = load_data(config, progress)
         with _timed(seconds, "embed"):
             encoders = build_encoders(config)
+            language = pretrain_encoders(encoders, data, config, progress=progress)
             prepared = prepare(data, config, progress, encoders)
         tuned = {}
         if features_to_tune(config):
@@ -59,7 +61,8 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
         run.save_tables(prepared)
         run.write_json("validation.json", report.to_dict())
         run.write_json("split.json", {"interactions": prepared.fingerprint()})
-        history = {f"tuning {feature}": result.history for feature, result in tuned.items()}
+        history = {f"pretraining {stage}": values for stage, values in language.items()}
+        history |= {f"tuning {feature}": result.history for feature, result in tuned.items()}
         run.save_tuned(config, tuned)
         with _timed(seconds, "train retrieval"):
             retrieval, history["retrieval"] = train_retrieval(prepared, progress)

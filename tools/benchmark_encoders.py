@@ -227,7 +227,6 @@ def ranker(data: Path, rounds: int, batch_size: int = 64) -> list[dict]:
     ]
 
     def trainer(content):
-        tf_keras.utils.set_random_seed(0)
         users, project = tf_keras.layers.Embedding(100, 32), tf_keras.layers.Dense(32)
         head = tf_keras.Sequential([tf_keras.layers.Dense(64, activation="relu"), tf_keras.layers.Dense(1)])
         optimizer = tf_keras.optimizers.Adam(0.001)
@@ -244,6 +243,8 @@ def ranker(data: Path, rounds: int, batch_size: int = 64) -> list[dict]:
             return loss
 
         def run(steps):
+            # Weights are made in the first step.
+            tf_keras.utils.set_random_seed(0)
             return [float(step(*batches[number % len(batches)])) for number in range(steps)]
 
         return run

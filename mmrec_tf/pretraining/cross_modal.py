@@ -12,7 +12,7 @@ from mmrec_tf.models.item_embedding import ItemEmbedding
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.batches import Batches
 from mmrec_tf.pretraining.objectives import squared_distance
-from mmrec_tf.pretraining.views import ItemStage, check_names, count_present, items_with
+from mmrec_tf.pretraining.views import ItemStage, arrays_of, check_names, count_present, items_with
 
 
 class CrossModalStage(ItemStage):
@@ -101,4 +101,4 @@ def cross_modal(
     index = items_with(prepared.items, least=2, stage=options.stage)
     check_names([name for pair in options.pairs or [] for name in pair], prepared.items, "cross_modal.pairs")
     stage = CrossModalStage(model.items, options.method, options.pairs, options.whole, options.keep)
-    return stage, Batches({"item_index": index}, options.batch_size, seed), [index]
+    return stage, Batches({"item_index": index}, options.batch_size, seed), [index, *arrays_of(prepared.items)]

@@ -10,7 +10,7 @@ from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.batches import Batches
 from mmrec_tf.pretraining.objectives import squared_distance
 from mmrec_tf.pretraining.stage_model import normal, uniform
-from mmrec_tf.pretraining.views import ItemStage, check_names, items_with
+from mmrec_tf.pretraining.views import ItemStage, arrays_of, check_names, items_with
 
 
 class DenoisingStage(ItemStage):
@@ -77,4 +77,4 @@ def denoising(
     index = items_with(prepared.items, least=1, stage=options.stage)
     check_names(options.modalities or [], prepared.items, "denoising.modalities")
     stage = DenoisingStage(model.items, options.mask, options.noise, options.modalities)
-    return stage, Batches({"item_index": index}, options.batch_size, seed), [index]
+    return stage, Batches({"item_index": index}, options.batch_size, seed), [index, *arrays_of(prepared.items)]

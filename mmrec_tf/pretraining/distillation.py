@@ -12,6 +12,7 @@ from mmrec_tf.pretraining.batches import Batches
 from mmrec_tf.pretraining.objectives import divergence, unit
 from mmrec_tf.pretraining.stage_model import StageModel
 from mmrec_tf.pretraining.teacher import Teacher
+from mmrec_tf.pretraining.views import arrays_of
 
 
 class DistillationStage(StageModel):
@@ -84,4 +85,4 @@ def distillation(
         )
     arrays = {"item_index": (np.flatnonzero(known) + 1).astype(np.int32), "teacher": vectors[known]}
     stage = DistillationStage(model, vectors.shape[1], options.temperature, options.match)
-    return stage, Batches(arrays, options.batch_size, seed), list(arrays.values())
+    return stage, Batches(arrays, options.batch_size, seed), [*arrays.values(), *arrays_of(prepared.items)]

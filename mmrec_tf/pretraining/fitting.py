@@ -25,7 +25,6 @@ def fit_stage(
     seed: int,
     folder: Path | None = None,
     progress: Progress | None = None,
-    epochs: int | None = None,
 ) -> dict[str, list[float]]:
     """Trains a stage, or goes on with it, or loads what it has already learned.
 
@@ -42,7 +41,6 @@ def fit_stage(
             sources and initial weights is found there again: it goes on where it was killed, and one that was finished
             is loaded.
         progress: called with (description, epochs done, epochs).
-        epochs: int. Instead of those of the options.
 
     Returns:
         The history: name -> one value per epoch.
@@ -50,14 +48,13 @@ def fit_stage(
     Raises:
         RunError: when the loss is no longer a number, or a checkpoint is damaged.
     """
-    name, epochs = options.stage, epochs or options.epochs
+    name, epochs = options.stage, options.epochs
     tf_keras.utils.set_random_seed(seed)
     # Once with a batch, so that every weight exists before it is saved, loaded or hashed.
     model(batches.first(), training=True)
     checkpoint, state = None, {"epochs_done": 0, "finished": False, "history": {}}
     if folder is not None:
-        settings = {"options": options.model_dump(mode="json"), "epochs": epochs, "seed": seed, "revision": 1}
-        settings["batches"] = [batches.count, batches.batch_size]
+        settings = {"options": options.model_dump(mode="json"), "seed": seed, "revision": 1}
         weights = [variable.numpy() for variable in model.trainable_variables]
         checkpoint = StageCheckpoint(folder, name, fingerprint(settings, [*sources, *weights]))
         state = checkpoint.read()

@@ -5,10 +5,12 @@ import tensorflow as tf
 
 from mmrec_tf.config_pretraining import MaskedItemConfig
 from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.errors import ConfigError
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.batches import Batches
 from mmrec_tf.pretraining.stage_model import StageModel, uniform
+from mmrec_tf.pretraining.views import arrays_of
 
 
 class MaskedItemStage(StageModel):
@@ -88,7 +90,16 @@ class HiddenItems:
 def masked_item(
     model: TwoTower, prepared: Prepared, options: MaskedItemConfig, seed: int
 ) -> tuple[MaskedItemStage, Batches, list[np.ndarray]]:
-    """The stage for a model, its batches, and the arrays that its result depends on."""
+    """The stage for a model, its batches, and the arrays that its result depends on.
+
+    Raises:
+        ConfigError: if the model reads no history.
+    """
+    if prepared.config.models.retrieval.history_length == 0:
+        raise ConfigError(
+            "pretraining stage masked_item hides items of histories, and models.retrieval.history_length is 0. "
+            "Raise it, or take the stage out of pretraining."
+        )
     hidden = HiddenItems(prepared.sequences(), options.hide)
     batches = Batches(hidden.arrays, options.batch_size, seed, change=hidden)
-    return MaskedItemStage(model), batches, list(hidden.arrays.values())
+    return MaskedItemStage(model), batches, [*hidden.arrays.values(), *arrays_of(prepared.items, prepared.users)]

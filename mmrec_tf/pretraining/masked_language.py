@@ -119,5 +119,6 @@ def masked_language(
     if not readable.any():
         raise DataError(f"masked_language found no word in {len(texts)} texts. Take the stage out of pretraining.")
     arrays = {"ids": ids[readable], "lengths": lengths[readable], "wanted": hidden.wanted[readable]}
-    batches = Batches(arrays, options.batch_size, seed, change=hidden)
+    most = options.max_steps // options.epochs if options.max_steps else None
+    batches = Batches(arrays, options.batch_size, seed, change=hidden, most=most)
     return MaskedLanguageStage(network), batches, list(arrays.values())

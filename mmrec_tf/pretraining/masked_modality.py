@@ -11,7 +11,7 @@ from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.batches import Batches
 from mmrec_tf.pretraining.objectives import squared_distance
 from mmrec_tf.pretraining.stage_model import uniform
-from mmrec_tf.pretraining.views import ItemStage, choose_one, count_present, items_with
+from mmrec_tf.pretraining.views import ItemStage, arrays_of, choose_one, count_present, items_with
 
 
 class MaskedModalityStage(ItemStage):
@@ -90,4 +90,4 @@ def masked_modality(
     """The stage for a model, its batches, and the arrays that its result depends on."""
     index = items_with(prepared.items, least=2, stage=options.stage)
     stage = MaskedModalityStage(model.items, options.objective, options.temperature, options.hide)
-    return stage, Batches({"item_index": index}, options.batch_size, seed), [index]
+    return stage, Batches({"item_index": index}, options.batch_size, seed), [index, *arrays_of(prepared.items)]

@@ -10,6 +10,7 @@ from mmrec_tf.pretraining.batches import Batches
 from mmrec_tf.pretraining.confident_pairs import ConfidentPairs, find_confident_pairs
 from mmrec_tf.pretraining.objectives import divergence
 from mmrec_tf.pretraining.stage_model import StageModel, uniform
+from mmrec_tf.pretraining.views import arrays_of
 
 
 class PseudoLabelsStage(StageModel):
@@ -154,4 +155,5 @@ def pseudo_labels(
     change = WithPairs(pairs, history, len(prepared.data.items))
     stage = PseudoLabelsStage(model, options.weight, options.consistency, is_sure_of_any=len(pairs) > 0)
     sources = [*arrays.values(), pairs.user_index, pairs.item_index, pairs.confidence, history]
+    sources += arrays_of(prepared.items, prepared.users)
     return stage, Batches(arrays, options.batch_size, seed, change), sources

@@ -92,3 +92,16 @@ def check_names(names: list[str], table: FeatureTable, setting: str) -> None:
                 f"{setting} names {name!r}, which is no item feature with content. "
                 f"Allowed: {', '.join(sorted(table.masks))}."
             )
+
+
+def arrays_of(*tables: FeatureTable) -> list[np.ndarray]:
+    """All arrays of feature tables, in a fixed order: what a stage on them depends on."""
+    groups = ("categorical", "multi_categorical", "numbers", "vectors", "masks")
+    return [
+        array
+        for table in tables
+        for array in (
+            table.id_index,
+            *(getattr(table, group)[name] for group in groups for name in sorted(getattr(table, group))),
+        )
+    ]
