@@ -122,7 +122,7 @@ def open_audio(source: Path | bytes, needed_seconds: float) -> Iterator[Audio]:
 
     Args:
         source: path of the file, or its bytes.
-        needed_seconds: float. How much of it will be read; short Vorbis files are decoded whole.
+        needed_seconds: float. How much of it will be read; Vorbis files no longer than this are decoded whole.
 
     Raises:
         UnusableAudioError: when it has no sound, or its rate or channels are beyond what is decoded.
@@ -142,8 +142,8 @@ def open_audio(source: Path | bytes, needed_seconds: float) -> Iterator[Audio]:
         return
     with file:
         _check(file.samplerate, file.channels)
-        # tensorflow-io decodes a file whole; of a long one soundfile reads parts alone.
-        is_short = file.frames <= 2 * needed_seconds * file.samplerate
+        # tensorflow-io decodes a file whole, and is slower at it; where a part is enough, soundfile reads the part.
+        is_short = file.frames <= needed_seconds * file.samplerate
         if (file.format, file.subtype) == ("OGG", "VORBIS") and is_short:
             waveform = _decode_vorbis(source)
             if waveform is not None and waveform.shape == (file.frames, file.channels):
