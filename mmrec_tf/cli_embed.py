@@ -60,7 +60,7 @@ def _problems(report, config, name: str) -> dict[str, int]:
     feature = next(feature for feature in config.features.item if feature.name == name)
     found: dict[str, int] = {}
     for problem in report.problems:
-        if problem.table == "items" and problem.column in feature.columns:
+        if problem.table == "items" and problem.column in feature.columns and problem.feature in (None, name):
             found[problem.kind] = found.get(problem.kind, 0) + problem.count
     return found
 

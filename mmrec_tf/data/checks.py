@@ -70,12 +70,14 @@ class TableChecks:
         remedy: str,
         policy: str | None = None,
         reasons: dict[int, str] | None = None,
+        feature: str | None = None,
     ) -> np.ndarray:
         """Records the rows where `bad` ([rows] bool) is true, and returns those that the policy fills or keeps.
 
         Args:
             policy: `drop`, `keep`, `fill`, `stop` or `note`; from the configured policies when None.
             reasons: dict of row to what to show instead of the cell.
+            feature: name of the feature that the column was read for; several may read one column.
         """
         bad = bad & self.identified
         rows = np.flatnonzero(bad)
@@ -94,7 +96,7 @@ class TableChecks:
         value = (reasons or {}).get(first) or _shown(self.frame[column].iloc[first])
         affected = 0 if policy in ("stop", "note") else len(rows)
         self.problems.append(
-            Problem(kind, self.table, column, len(rows), first, value, remedy, _ACTIONS[policy], affected)
+            Problem(kind, self.table, column, len(rows), first, value, remedy, _ACTIONS[policy], affected, feature)
         )
         return bad if policy in ("fill", "keep") else np.zeros_like(bad)
 
@@ -203,9 +205,10 @@ class TableChecks:
         remedy = f"Paths are absolute or relative to {folder}."
         if any(str(self.frame[feature.column].iloc[row]).startswith(("http://", "https://")) for row in found.missing):
             remedy = "Addresses are not downloaded: fetch the files first and put their paths in the column."
-        self.found("missing_media", feature.column, _mask(found.missing, len(sources)), remedy, reasons=found.missing)
+        name, rows = feature.name, len(sources)
+        self.found("missing_media", feature.column, _mask(found.missing, rows), remedy, None, found.missing, name)
         remedy = f"Replace the {feature.kind} file, or empty the cell."
-        self.found("undecodable_media", feature.column, _mask(found.broken, len(sources)), remedy, reasons=found.broken)
+        self.found("undecodable_media", feature.column, _mask(found.broken, rows), remedy, None, found.broken, name)
         sources[[*found.missing, *found.broken, *found.absent]] = None
         return sources
 
@@ -213,7 +216,7 @@ class TableChecks:
         """Notes the rows that have no content: those without a cell and those whose file holds none of this kind."""
         absent = empty | _mask(reasons or {}, len(empty))
         remedy = f"These items have no {feature.name}; that is allowed."
-        self.found("no_media", feature.column, absent, remedy, reasons=reasons)
+        self.found("no_media", feature.column, absent, remedy, reasons=reasons, feature=feature.name)
 
 
 def empty_values(feature: Feature, count: int) -> np.ndarray:

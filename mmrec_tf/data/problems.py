@@ -47,6 +47,7 @@ class Problem:
         remedy: str. What the user can do about it.
         action: str. What was done: `dropped` (the rows), `kept`, `filled`, `noted`, or `stops` (the run).
         affected: int. Rows that were dropped or changed.
+        feature: str or None. The feature that the column was read for, where that is known.
     """
 
     kind: ProblemKind
@@ -58,6 +59,13 @@ class Problem:
     remedy: str
     action: Action
     affected: int
+    feature: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Table and column, and the feature where its name is another one."""
+        other = self.feature not in (None, self.column)
+        return f"{self.table}.{self.column}" + (f" ({self.feature})" if other else "")
 
     @property
     def is_note(self) -> bool:
@@ -77,7 +85,7 @@ class Problem:
 
     def describe(self) -> str:
         """The problem and its remedy in one sentence or two."""
-        where = f"{self.table}.{self.column}"
+        where = self.place
         example = "" if self.row is None else f", first in row {self.row}: {self.value}"
         return f"{where}: {self.kind}, {self.count:,} {'row' if self.count == 1 else 'rows'}{example}. {self.remedy}"
 
@@ -118,7 +126,7 @@ class ValidationReport:
         return [
             (
                 problem.kind,
-                f"{problem.table}.{problem.column}",
+                problem.place,
                 f"{problem.count:,}",
                 "" if problem.row is None else f"row {problem.row}: {problem.value}",
                 problem.done,

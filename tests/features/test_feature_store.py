@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -260,14 +259,3 @@ def test_kill_loses_at_most_one_chunk(tmp_path):
     rows = sum(len(np.load(path)) for path in directory.glob("*.npy"))
     # Batches of 8 fill a chunk of 50 to 49 rows at most; the batch after the last report may be in it.
     assert done - 50 < rows <= done + 50
-
-
-def test_a_known_catalogue_is_read_quickly(tmp_path):
-    sources = [f"item {i}" for i in range(10_000)]
-    encoder = Lengths(batch_size=1000)
-    FeatureStore(tmp_path).embed(encoder, sources)
-    start = time.process_time()
-    store = FeatureStore(tmp_path)
-    assert store.embed(encoder, sources).reused == 10_000
-    assert store.read(encoder, sources)[1].all()
-    assert time.process_time() - start < 1.5
