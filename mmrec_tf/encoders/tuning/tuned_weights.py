@@ -20,10 +20,12 @@ def save_tuned(folder: Path, feature: str, plan: TuningPlan, tuning: TuningConfi
         plan: the tuned encoder and its weights.
         tuning: what was asked for.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: weight.numpy() for name, weight in plan.weights.items()}, _path(folder, feature, "safetensors"))
+    tensors = save({name: weight.numpy() for name, weight in plan.weights.items()})
+    # The library's own writer leaves a file that only its owner may read; a run is served by others.
+    _path(folder, feature, "safetensors").write_bytes(tensors)
     about = {
         "feature": feature,
         "encoder": type(plan.encoder).__name__,
