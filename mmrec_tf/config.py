@@ -110,6 +110,7 @@ class FusionConfig(StrictModel):
             `attention`, `attention_pooling`, `cross_attention`, `co_attention` or `encoder_decoder`.
         dim: int. Width of the fused vector.
         modality_dropout: float. Chance of hiding a present modality in training.
+        balance: float. Weight of a penalty on modalities that dominate the fused vector.
         heads: int. Attention heads; a divisor of the width. For the four methods with attention.
         layers: int. Transformer layers, for `co_attention`.
         rank: int. Rank of the interactions between modalities, for `bilinear` and `multilinear`.
@@ -120,11 +121,29 @@ class FusionConfig(StrictModel):
     method: str = "concat"
     dim: int = Field(default=64, ge=1)
     modality_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    balance: float = Field(default=0.0, ge=0.0, le=100.0)
     heads: int | None = Field(default=None, ge=1, le=64)
     layers: int | None = Field(default=None, ge=1, le=12)
     rank: int | None = Field(default=None, ge=1, le=1024)
     query: str | None = None
     reconstruction_weight: float | None = Field(default=None, ge=0.0, le=100.0)
+
+
+class AlignmentConfig(StrictModel):
+    """Draws the modalities of an item together while the retrieval model is fitted; `alignment: NAME` for short.
+
+    Args:
+        method: `contrastive`, `sigmoid`, `triplet`, `cca`, or a registered one; None for no alignment.
+        pairs: list of two-element lists of item features; all pairs by default.
+        weight: float. Weight of each pair's loss beside the retrieval loss.
+        dim: int. Width of the space in which modalities are compared. What lies outside of it stays a modality's own;
+            None compares all that the fusion makes of a modality.
+    """
+
+    method: str | None = None
+    pairs: list[tuple[str, str]] | None = Field(default=None, min_length=1)
+    weight: float = Field(default=0.1, ge=0.0, le=100.0)
+    dim: int | None = Field(default=32, ge=1)
 
 
 class Config(StrictModel):
@@ -133,7 +152,7 @@ class Config(StrictModel):
     Args:
         name: str. The run's title in reports.
         seed: int. Seeds data order, initial weights, sampling and dropout.
-        data, schema, split, encoders, fusion, pretraining, models, train, evaluation, export: the sections.
+        data, schema, split, encoders, fusion, alignment, pretraining, models, train, evaluation, export: the sections.
         store: path of the feature store, relative to the configuration file.
 
     `encoders` is keyed by the item feature's name or by its kind; a feature without an entry takes the built-in
@@ -148,6 +167,7 @@ class Config(StrictModel):
     split: SplitConfig = SplitConfig()
     encoders: dict[str, EncoderConfig] = Field(default_factory=dict)
     fusion: FusionConfig = FusionConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
     pretraining: Pretraining = Field(default_factory=list)
     models: ModelsConfig = ModelsConfig()
     train: TrainConfig = TrainConfig()
@@ -162,6 +182,11 @@ class Config(StrictModel):
             named = (str, list)
             return {key: {"type": value} if isinstance(value, named) else value for key, value in encoders.items()}
         return encoders
+
+    @field_validator("alignment", mode="before")
+    @classmethod
+    def _accept_method(cls, alignment):
+        return {"method": alignment} if alignment is None or isinstance(alignment, str) else alignment
 
     @model_validator(mode="after")
     def _check(self):
@@ -180,6 +205,15 @@ class Config(StrictModel):
                 f"fusion.query {self.fusion.query!r} is no item feature with content."
                 f"{suggestion(self.fusion.query, modalities)} Allowed: {', '.join(modalities) or 'none'}."
             )
+        for one, other in self.alignment.pairs or []:
+            for name in (one, other):
+                if name not in modalities:
+                    raise ValueError(
+                        f"alignment.pairs names {name!r}, which is no item feature with content."
+                        f"{suggestion(name, modalities)} Allowed: {', '.join(modalities) or 'none'}."
+                    )
+            if one == other:
+                raise ValueError(f"alignment.pairs: a pair names two different item features, got {one!r} twice.")
         if self.features.timestamp is None and self.split.method in ("leave_one_out", "temporal"):
             raise ValueError(
                 f"split.method {self.split.method} needs a timestamp feature in schema.context. "

@@ -1,10 +1,23 @@
 """The configuration's sections about models: what they are, how they are trained, measured and exported."""
 
+import difflib
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from mmrec_tf.schema import StrictModel
+
+
+class AdversarialConfig(StrictModel):
+    """Training on modality vectors that are pushed in the direction that hurts the most.
+
+    Args:
+        weight: float. Weight of the loss on pushed vectors beside that on the vectors as they are.
+        epsilon: float. Length of the push; the vectors have about length 1.
+    """
+
+    weight: float = Field(default=0.5, gt=0.0, le=100.0)
+    epsilon: float = Field(default=0.5, gt=0.0, le=100.0)
 
 
 class RetrievalConfig(StrictModel):
@@ -22,6 +35,7 @@ class RetrievalConfig(StrictModel):
         dropout: float. Dropout before the towers' last layer.
         logq: bool. Correct the in-batch softmax for how often each item is drawn.
         remove_accidental_hits: bool. Mask in-batch negatives that are the example's own positive.
+        adversarial: `weight` and `epsilon` of training on perturbed modality vectors, or None for none of it.
     """
 
     dim: int = Field(default=64, ge=2)
@@ -33,6 +47,7 @@ class RetrievalConfig(StrictModel):
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     logq: bool = True
     remove_accidental_hits: bool = True
+    adversarial: AdversarialConfig | None = None
 
 
 class RankingConfig(StrictModel):
@@ -92,19 +107,38 @@ class TrainConfig(StrictModel):
     ranking: RankingTrainConfig = RankingTrainConfig()
 
 
+BASELINE_NAMES = [
+    "popularity",
+    "recent_popularity",
+    "segment_popularity",
+    "item_knn",
+    "user_knn",
+    "ease",
+    "matrix_factorization",
+    "implicit_sgd",
+    "explicit_als",
+    "explicit_sgd",
+    "bpr",
+    "vbpr",
+    "content",
+    "hybrid",
+]
+"""What `evaluation.baselines` takes; `register_recommender` adds to it."""
+
+
 class EvaluationConfig(StrictModel):
     """What is measured.
 
     Args:
         k: list of int. Cut-offs of the ranking metrics; the first is the headline.
-        baselines: list of str. Models trained on the same split and shown in the same table.
+        baselines: list of str. Models trained on the same split and shown in the same table: `BASELINE_NAMES`, or a
+            name of your own that `register_recommender` knows. The default three are quick; `ease`, the models trained
+            by gradient descent and `hybrid` take longer.
         batch_size: int. Users scored at a time.
     """
 
     k: list[int] = Field(default_factory=lambda: [10, 20, 50])
-    baselines: list[Literal["popularity", "item_knn", "matrix_factorization"]] = Field(
-        default_factory=lambda: ["popularity", "item_knn", "matrix_factorization"]
-    )
+    baselines: list[str] = Field(default_factory=lambda: ["popularity", "item_knn", "matrix_factorization"])
     batch_size: int = Field(default=256, ge=1)
 
     @field_validator("k")
@@ -113,6 +147,16 @@ class EvaluationConfig(StrictModel):
         if not k or min(k) < 1:
             raise ValueError(f"k must list one or more cut-offs of at least 1, got {k}.")
         return k
+
+    @field_validator("baselines")
+    @classmethod
+    def _known(cls, baselines):
+        for name in baselines:
+            if name not in BASELINE_NAMES:
+                close = difflib.get_close_matches(name, BASELINE_NAMES, n=1, cutoff=0.5)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise ValueError(f"there is no baseline {name!r}.{hint} Allowed: {', '.join(BASELINE_NAMES)}.")
+        return baselines
 
 
 class ExportConfig(StrictModel):

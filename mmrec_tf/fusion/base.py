@@ -6,6 +6,9 @@ import tf_keras
 from mmrec_tf._keras import weight_name
 from mmrec_tf.errors import ConfigError
 
+BALANCED_ROWS = 256
+"""Rows of a batch whose balance is looked at: every look costs one fusion for each modality."""
+
 
 class Fusion(tf_keras.layers.Layer):
     """Turns an item's modalities, of which some may be absent, into one vector.
@@ -21,12 +24,15 @@ class Fusion(tf_keras.layers.Layer):
     Args:
         dim: int. Width of the fused vector.
         modality_dropout: float in [0, 1). Chance of hiding a present modality while training. Defaults to 0.
+        balance: float. Weight of `imbalance`, which is added by `add_loss` in training and keeps one modality from
+            dominating. Defaults to 0.
 
     Call arguments:
         features: dict of `[batch, d_m]` float tensors, one per modality. Values that are not finite have no influence
             where the mask is False, and spread to the row's fused vector where it is True.
         masks: dict of `[batch]` bool tensors with the same keys.
         training: bool.
+        exempt: `[batch]` bool tensor of rows that modality dropout leaves alone; none by default.
         returns: `fused`, `weights` for what `modality_weights` says, or `tokens` for what `modality_tokens` says.
 
     Returns:
@@ -40,10 +46,11 @@ class Fusion(tf_keras.layers.Layer):
 
     weighs_modalities = False
 
-    def __init__(self, dim: int, modality_dropout: float = 0.0, **kwargs):
+    def __init__(self, dim: int, modality_dropout: float = 0.0, balance: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.dim = dim
         self.modality_dropout = modality_dropout
+        self.balance = balance
 
     def build(self, input_shape):
         self.stand_ins = {
@@ -52,23 +59,62 @@ class Fusion(tf_keras.layers.Layer):
         }
         super().build(input_shape)
 
-    def call(self, features, masks, training=False, returns="fused"):
+    def call(self, features, masks, training=False, returns="fused", exempt=None):
         if not features or set(features) != set(masks):
             raise ValueError(
                 f"fusion needs a mask for each modality; got features {sorted(features)} and masks {sorted(masks)}."
             )
         if training and self.modality_dropout > 0.0:
-            masks = {
-                name: tf.logical_and(mask, tf.random.uniform(tf.shape(mask)) >= self.modality_dropout)
-                for name, mask in sorted(masks.items())
-            }
+            masks = {name: self._hidden(mask, exempt) for name, mask in sorted(masks.items())}
         filled = {
             name: tf.where(masks[name][:, None], tf.cast(features[name], self.compute_dtype), self.stand_ins[name])
             for name in sorted(features)
         }
         if returns == "weights":
             return self.weigh(filled, masks)
-        return self.project(filled) if returns == "tokens" else self.fuse(filled, masks)
+        if returns == "tokens":
+            return self.project(filled)
+        if training and self.balance > 0.0 and len(masks) > 1:
+            self.add_loss(self.balance * self.imbalance(filled, masks))
+        return self.fuse(filled, masks)
+
+    def _hidden(self, mask, exempt):
+        stays = tf.random.uniform(tf.shape(mask)) >= self.modality_dropout
+        return tf.logical_and(mask, stays if exempt is None else tf.logical_or(stays, exempt))
+
+    def imbalance(self, features: dict, masks: dict) -> tf.Tensor:
+        """How unevenly a row's modalities contribute to its fused vector, a float32 scalar.
+
+        A modality's contribution is what leaving it out changes, and their entropy falls as one of them dominates:
+
+            c_m = |fuse(x) - fuse(x without m)|,   loss = mean over rows of log n - entropy(c / sum of c)
+
+        with n the modalities that a row has; rows with fewer than two are not counted. 0 means that all contribute
+        alike, log n that one alone does. Up to `BALANCED_ROWS` rows are looked at, drawn evenly.
+
+        Args:
+            features: `[batch, d_m]` by modality, stand-ins filled in.
+            masks: `[batch]` bool by modality.
+
+        Reference: after Gat et al., Removing bias in multi-modal classifiers: regularization by maximizing functional
+        entropies (NeurIPS 2020), who measure contributions by the gradient.
+        """
+        features, masks = _some_rows(features, masks)
+        fused = tf.cast(self.fuse(features, masks), tf.float32)
+        lengths = []
+        for name in sorted(features):
+            without = {**features, name: tf.zeros_like(features[name]) + self.stand_ins[name]}
+            left = self.fuse(without, {**masks, name: tf.zeros_like(masks[name])})
+            squared = tf.reduce_sum(tf.square(fused - tf.cast(left, tf.float32)), axis=1)
+            # A modality that is absent, or that nothing depends on, has no direction to go by.
+            lengths.append(tf.where(masks[name], tf.sqrt(squared + 1e-12), 0.0))
+        shares = tf.stack(lengths, axis=1)
+        shares /= tf.maximum(tf.reduce_sum(shares, axis=1, keepdims=True), 1e-6)
+        count = tf.add_n([tf.cast(mask, tf.float32) for mask in masks.values()])
+        entropy = -tf.reduce_sum(shares * tf.math.log(tf.maximum(shares, 1e-6)), axis=1)
+        counted = tf.cast(count >= 2.0, tf.float32)
+        lacking = counted * (tf.math.log(tf.maximum(count, 1.0)) - entropy)
+        return tf.reduce_sum(lacking) / tf.maximum(tf.reduce_sum(counted), 1.0)
 
     def modality_weights(self, features: dict, masks: dict) -> dict[str, tf.Tensor]:
         """How much each modality counts in each row: what a report or a shopkeeper can read.
@@ -129,7 +175,22 @@ class Fusion(tf_keras.layers.Layer):
         return self(features, masks, returns=returns)
 
     def get_config(self):
-        return {**super().get_config(), "dim": self.dim, "modality_dropout": self.modality_dropout}
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "modality_dropout": self.modality_dropout,
+            "balance": self.balance,
+        }
+
+
+def _some_rows(features, masks):
+    """At most `BALANCED_ROWS` rows of a batch; of a batch of unknown size as many, drawn with repetition."""
+    batch = next(iter(masks.values())).shape[0]
+    if batch is not None and batch <= BALANCED_ROWS:
+        return features, masks
+    size = tf.shape(next(iter(masks.values())))[0] if batch is None else batch
+    rows = tf.random.uniform([BALANCED_ROWS], maxval=size, dtype=tf.int32)
+    return tuple({name: tf.gather(values, rows) for name, values in group.items()} for group in (features, masks))
 
 
 def project_by_rows(kernel: tf.Tensor, features: dict) -> dict[str, tf.Tensor]:

@@ -35,7 +35,8 @@ _OPTIONS = ("heads", "layers", "rank", "query", "reconstruction_weight")
 def register_fusion(name: str, fusion: type[Fusion]) -> None:
     """Makes a fusion of your own available as `fusion.method: name`.
 
-    It is made with `dim`, `modality_dropout` and those options of `FusionConfig` that its init names.
+    It is made with `dim`, `modality_dropout`, `balance` where that is set, and those options of `FusionConfig` that
+    its init names.
     """
     _FUSIONS[name] = fusion
 
@@ -66,4 +67,6 @@ def build_fusion(config: FusionConfig) -> Fusion:
                 f"fusion.{name} is no option of {config.method}, which takes {', '.join(taken) or 'none'}. "
                 "Leave it out, or choose a method that has it."
             )
+    if config.balance:
+        given["balance"] = config.balance
     return fusion(dim=config.dim, modality_dropout=config.modality_dropout, **given)

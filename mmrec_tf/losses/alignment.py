@@ -19,7 +19,8 @@ class Alignment(tf_keras.layers.Layer):
 
     Projections are worked out as the dtype policy asks, all that follows in float32.
 
-    A subclass implements `loss(similarity, counted, negative)`.
+    A subclass implements `loss(similarity, counted, negative)`, or `compare(first, second, counted, negative)` if it
+    does not look at cosines.
 
     Args:
         dim: int. Width of the common space; None to compare the vectors, which must be of one width, as they are.
@@ -60,6 +61,10 @@ class Alignment(tf_keras.layers.Layer):
         negative = tf.logical_and(negative, tf.logical_and(counted[:, None], counted[None, :]))
         if self.dim is not None:
             first, second = self.project_first(first), self.project_second(second)
+        return self.compare(first, second, counted, negative)
+
+    def compare(self, first: tf.Tensor, second: tf.Tensor, counted: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:
+        """The loss of the projected vectors, `[batch, dim]` each; see `loss` for the other arguments."""
         return self.loss(tf.matmul(_unit(first), _unit(second), transpose_b=True), counted, negative)
 
     def loss(self, similarity: tf.Tensor, counted: tf.Tensor, negative: tf.Tensor) -> tf.Tensor:

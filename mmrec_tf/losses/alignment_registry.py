@@ -5,11 +5,13 @@ import inspect
 from mmrec_tf.config import suggestion
 from mmrec_tf.errors import ConfigError
 from mmrec_tf.losses.alignment import Alignment
+from mmrec_tf.losses.canonical import CanonicalAlignment
 from mmrec_tf.losses.contrastive import ContrastiveAlignment
 from mmrec_tf.losses.sigmoid import SigmoidAlignment
 from mmrec_tf.losses.triplet import TripletAlignment
 
 _ALIGNMENTS: dict[str, type[Alignment]] = {
+    "cca": CanonicalAlignment,
     "contrastive": ContrastiveAlignment,
     "sigmoid": SigmoidAlignment,
     "triplet": TripletAlignment,
@@ -30,7 +32,7 @@ def build_alignment(name: str, **options) -> Alignment:
     """The alignment loss of that name.
 
     Args:
-        name: `contrastive`, `sigmoid`, `triplet`, or one that was registered.
+        name: `contrastive`, `sigmoid`, `triplet`, `cca`, or one that was registered.
         options: its init arguments.
 
     Raises:

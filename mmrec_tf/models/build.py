@@ -3,8 +3,10 @@
 import numpy as np
 
 from mmrec_tf.config import Config
+from mmrec_tf.errors import ConfigError
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.fusion import build_fusion
+from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
 from mmrec_tf.losses.sampling import sampling_probabilities
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.feature_lookup import FeatureLookup
@@ -19,7 +21,7 @@ def build_two_tower(
     """The retrieval model that the configuration describes.
 
     Args:
-        config: the configuration; `models.retrieval` and `fusion` are read.
+        config: the configuration; `models.retrieval`, `fusion` and `alignment` are read.
         users, items: the feature tables, which the model keeps.
         train_item_index: `[n]` int. Items of the training examples, for the logQ correction; None when the model is
             built to be loaded, not trained.
@@ -35,6 +37,8 @@ def build_two_tower(
         logq=options.logq,
         remove_accidental_hits=options.remove_accidental_hits,
         user_dropout=options.user_dropout,
+        alignment=build_pairwise_alignment(config, items),
+        adversarial=options.adversarial and options.adversarial.model_dump(),
     )
     model.create_weights(options.history_length)
     if train_item_index is not None:
@@ -42,6 +46,23 @@ def build_two_tower(
         model.sampling_probabilities.assign(probabilities)
         model.popularity.embeddings.assign(options.temperature * _log_shares(items, probabilities))
     return model
+
+
+def build_pairwise_alignment(config: Config, items: FeatureTable) -> PairwiseAlignment | None:
+    """The alignment beside the retrieval loss that the configuration asks for; None for none.
+
+    Raises:
+        ConfigError: for an unknown method, or if the items have fewer than two modalities.
+    """
+    options = config.alignment
+    if options.method is None:
+        return None
+    if len(items.masks) < 2:
+        raise ConfigError(
+            f"alignment {options.method} needs two or more item features with content (text, image, audio, video, "
+            f"vector); schema.item has {', '.join(items.masks) or 'none'}. Leave alignment out, or declare more."
+        )
+    return PairwiseAlignment(options.method, options.pairs, options.weight, {"dim": options.dim})
 
 
 def build_deepfm(config: Config, users: FeatureTable, items: FeatureTable) -> DeepFM:

@@ -29,6 +29,7 @@ class ItemEmbedding(tf_keras.layers.Layer):
         vectors: dict of modality -> `[batch, width]`, centred and scaled as in the items' `FeatureTable`. They stand
             in for the stored ones, as where an encoder is trained.
         without_ids: bool. Embed all items as if their ids were new. Defaults to False.
+        without: modalities that are left out, as if no item had them. Defaults to none.
 
     Returns:
         `[batch, dim]` float tensor.
@@ -47,15 +48,20 @@ class ItemEmbedding(tf_keras.layers.Layer):
             self.side = SideFeatures(dim=16, vocabulary_sizes=lookup.vocabulary_sizes)
             self.mix_side = tf_keras.layers.Dense(dim, name="mix_side")
 
-    def call(self, index, training=False, vectors=None, without_ids=False):
+    def call(self, index, training=False, vectors=None, without_ids=False, without=()):
         features = self.lookup(index)
         rate = 1.0 if without_ids else self.id_dropout
-        embedding = self.ids(hide_ids(features["id_index"], rate, training or without_ids))
+        id_index = hide_ids(features["id_index"], rate, training or without_ids)
+        embedding = self.ids(id_index)
         if self.lookup.has_side_features:
             fields = self.side({key: features[key] for key in ("categorical", "multi_categorical", "numbers")})
             embedding += self.mix_side(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
         if self.lookup.has_modalities:
-            embedding += self.fusion({**features["vectors"], **(vectors or {})}, features["masks"], training=training)
+            masks = {name: tf.zeros_like(mask) if name in without else mask for name, mask in features["masks"].items()}
+            # An example hides either what is known of an item's id or some of its content: a new item has its content.
+            embedding += self.fusion(
+                {**features["vectors"], **(vectors or {})}, masks, training=training, exempt=tf.equal(id_index, 0)
+            )
         return embedding
 
     def get_config(self):

@@ -1,11 +1,16 @@
 """The retrieval model: query and candidate towers trained by in-batch softmax."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
 
 from mmrec_tf.losses.float32_tasks import float32_tasks
+from mmrec_tf.models.batched_calls import call_in_batches
+from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
+from mmrec_tf.models.adversarial import adversarial_vectors
 from mmrec_tf.models.item_embedding import ItemEmbedding, hide_ids
 from mmrec_tf.models.towers import CandidateTower, QueryTower
 
@@ -37,6 +42,10 @@ class TwoTower(tfrs.Model):
         remove_accidental_hits: bool. Mask negatives that are the example's own positive. Defaults to True.
         user_dropout: float in [0, 1). Chance that a training example hides all that is known of its user, so that
             the query of somebody unknown is trained too: it comes to rank by popularity. Defaults to 0.
+        alignment: `PairwiseAlignment` of what the fusion makes of each modality of the batch's items, whose loss is
+            added in training; None, the default, for none.
+        adversarial: dict with `weight` and `epsilon`: the weight of a second loss, on modality vectors of the batch's
+            items that are pushed by `epsilon` where it hurts (see `adversarial_vectors`); None, the default, for none.
 
     Call arguments:
         inputs: dict with `user_index` `[batch]`, `history` `[batch, length]` and, for training, `item_index`
@@ -57,6 +66,8 @@ class TwoTower(tfrs.Model):
         logq: bool = True,
         remove_accidental_hits: bool = True,
         user_dropout: float = 0.0,
+        alignment: PairwiseAlignment | None = None,
+        adversarial: dict[str, float] | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -67,6 +78,8 @@ class TwoTower(tfrs.Model):
         self.remove_accidental_hits = remove_accidental_hits
         self.logq = logq
         self.user_dropout = user_dropout
+        self.alignment = alignment
+        self.adversarial = None if adversarial is None else dict(adversarial)
         self.sampling_probabilities = self.add_weight(
             name="sampling_probabilities",
             shape=[items.lookup.size],
@@ -92,9 +105,17 @@ class TwoTower(tfrs.Model):
         """`[batch, dim + 1]` embeddings of users given their recent item indices."""
         return self._query(user_index, history, self._rows(history.shape.num_elements(), training), training)
 
-    def embed_candidate(self, item_index, training=False):
-        """`[batch, dim + 1]` embeddings of items."""
-        return self._candidate(item_index, self.items(item_index, training=training), training)
+    def embed_candidate(self, item_index, training=False, without_ids=False, without=()):
+        """`[batch, dim + 1]` embeddings of items.
+
+        Args:
+            item_index: `[batch]` int tensor.
+            training: bool.
+            without_ids: bool. As if the items' ids were new: without what only their interactions tell.
+            without: modalities that are left out; see `ItemEmbedding`.
+        """
+        item = self.items(item_index, training=training, without_ids=without_ids, without=without)
+        return self._candidate(item_index, item, training, without_ids)
 
     def place_by_content(self, item_index, vectors, training=False):
         """`[batch, dim]` places of items as if their ids were new, with other vectors than the stored ones.
@@ -115,39 +136,33 @@ class TwoTower(tfrs.Model):
             known = tf.cast(tf.random.uniform(tf.shape(user_index)) >= self.user_dropout, user_index.dtype)
             user_index, history = user_index * known, history * known[:, None]
         queries = self._query(user_index, history, rows, training)
-        candidates = self._candidate(inputs["item_index"], rows(inputs["item_index"]), training)
-        with float32_tasks():
-            return self.task(
-                queries,
-                candidates,
-                candidate_sampling_probability=(
-                    tf.gather(self.sampling_probabilities, inputs["item_index"]) if self.logq else None
-                ),
-                candidate_ids=inputs["item_index"],
-                compute_metrics=False,
-            )
+        item_index = inputs["item_index"]
+        loss = self._softmax(queries, self._candidate(item_index, rows(item_index), training), item_index)
+        if training and self.items.lookup.has_modalities:
+            if self.adversarial is not None:
+                loss += self.adversarial["weight"] * self._loss_of_pushed(queries, item_index)
+            if self.alignment is not None:
+                loss += self._misalignment(item_index)
+        return loss
 
-    def candidate_embeddings(self, batch_size: int = 4096) -> np.ndarray:
-        """`[size, dim + 1]` float32 embeddings of all items, index 0 (no item) included."""
+    def candidate_embeddings(
+        self, batch_size: int = 4096, without_ids: bool = False, without: Sequence[str] = ()
+    ) -> np.ndarray:
+        """`[size, dim + 1]` float32 embeddings of all items, index 0 (no item) included; see `embed_candidate`."""
         index = np.arange(self.items.lookup.size, dtype=np.int32)
         return np.concatenate(
             [
-                self.embed_candidate(index[start : start + batch_size]).numpy()
+                self.embed_candidate(
+                    index[start : start + batch_size], without_ids=without_ids, without=without
+                ).numpy()
                 for start in range(0, len(index), batch_size)
             ]
         )
 
     def query_embeddings(self, user_index: np.ndarray, history: np.ndarray, batch_size: int = 1024) -> np.ndarray:
         """`[n, dim + 1]` float32 embeddings of users given their histories."""
-        embed = tf.function(self.embed_query, reduce_retracing=True)
-        parts = [
-            embed(
-                tf.constant(user_index[start : start + batch_size], tf.int32),
-                tf.constant(history[start : start + batch_size], tf.int32),
-            ).numpy()
-            for start in range(0, len(user_index), batch_size)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, self.query_tower.dim + 1), np.float32)
+        inputs = (np.asarray(array, np.int32) for array in (user_index, history))
+        return call_in_batches(self.embed_query, *inputs, batch_size=batch_size)
 
     def get_config(self):
         serialize = tf_keras.saving.serialize_keras_object
@@ -159,12 +174,16 @@ class TwoTower(tfrs.Model):
             "logq": self.logq,
             "remove_accidental_hits": self.remove_accidental_hits,
             "user_dropout": self.user_dropout,
+            "alignment": None if self.alignment is None else serialize(self.alignment),
+            "adversarial": self.adversarial,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         layers = ("items", "query_tower", "candidate_tower")
         deserialized = {name: tf_keras.saving.deserialize_keras_object(config[name]) for name in layers}
+        if config.get("alignment") is not None:
+            deserialized["alignment"] = tf_keras.saving.deserialize_keras_object(config["alignment"])
         return cls(**{**config, **deserialized})
 
     def create_weights(self, history_length: int) -> None:
@@ -172,6 +191,8 @@ class TwoTower(tfrs.Model):
         index = tf.zeros([1], tf.int32)
         self({"user_index": index, "history": tf.zeros([1, history_length], tf.int32)})
         self.embed_candidate(index)
+        if self.alignment is not None and self.items.lookup.has_modalities:
+            self._misalignment(index)
 
     def build_from_config(self, config):
         # Keras' own way calls the model with floats, and leaves out the candidates' side.
@@ -182,10 +203,39 @@ class TwoTower(tfrs.Model):
         place = self.query_tower(features, training=training)
         return tf.concat([place, tf.ones_like(place[:, :1])], axis=1)
 
-    def _candidate(self, item_index, item, training):
+    def _candidate(self, item_index, item, training, without_ids=False):
         place = self.candidate_tower({"item": item}, training=training)
-        id_index = hide_ids(tf.gather(self.items.lookup.id_index, item_index), self.items.id_dropout, training)
+        rate = 1.0 if without_ids else self.items.id_dropout
+        id_index = hide_ids(tf.gather(self.items.lookup.id_index, item_index), rate, training or without_ids)
         return tf.concat([place, tf.cast(self.popularity(id_index), tf.float32)], axis=1)
+
+    def _softmax(self, queries, candidates, item_index):
+        with float32_tasks():
+            return self.task(
+                queries,
+                candidates,
+                candidate_sampling_probability=tf.gather(self.sampling_probabilities, item_index)
+                if self.logq
+                else None,
+                candidate_ids=item_index,
+                compute_metrics=False,
+            )
+
+    def _loss_of_pushed(self, queries, item_index):
+        vectors = self.items.lookup(item_index)["vectors"]
+
+        def loss(vectors, queries):
+            item = self.items(item_index, training=True, vectors=vectors)
+            return self._softmax(queries, self._candidate(item_index, item, training=True), item_index)
+
+        frozen = tf.stop_gradient(queries)
+        pushed = adversarial_vectors(vectors, lambda vectors: loss(vectors, frozen), self.adversarial["epsilon"])
+        return loss(pushed, queries)
+
+    def _misalignment(self, item_index):
+        features = self.items.lookup(item_index)
+        tokens = self.items.fusion.modality_tokens(features["vectors"], features["masks"])
+        return self.alignment(tokens, masks=features["masks"], ids=item_index)
 
     def _rows(self, needed, training):
         """A function from item indices to their embeddings.

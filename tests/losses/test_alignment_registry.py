@@ -11,13 +11,13 @@ from mmrec_tf.losses.triplet import TripletAlignment
 
 
 def test_names_and_options():
-    assert alignment_names() == ["contrastive", "sigmoid", "triplet"]
+    assert alignment_names() == ["cca", "contrastive", "sigmoid", "triplet"]
     layer = build_alignment("triplet", dim=7, margin=0.4)
     assert type(layer) is TripletAlignment and (layer.dim, layer.margin) == (7, 0.4)
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
-    with pytest.raises(ConfigError, match=r"'contrastiv' is unknown. Did you mean 'contrastive'\? Allowed: contr"):
+    with pytest.raises(ConfigError, match=r"'contrastiv' is unknown. Did you mean 'contrastive'\? Allowed: cca, contr"):
         build_alignment("contrastiv")
 
 
