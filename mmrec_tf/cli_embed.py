@@ -22,8 +22,12 @@ def run_embed(config: Path, overrides: list[str] | None, status: bool, prune: bo
     with progress_bars() as progress:
         data, report = load_data(loaded, progress)
         from mmrec_tf.features.prepared import build_encoders, embed_items, feature_uses
+        from mmrec_tf.pretraining.encoder_stages import pretrain_encoders
+        from mmrec_tf.pretraining.running import stages_folder
 
         encoders = build_encoders(loaded)
+        # Encoders that a stage of pretraining changes embed nothing before it; to ask is no reason to train them.
+        pretrain_encoders(encoders, data, loaded, stages_folder(loaded), progress, only_load=status or prune)
         if not (status or prune):
             _, summaries = embed_items(data, loaded, progress, encoders)
     if status or prune:
@@ -68,13 +72,16 @@ def _problems(report, config, name: str) -> dict[str, int]:
 def _manage(config, uses, prune: bool, as_json: bool) -> None:
     from mmrec_tf.features.feature_store import FeatureStore
     from mmrec_tf.features.store_status import prune_store, store_status
+    from mmrec_tf.pretraining.running import prune_stages
 
     store = FeatureStore(config.store)
-    freed = prune_store(store, uses) if prune else None
+    before = store.directories()
+    freed = prune_store(store, uses) + prune_stages(config) if prune else None
+    dropped = [path.name for path in before if not path.is_dir()]
     status = store_status(store, uses)
     if as_json:
-        content = status.to_dict()
-        print(json.dumps(content if freed is None else {**content, "freed_bytes": freed}, indent=2, ensure_ascii=False))
+        content = status.to_dict() | ({} if freed is None else {"dropped_encoders": dropped, "freed_bytes": freed})
+        print(json.dumps(content, indent=2, ensure_ascii=False))
         return
     header = ("feature", "items", "stored", "missing", "undecodable", "empty", "stale")
     rows = [
@@ -84,6 +91,14 @@ def _manage(config, uses, prune: bool, as_json: bool) -> None:
     show_rows(f"feature store {config.store}", (*header, "size"), rows)
     for name, size in status.stale_encoders.items():
         console.print(f"no feature uses {name}: {size / 1e6:.1f} MB", highlight=False)
+    if dropped:
+        console.print(f"dropped what no feature uses: {', '.join(dropped)}", highlight=False)
+    if dropped or status.stale_encoders:
+        # A configuration does not tell what its encoder becomes by tuning, so the store cannot tell those apart.
+        console.print(
+            "(encoders that runs have tuned count as unused; a finished run keeps its own copy of their vectors)",
+            highlight=False,
+        )
     if freed is not None:
         console.print(f"freed {freed / 1e6:.1f} MB", highlight=False)
     elif status.stale_encoders or any(feature.stale for feature in status.features):

@@ -7,9 +7,13 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 console = Console()
 errors = Console(stderr=True)
+
+_FOLDED = 24
+"""Characters of a line that words are folded into without becoming hard to read."""
 
 
 @contextmanager
@@ -37,15 +41,44 @@ def progress_bars() -> Iterator:
 
 
 def show_rows(title: str, header, rows) -> None:
-    """Prints a table; numbers to the right."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    """Prints a table, numbers to the right; a paragraph for each row where the terminal is too narrow for its words."""
     rows = [[_cell(value) for value in row] for row in rows]
-    for number, name in enumerate(header):
-        numeric = all(_is_number(row[number]) for row in rows) and bool(rows)
-        table.add_column(str(name), justify="right" if numeric else "left", overflow="fold", no_wrap=numeric)
+    header = [str(name) for name in header]
+    numeric = [bool(rows) and all(map(_is_number, column)) for column in zip(*rows)] or [False] * len(header)
+    if _needed_width(header, rows, numeric) > console.width:
+        _show_paragraphs(title, header, rows)
+        return
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, is_numeric in zip(header, numeric):
+        table.add_column(name, justify="right" if is_numeric else "left", overflow="fold", no_wrap=is_numeric)
     for row in rows:
-        table.add_row(*row)
+        # As text: brackets in an item's title are no markup.
+        table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _needed_width(header: list[str], rows: list[list[str]], numeric: list[bool]) -> int:
+    """Columns of the terminal below which the table cannot be read; words fold, numbers do not."""
+    needed = 0
+    for name, cells, is_numeric in zip(header, zip(*rows), numeric):
+        longest = max(map(len, (name, *cells)))
+        needed += 1 + (longest if is_numeric else min(longest, _FOLDED))
+    return needed
+
+
+def _show_paragraphs(title: str, header: list[str], rows: list[list[str]]) -> None:
+    """Each row as its first cell and, indented below it, the others with their names; empty ones are left out."""
+    console.print(title, style="italic", highlight=False)
+    for first, *others in rows:
+        console.print(Text(f"\n{first}", style="bold"))
+        lines = Table.grid(padding=(0, 2, 0, 0))
+        lines.add_column(no_wrap=True, min_width=2 + max(map(len, header[1:]), default=0))
+        lines.add_column(overflow="fold")
+        for name, cell in zip(header[1:], others):
+            if cell:
+                lines.add_row(f"  {name}", Text(cell))
+        console.print(lines)
+    console.print()
 
 
 def show_metrics(metrics: dict) -> None:

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from mmrec_tf.config_encoders import EncoderConfig
 from mmrec_tf.config_models import EvaluationConfig, ExportConfig, ModelsConfig, TrainConfig
 from mmrec_tf.config_pretraining import Pretraining
+from mmrec_tf.config_tasks import TasksConfig, check_tasks
 from mmrec_tf.schema import Schema, StrictModel
 
 
@@ -152,7 +153,8 @@ class Config(StrictModel):
     Args:
         name: str. The run's title in reports.
         seed: int. Seeds data order, initial weights, sampling and dropout.
-        data, schema, split, encoders, fusion, alignment, pretraining, models, train, evaluation, export: the sections.
+        data, schema, split, encoders, fusion, alignment, pretraining, tasks, models, train, evaluation, export: the
+            sections.
         store: path of the feature store, relative to the configuration file.
 
     `encoders` is keyed by the item feature's name or by its kind; a feature without an entry takes the built-in
@@ -169,6 +171,7 @@ class Config(StrictModel):
     fusion: FusionConfig = FusionConfig()
     alignment: AlignmentConfig = AlignmentConfig()
     pretraining: Pretraining = Field(default_factory=list)
+    tasks: TasksConfig = TasksConfig()
     models: ModelsConfig = ModelsConfig()
     train: TrainConfig = TrainConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -221,6 +224,7 @@ class Config(StrictModel):
             )
         if self.models.ranking.target == "rating" and self.data.label is None:
             raise ValueError("models.ranking.target rating needs data.label, the column that holds the rating.")
+        check_tasks(self.tasks, self.features, self.data.label, self.data.positive_from, self.models.retrieval.hidden)
         return self
 
 

@@ -140,7 +140,7 @@ class EncoderConfig(StrictModel):
         sampling: `uniform`, `keyframes`, `scenes` (where the picture changes) or `shots` (by a trained network).
         max_tokens: int. Word pieces of a text that are read; the encoder's own limit when None.
         output_key: str. Which of the module's outputs is the vector, for modules that return several.
-        batch_size: int. Items encoded at a time.
+        batch_size: int. Items encoded at a time; the encoder's own number when None.
         dtype: `float32` or `float16`, in which vectors are stored.
         clean: what is done to texts first.
         augment: random changes to what it is trained on.
@@ -163,7 +163,7 @@ class EncoderConfig(StrictModel):
     sampling: Literal["uniform", "keyframes", "scenes", "shots"] = "uniform"
     max_tokens: int | None = Field(default=None, ge=4, le=4096)
     output_key: str | None = None
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
     dtype: Literal["float32", "float16"] = "float32"
     clean: CleaningConfig | None = None
     augment: AugmentationConfig | None = None

@@ -15,11 +15,13 @@ PACKAGE = REPOSITORY / "mmrec_tf"
 # A file or folder imports only from what stands above it, and from its own folder.
 ORDER = (
     "_keras",
+    "schedule",
     "errors",
     "schema",
     "config_encoders",
     "config_models",
     "config_pretraining",
+    "config_tasks",
     "config",
     "config_file",
     "data",
@@ -41,6 +43,7 @@ ORDER = (
     "cli_pretrained",
     "cli_embed",
     "cli_pretrain",
+    "cli_explain",
     "cli",
 )
 # The one place where KerasNLP, a Keras 3 library, is reached.

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 import yaml
 from PIL import Image
 
 from mmrec_tf import cli
+from mmrec_tf.encoders import registry
+from mmrec_tf.encoders.hashed_text import HashedTextEncoder
 
 
 @pytest.fixture
@@ -86,3 +89,39 @@ def test_tables_fit_a_narrow_terminal(shop, monkeypatch, capsys):
 def test_status_and_prune_together_are_refused(shop, monkeypatch, capsys):
     code, _, err = run(monkeypatch, capsys, shop / "config.yaml", "--status", "--prune")
     assert code == 2 and "one of them" in err
+
+
+def test_what_no_feature_uses_is_named_and_what_pruning_it_means(shop, monkeypatch, capsys):
+    run(monkeypatch, capsys, shop / "config.yaml")
+    text = (shop / "config.yaml").read_text()
+    assert text.count("dim: 16") == 2
+    # The photos' encoder is another one from now on.
+    (shop / "config.yaml").write_text(text.replace("dim: 16", "dim: 8", 1))
+    _, out, _ = run(monkeypatch, capsys, shop / "config.yaml", "--status", "--json")
+    (unused,) = json.loads(out)["stale_encoders"]
+    monkeypatch.setenv("COLUMNS", "200")
+    for option, told in (
+        ("--status", f"no feature uses {unused}"),
+        ("--prune", f"dropped what no feature uses: {unused}"),
+    ):
+        _, out, _ = run(monkeypatch, capsys, shop / "config.yaml", option)
+        assert told in out and "a finished run keeps its own copy" in out
+    _, out, _ = run(monkeypatch, capsys, shop / "config.yaml", "--prune")
+    assert "dropped" not in out and "finished run" not in out
+    _, out, _ = run(monkeypatch, capsys, shop / "config.yaml", "--prune", "--json")
+    assert json.loads(out)["dropped_encoders"] == []
+
+
+class NaNForHats(HashedTextEncoder):
+    """Gives no numbers for whatever ends in "hat"."""
+
+    def call(self, batch, training=False):
+        vectors = super().call(batch, training=training)
+        return tf.where(tf.strings.regex_full_match(batch, ".*hat")[:, None], np.nan, vectors)
+
+
+def test_an_encoder_that_fails_for_an_item_names_its_id(shop, monkeypatch, capsys):
+    monkeypatch.setitem(registry._ENCODERS, "nan_for_hats", NaNForHats)
+    config = shop / "config.yaml"
+    code, _, err = run(monkeypatch, capsys, config, "--set", "encoders.title.type=nan_for_hats")
+    assert code == 2 and "NaNForHats gave a vector that is not finite for item 'a'" in " ".join(err.split())

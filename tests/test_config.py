@@ -7,6 +7,7 @@ import pytest
 from mmrec_tf.config import Config, suggestion
 from mmrec_tf.config_file import dump_config, load_config, parse_config
 from mmrec_tf.errors import ConfigError
+from tests import tiny_world
 
 MINIMAL = {
     "data": {"interactions": "a.csv", "items": "tables/b.csv"},
@@ -167,3 +168,28 @@ def test_suggestion_is_silent_when_nothing_is_near():
 def test_a_seed_that_generators_cannot_take_is_refused(seed):
     with pytest.raises(ConfigError, match="seed: "):
         _parse(seed=seed)
+
+
+def test_alignment_is_named_or_given_in_full():
+    assert tiny_world.config().alignment.method is None
+    assert tiny_world.config(alignment="cca").alignment.method == "cca"
+    full = tiny_world.config(alignment={"method": "triplet", "pairs": [["text", "image"]], "weight": 0.3, "dim": None})
+    assert (full.alignment.pairs, full.alignment.weight, full.alignment.dim) == ([("text", "image")], 0.3, None)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ([["text", "imag"]], r"names 'imag', .* Did you mean 'image'\? Allowed: text, image"),
+        ([["text", "text"]], "names two different item features, got 'text' twice"),
+    ],
+)
+def test_pairs_of_an_alignment_are_item_features(pairs, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_world.config(alignment={"method": "contrastive", "pairs": pairs})
+
+
+def test_adversarial_training_is_off_by_default_and_has_its_own_defaults():
+    assert tiny_world.config().models.retrieval.adversarial is None
+    options = tiny_world.config(retrieval={"adversarial": {}}).models.retrieval.adversarial
+    assert (options.weight, options.epsilon) == (0.5, 0.5)

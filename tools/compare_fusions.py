@@ -11,11 +11,12 @@ The rows are the two-tower model with
 - what `--also` asks for, each a name and settings as for `mmrec train --set`.
 
 Recall@10 is that of the whole catalogue ranked, seen items left out: for items that training has seen (warm) and has
-not (cold). The columns that begin with `half` say which share of the Recall@10 over all items is lost when half of the
+not (cold); `cold alone` ranks the new items among themselves, which leaves out how many places of a list they get. The
+columns that begin with `half` say which share of the Recall@10 over all items is lost when half of the
 items, drawn at random, have lost that modality before lists are made; in `half each`, a half for each modality, and in
-`no dropout` the same for a model trained with fusion.modality_dropout 0. `seconds` is the training of one model. Figures
-are means over the seeds, with the standard deviation behind them. With `--json`, what is done is kept in a file, and a
-run that was stopped goes on there.
+`no dropout` the same for a model trained with fusion.modality_dropout 0. `seconds` is the training of one model.
+Figures are means over the seeds, with the standard deviation behind them. With `--json`, what is done is kept in a
+file, and a run that was stopped goes on there.
 """
 
 import os
@@ -96,7 +97,17 @@ def measure(prepared: Prepared, missing: float = 0.5) -> dict[str, float]:
             result |= {f"{name} ndcg": float(np.mean(metrics[f"ndcg@{K}"])) if wanted.any() else float("nan")}
         return result
 
-    figures = {**recalls(), "seconds": seconds, "epochs": float(len(history["loss"]))}
+    def recall_among_new() -> float:
+        """Recall@10 of lists that hold nothing but new items."""
+        relevant = restrict(users.relevant, cold)
+        wanted = np.diff(relevant.indptr) > 0
+        if not wanted.any():
+            return float("nan")
+        scores = model.query_embeddings(lists.user_index, lists.history) @ model.candidate_embeddings()[1:].T
+        found = np.argsort(np.where(cold, -scores[wanted], np.inf), axis=1, kind="stable")[:, :K]
+        return float(np.mean(user_metrics(found, relevant[wanted], [K])[f"recall@{K}"]))
+
+    figures = {**recalls(), "cold alone": recall_among_new(), "seconds": seconds, "epochs": float(len(history["loss"]))}
     masks = model.items.lookup.tables["masks"]
     draws = np.random.default_rng(prepared.config.seed)
     whole = {name: mask.numpy() for name, mask in sorted(masks.items())}
@@ -163,12 +174,12 @@ def table(found: dict[str, dict[str, dict[str, float]]]) -> tuple[list[str], lis
     rows = []
     named = [name for name in found if not name.endswith(WITHOUT_DROPOUT)]
     for name in sorted(named, key=lambda name: -statistics.mean(values(name, "cold"))):
-        figures = [spread(name, figure) for figure in ("warm", "cold", "all ndcg")]
+        figures = [spread(name, figure) for figure in ("warm", "cold", "cold alone", "all ndcg")]
         losses = [loss(name, f"{HALF_OF}{modality}: all") for modality in modalities]
         losses += [loss(name, "without half: all"), loss(name + WITHOUT_DROPOUT, "without half: all")]
         rows.append([name, *figures, *losses, f"{statistics.mean(values(name, 'seconds')):.0f}"])
     halves = [f"half {modality}" for modality in modalities]
-    return ["", "warm", "cold", "NDCG@10 all", *halves, "half each", "no dropout", "seconds"], rows
+    return ["", "warm", "cold", "cold alone", "NDCG@10 all", *halves, "half each", "no dropout", "seconds"], rows
 
 
 def main() -> None:

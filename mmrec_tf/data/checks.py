@@ -52,6 +52,8 @@ class TableChecks:
         self.progress = progress
         self.memory = memory
         self.problems: list[Problem] = []
+        # Of a table in which each is there once; None before they have been checked.
+        self.ids: np.ndarray | None = None
         # Rows without a usable id are out of every later count; rows that a policy drops go at the end, so that each
         # problem is counted in full whatever the others do.
         self.identified = np.ones(len(frame), dtype=bool)
@@ -107,6 +109,7 @@ class TableChecks:
         self.found("empty_id", column, empty, "Give every row an id.", policy="drop")
         self.identified &= ~empty
         if unique:
+            self.ids = ids
             repeated = pd.Series(ids).duplicated(keep="first").to_numpy()
             self.found("duplicate_id", column, repeated, "Keep one row per id; the first one counts.")
             self.identified &= ~repeated
@@ -141,7 +144,8 @@ class TableChecks:
         labels, _ = columns.parse_numbers(self.frame[column])
         unusable = np.isnan(labels)
         policy = "stop" if self.policies.label_out_of_range == "stop" else "drop"
-        self.found("bad_label", column, unusable, "Give every interaction a finite number as its label.", policy)
+        remedy = "Give every interaction a finite number as its label." + self._comma_hint(column, unusable)
+        self.found("bad_label", column, unusable, remedy, policy)
         if label_range is not None:
             low, high = label_range
             outside = ~unusable & ((labels < low) | (labels > high))
@@ -159,10 +163,17 @@ class TableChecks:
 
     def _number(self, column: str) -> np.ndarray:
         numbers, bad = columns.parse_numbers(self.frame[column])
-        self.found("non_finite_number", column, bad, "Give a finite number, or leave the cell empty.")
+        remedy = "Give a finite number, or leave the cell empty." + self._comma_hint(column, bad)
+        self.found("non_finite_number", column, bad, remedy)
         empty = np.isnan(numbers) & ~bad
         self.found("missing_number", column, empty, "Empty numbers count as the training mean.", policy="note")
         return numbers
+
+    def _comma_hint(self, column: str, bad: np.ndarray) -> str:
+        """What to do about a decimal comma, where the first of the cells that are no numbers has one."""
+        first = columns.parse_text(self.frame[column][bad & self.identified].iloc[:1])
+        has_comma = len(first) == 1 and columns.NUMBER_WITH_COMMA.fullmatch(first[0])
+        return f" Write numbers with a decimal point, not as {first[0].strip()}." if has_comma else ""
 
     def _optional_moment(self, column: str) -> np.ndarray:
         # A film without a release date is still a film: unlike an interaction's time, this one may be missing.
@@ -184,6 +195,8 @@ class TableChecks:
 
     def _vector(self, feature: Feature) -> np.ndarray:
         vectors, reasons, dim = columns.parse_vectors(self.frame[feature.column], feature.separator)
+        if self.ids is not None:
+            reasons = {row: f"{self.ids[row]!r}: {reason}" for row, reason in reasons.items()}
         bad = _mask(reasons, len(vectors))
         remedy = f"Give {dim} finite numbers separated by {feature.separator!r}, or a list of them."
         self.found("bad_vector", feature.column, bad, remedy, reasons=reasons)

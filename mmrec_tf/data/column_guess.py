@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmrec_tf.data.columns import parse_numbers, parse_text, parse_timestamps
+from mmrec_tf.data.columns import NUMBER_WITH_COMMA, parse_numbers, parse_text, parse_timestamps
 from mmrec_tf.data.media import EXTENSIONS
 
 TIME_NAMES = ("timestamp", "time", "ts", "date", "datetime", "unixtime", "unixreviewtime", "eventtime", "createdat",
@@ -103,6 +103,10 @@ def _guess_text(name: str, text: list[str], folder: Path) -> ColumnGuess:
         return ColumnGuess("categorical")
     if is_numeric:
         return ColumnGuess("number")
+    with_comma = [bool(NUMBER_WITH_COMMA.fullmatch(value)) for value in text]
+    if any(with_comma) and parse_numbers(series[~np.array(with_comma)])[1].sum() < 0.05 * len(text):
+        example = text[with_comma.index(True)].strip()
+        return ColumnGuess("skip", reason=f"its numbers have a comma, as in {example}; write them with a decimal point")
     vector = next((sep for sep in ("|", ";", ",", " ") if _is_vector(text, sep)), None)
     if vector:
         return ColumnGuess("vector", vector)

@@ -13,6 +13,9 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 NO_NUMBER = frozenset({"", "na", "n/a", "nan", "null", "none"})
 """Words, in lower case, that say in a number's place that there is none."""
 
+NUMBER_WITH_COMMA = re.compile(r"\s*[-+]?\d+(\.\d{3})*,\d+\s*")
+"""A number as `3,5` or `1.234,50`. It may be 3.5 or, as `1,234`, one with groups of thousands, so it is not read."""
+
 _FLOAT_ID = re.compile(r"-?(0|[1-9]\d*)\.0")
 _LATEST = 1e11
 """Seconds since 1970 that no real moment exceeds (the year 5138); above it the unit is a smaller one."""

@@ -6,7 +6,6 @@ from life: new items that nobody has bought, photos and jingles that are missing
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mmrec_tf.data import demo_taste
 from mmrec_tf.data.demo_jingles import SECONDS, compose_jingle
 from mmrec_tf.data.demo_photos import paint_photo
 from mmrec_tf.data.demo_text import SUBCATEGORIES, write_description, write_tags, write_title
+from mmrec_tf.data.whole_files import workshop_beside
 from mmrec_tf.errors import DataError
 
 SHARE_WITHOUT_PHOTO = 0.08
@@ -109,12 +109,11 @@ def generate_demo_shop(
     folder = Path(folder)
     _check_sizes(seed, users, items, interactions)
     _check_folder(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.partial-") as workshop:
-        built = Path(workshop) / "shop"
+    with workshop_beside(folder) as workshop:
+        built = workshop / "shop"
         built.mkdir()
         _write_shop(built, seed, users, items, interactions, progress)
-        _put_in_place(built, folder, Path(workshop))
+        _put_in_place(built, folder, workshop)
     return folder / "config.yaml"
 
 

@@ -193,6 +193,7 @@ def _context(columns: dict[str, ColumnGuess], found: dict) -> list[str]:
         for name, guess in columns.items()
         if guess.kind in ("categorical", "multi_categorical", "number")
     ]
+    hints += [_skipped(name, guess.reason) for name, guess in columns.items() if guess.kind == "skip"]
     return ["  context:", *lines, *hints] if lines else ["  context: {}", *hints]
 
 

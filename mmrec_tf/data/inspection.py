@@ -17,6 +17,7 @@ from mmrec_tf.data.columns import parse_ids, parse_numbers
 from mmrec_tf.data.first_config import render_config
 from mmrec_tf.data.media import EXTENSIONS
 from mmrec_tf.data.tables import is_table, read_table
+from mmrec_tf.data.whole_files import write_whole
 from mmrec_tf.errors import ConfigError
 
 SAMPLE_ROWS = 200_000
@@ -51,10 +52,7 @@ def write_first_config(folder: Path | str, out: Path | str | None = None) -> Pat
     found = inspect_folder(folder)
     text = render_config(found, Path(os.path.relpath(folder.absolute(), out.absolute().parent)))
     parse_config(yaml.safe_load(text), out.parent, source=f"the configuration guessed for {folder}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    half = out.with_name(out.name + ".part")
-    half.write_text(text, encoding="utf-8")
-    half.replace(out)
+    write_whole(out, lambda file: file.write(text.encode()))
     return out
 
 

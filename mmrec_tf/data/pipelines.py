@@ -30,6 +30,28 @@ def retrieval_dataset(
     return gathered_batches(arrays, batch_size, seed)
 
 
+def multi_task_dataset(
+    sequences: Sequences, rated: dict[str, np.ndarray] | None, batch_size: int, seed: int = 0
+) -> tf.data.Dataset:
+    """Batches for multi-task training: those of `retrieval_dataset`, with as many labelled interactions beside them.
+
+    Args:
+        sequences: the training interactions that retrieval learns from, in order.
+        rated: row-aligned arrays of labelled interactions, which begin anew when all have been drawn; None for none.
+        batch_size: int. Examples a batch, of either sort.
+        seed: int. Of the orders, which change from epoch to epoch.
+
+    Returns:
+        A dataset of dicts, an epoch of `retrieval_dataset` long.
+    """
+    batches = retrieval_dataset(sequences, batch_size, seed)
+    if rated is None:
+        return batches
+    size = min(batch_size, max(len(sequences), 1), len(next(iter(rated.values()))))
+    beside = gathered_batches(rated, size, seed + 1).repeat()
+    return tf.data.Dataset.zip((batches, beside)).map(lambda one, other: {**one, **other})
+
+
 def gathered_batches(arrays: dict[str, np.ndarray], batch_size: int, seed: int | None) -> tf.data.Dataset:
     """Shuffled batches of row-aligned arrays, drawn by position rather than row by row.
 

@@ -1,12 +1,13 @@
 """Files that are either there and complete or not there, and what processes that were killed leave of them.
 
-A file is written under a hidden name beside its place and renamed when it is complete. The hidden name says whose it
-is, so that another process can tell a file in the making from one whose maker is gone.
+A file or a folder is written under a hidden name beside its place and renamed when it is complete. The hidden name says
+whose it is, so that another process can tell one in the making from one whose maker is gone.
 """
 
 import hashlib
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,17 @@ def _write_beside(path: Path, write) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def workshop_beside(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path`, to make in it what is then renamed to `path`; it goes when the block ends."""
+    workshop = hidden_name(path.absolute())
+    workshop.mkdir(parents=True)
+    try:
+        yield workshop
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
 
 
 def hidden_name(path: Path) -> Path:

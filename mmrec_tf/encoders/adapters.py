@@ -21,8 +21,32 @@ def limited_rank(rank: int, inputs: int, outputs: int) -> int:
     return max(1, min(rank, min(inputs, outputs) // _SHARE_OF_SIDE))
 
 
+class _LowRankChange:
+    """What a layer that multiplies by a matrix needs to learn a low-rank change of it.
+
+    The layer's own class says how it multiplies, `_product`.
+    """
+
+    def _add_change(self, inputs: int, outputs: int, places: tuple[int, ...] = ()) -> None:
+        """Adds the two matrices; `places` are the sides of a kernel that holds such a matrix at every place."""
+        rank = limited_rank(self.lora_rank, inputs, outputs)
+        self.lora_down = self.add_weight("lora_down", (*places, inputs, rank), initializer=_first())
+        self.lora_up = self.add_weight("lora_up", (*places, rank, outputs), initializer="zeros")
+
+    def call(self, inputs):
+        outputs = self._product(inputs, self.kernel)
+        if self.has_change:
+            outputs += self._product(self._product(inputs, self.lora_down), self.lora_up)
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, self.bias)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def get_config(self):
+        return {**super().get_config(), "lora_rank": self.lora_rank}
+
+
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
-class LoraDense(tf_keras.layers.Dense):
+class LoraDense(_LowRankChange, tf_keras.layers.Dense):
     """A dense layer that can learn a low-rank change of its matrix, which alone is trained.
 
         y = activation(x (W + A B) + b),   A [inputs, rank],   B [rank, units], zeros at first
@@ -45,29 +69,21 @@ class LoraDense(tf_keras.layers.Dense):
         super().__init__(units, **kwargs)
         self.lora_rank = lora_rank
 
+    @property
+    def has_change(self) -> bool:
+        return self.lora_rank > 0
+
     def build(self, input_shape):
         super().build(input_shape)
-        if self.lora_rank:
-            inputs = int(input_shape[-1])
-            rank = limited_rank(self.lora_rank, inputs, self.units)
-            self.lora_down = self.add_weight("lora_down", (inputs, rank), initializer=_first())
-            self.lora_up = self.add_weight("lora_up", (rank, self.units), initializer="zeros")
+        if self.has_change:
+            self._add_change(int(input_shape[-1]), self.units)
 
-    def call(self, inputs):
-        if not self.lora_rank:
-            return super().call(inputs)
-        outputs = tf.tensordot(inputs, self.kernel, 1)
-        outputs += tf.tensordot(tf.tensordot(inputs, self.lora_down, 1), self.lora_up, 1)
-        if self.use_bias:
-            outputs = tf.nn.bias_add(outputs, self.bias)
-        return outputs if self.activation is None else self.activation(outputs)
-
-    def get_config(self):
-        return {**super().get_config(), "lora_rank": self.lora_rank}
+    def _product(self, inputs, matrix):
+        return tf.tensordot(inputs, matrix, 1)
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
-class LoraConv2D(tf_keras.layers.Conv2D):
+class LoraConv2D(_LowRankChange, tf_keras.layers.Conv2D):
     """A convolution that, where its kernel is 1 by 1 and so a matrix over the channels, can learn a low-rank change.
 
     Larger kernels take no change: `lora_rank` has no effect on them.
@@ -94,22 +110,10 @@ class LoraConv2D(tf_keras.layers.Conv2D):
     def build(self, input_shape):
         super().build(input_shape)
         if self.has_change:
-            channels = int(input_shape[-1])
-            rank = limited_rank(self.lora_rank, channels, self.filters)
-            self.lora_down = self.add_weight("lora_down", (1, 1, channels, rank), initializer=_first())
-            self.lora_up = self.add_weight("lora_up", (1, 1, rank, self.filters), initializer="zeros")
+            self._add_change(int(input_shape[-1]), self.filters, places=(1, 1))
 
-    def call(self, inputs):
-        outputs = self.convolution_op(inputs, self.kernel)
-        if self.has_change:
-            low = self.convolution_op(inputs, self.lora_down)
-            outputs += self.convolution_op(low, self.lora_up)
-        if self.use_bias:
-            outputs = tf.nn.bias_add(outputs, self.bias)
-        return outputs if self.activation is None else self.activation(outputs)
-
-    def get_config(self):
-        return {**super().get_config(), "lora_rank": self.lora_rank}
+    def _product(self, inputs, matrix):
+        return self.convolution_op(inputs, matrix)
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")

@@ -171,7 +171,8 @@ def _pretrained_encoder(name: str, feature: Feature, config: EncoderConfig) -> E
     from mmrec_tf.encoders.hub import HubEncoder
     from mmrec_tf.encoders.pretrained.build import build_pretrained
 
-    offered = {"sample_rate": _PRETRAINED[name].sample_rate, **_set(config)}
+    declared = _PRETRAINED[name]
+    offered = {"sample_rate": declared.sample_rate, "batch_size": declared.batch_size, **_set(config)}
     offered["handle"] = str(config.path or build_pretrained(name))
     return HubEncoder(modality=feature.kind, **_taken(HubEncoder, offered))
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmrec_tf.data.image_files import ImageTooLargeError, open_image
+from mmrec_tf.data.whole_files import write_whole
 from mmrec_tf.evaluation.comparison import Comparison, metric_title
 from mmrec_tf.evaluation.plots import metric_bars, training_curves
 from mmrec_tf.evaluation.ranking_metrics import GROUPS, METRICS
@@ -38,7 +38,7 @@ def write_report(
     history: Mapping[str, Mapping[str, Sequence[float]]],
     examples: Sequence[Mapping[str, object]],
 ) -> None:
-    """Writes the page, beside its place first, so that an interrupted call leaves no half page.
+    """Writes the page; an interrupted call leaves no half page.
 
     Args:
         path: where to.
@@ -82,13 +82,7 @@ def write_report(
             for example in examples
         ],
     )
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.partial")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(Path(path), lambda file: file.write(page.encode()))
 
 
 def _ours(comparison):

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.evaluation.evaluator import rank_by_embeddings
+from mmrec_tf.models.batched_calls import call_in_batches
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
 
@@ -39,16 +40,11 @@ class StageLists:
 
     def scores(self, model: DeepFM, candidates: np.ndarray, similarities: np.ndarray | None = None) -> np.ndarray:
         """`[n, m]` float32 scores of the ranker for candidates (item rows, -1 for none)."""
-        score = tf.function(model.call, reduce_retracing=True)
         inputs = {"user_index": self.user_index, "history": self.history}
         inputs["item_index"] = (candidates + 1).astype(np.int32)
         if similarities is not None:
             inputs["similarity"] = similarities
-        parts = [
-            score({name: tf.constant(array[start : start + self.batch_size]) for name, array in inputs.items()}).numpy()
-            for start in range(0, len(candidates), self.batch_size)
-        ]
-        return np.concatenate(parts) if parts else np.zeros(candidates.shape, np.float32)
+        return call_in_batches(model.call, inputs, batch_size=self.batch_size)
 
 
 def reordered(candidates: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -59,11 +55,6 @@ def reordered(candidates: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 def predict_pairs(model: DeepFM, pairs: dict[str, np.ndarray], batch_size: int = 8192) -> np.ndarray:
     """`[n]` float32 predictions for labelled pairs: the chance of a click, or the rating."""
-    predict = tf.function(model.call, reduce_retracing=True)
-    names = ("user_index", "history", "item_index")
-    parts = [
-        predict({name: tf.constant(pairs[name][start : start + batch_size]) for name in names}).numpy()
-        for start in range(0, len(pairs["item_index"]), batch_size)
-    ]
-    scores = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    inputs = {name: pairs[name] for name in ("user_index", "history", "item_index")}
+    scores = call_in_batches(model.call, inputs, batch_size=batch_size)
     return tf.sigmoid(scores).numpy() if model.target == "click" else scores

@@ -1,5 +1,6 @@
 """Rows on their way into the feature store: gathered, checked, written a chunk at a time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ class ChunkWriter:
         directory: where the chunks go.
         about: what `encoder.json` says.
         chunk_rows: int. Rows of a chunk.
+        ids: of the items, by position, for messages; None to call an item by its position.
     """
 
-    def __init__(self, directory: Path, about: dict, chunk_rows: int):
-        self.directory, self.about, self.chunk_rows = directory, about, chunk_rows
+    def __init__(self, directory: Path, about: dict, chunk_rows: int, ids: Sequence[str] | None = None):
+        self.directory, self.about, self.chunk_rows, self.ids = directory, about, chunk_rows, ids
         self._rows = np.zeros(0, row_type(about["dim"], about["dtype"]))
 
     def add(self, keys: list[bytes], present: list[bool], vectors: np.ndarray, positions: list[int]) -> None:
@@ -35,14 +37,16 @@ class ChunkWriter:
         if not finite.all():
             worst = int(finite.argmin())
             encoder, modality, dtype = (self.about[name] for name in ("encoder", "modality", "dtype"))
+            position = positions[worst]
+            item = f"the item at position {position}" if self.ids is None else f"item {self.ids[position]!r}"
             if np.isfinite(vectors[worst]).all():
                 raise EncoderError(
-                    f"{encoder} gave a vector with numbers too large for {dtype} for the item at position "
-                    f"{positions[worst]}. Store its vectors as float32."
+                    f"{encoder} gave a vector with numbers too large for {dtype} for {item}. Store its vectors as "
+                    "float32."
                 )
             raise EncoderError(
-                f"{encoder} gave a vector that is not finite for the item at position {positions[worst]}. Check that "
-                f"item's {modality}, and the module's weights."
+                f"{encoder} gave a vector that is not finite for {item}. Check that item's {modality}, and the "
+                "module's weights."
             )
         self._rows = np.concatenate([self._rows, rows])
         while len(self._rows) >= self.chunk_rows:

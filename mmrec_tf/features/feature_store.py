@@ -88,6 +88,7 @@ class FeatureStore:
         progress: Progress | None = None,
         chunk_rows: int = 256,
         dtype: str = "float32",
+        ids: Sequence[str] | None = None,
     ) -> EmbedSummary:
         """Computes and stores the vectors that are missing.
 
@@ -100,6 +101,7 @@ class FeatureStore:
             progress: called with (description, vectors done, vectors to do).
             chunk_rows: int. Items per chunk, which is what a killed run may lose.
             dtype: str. `float32`, or `float16` for half the space and three significant digits.
+            ids: the items', one per source, for messages; an item is called by its position when None.
 
         Raises:
             EncoderError: if a vector is not finite, or not `encoder.dim` wide. What was computed before it is kept.
@@ -111,7 +113,7 @@ class FeatureStore:
         for position in np.flatnonzero(states == UNKNOWN).tolist():
             if keys[position] is not None:
                 first.setdefault(keys[position], position)
-        found = self._compute(encoder, sources, first, progress, chunk_rows, dtype) if first else {}
+        found = self._compute(encoder, sources, first, progress, chunk_rows, dtype, ids) if first else {}
         for position, key in enumerate(keys):
             if key in found:
                 states[position] = found[key]
@@ -190,7 +192,7 @@ class FeatureStore:
         """The hash of each item's content; None where there is none."""
         return self._keys.of(sources, modality)
 
-    def _compute(self, encoder, sources, first, progress, chunk_rows, dtype) -> dict[bytes, int]:
+    def _compute(self, encoder, sources, first, progress, chunk_rows, dtype, ids) -> dict[bytes, int]:
         """Stores what is missing, and says of each key whether it is STORED or UNDECODABLE.
 
         What need not be encoded, as it only has to be rounded, is taken out of `first`.
@@ -199,7 +201,7 @@ class FeatureStore:
         rounded = {}
         with marked(directory):
             sweep(directory)
-            writer = ChunkWriter(directory, encoder_about(encoder, dtype), chunk_rows)
+            writer = ChunkWriter(directory, encoder_about(encoder, dtype), chunk_rows, ids)
             if dtype != "float32":
                 rounded = self._round(encoder, first, writer)
                 for key in rounded:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmrec_tf.data.vocabulary import Vocabulary
-from mmrec_tf.errors import RunError
+from mmrec_tf.errors import DataError, RunError
 from mmrec_tf.schema import Feature
 
 
@@ -71,6 +71,9 @@ class FeatureTable:
             features: the side's features.
             trained_rows: rows of the users or items that occur in the training interactions.
             modalities: name -> (vectors `[rows, width]`, mask `[rows]`), from the feature store.
+
+        Raises:
+            DataError: if a vector is not finite, with the row's id.
         """
         seen = np.zeros(len(frame), bool)
         seen[trained_rows] = True
@@ -90,6 +93,12 @@ class FeatureTable:
                 table.numbers[feature.name] = _with_unknown(_standardise(frame[feature.name].to_numpy(float), seen))
         for name, (vectors, mask) in (modalities or {}).items():
             vectors, mask = np.asarray(vectors, np.float32), np.asarray(mask, bool)
+            wrong = np.flatnonzero(mask & ~np.isfinite(vectors).all(axis=1))
+            if len(wrong):
+                raise DataError(
+                    f"{len(wrong)} of {len(frame)} vectors in {name!r} are not finite, the first that of "
+                    f"{table.ids[wrong[0]]!r}. Mend them, or leave them out (None)."
+                )
             centre, scale = _centre_and_scale(vectors[mask & seen])
             table.centres[name], table.scales[name] = centre, scale
             table.vectors[name] = _with_unknown(np.where(mask[:, None], (vectors - centre) / scale, np.float32(0)))

@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from mmrec_tf.config import Config, EncoderConfig
-from mmrec_tf.data.pipelines import ranking_dataset, retrieval_dataset
+from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retrieval_dataset
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.data.splits import Split, split_interactions
@@ -92,6 +92,32 @@ class Prepared:
     def retrieval_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
         """Training batches for a `TwoTower`; see `mmrec_tf.data.pipelines.retrieval_dataset`."""
         return retrieval_dataset(self.sequences(), batch_size or self.config.train.batch_size, self.config.seed)
+
+    def rated_examples(self) -> dict[str, np.ndarray]:
+        """All labelled training interactions, low labels too, each with what its user liked strictly before.
+
+        Returns:
+            dict with `rated_user_index`, `rated_item_index` `[n]` and `rated_history` `[n, length]`, int32, and `label`
+            `[n]` float32.
+        """
+        train = self.split.train
+        labelled = train[np.isfinite(train[self.data.label].to_numpy(np.float32))]
+        users, items = self.rows(labelled)
+        return {
+            "rated_user_index": (users + 1).astype(np.int32),
+            "rated_history": self.sequences().before_moment(users, self.times(labelled)),
+            "rated_item_index": (items + 1).astype(np.int32),
+            "label": labelled[self.data.label].to_numpy(np.float32),
+        }
+
+    def multi_task_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
+        """Training batches for a `MultiTask`; see `mmrec_tf.data.pipelines.multi_task_dataset`."""
+        return multi_task_dataset(
+            self.sequences(),
+            self.rated_examples() if self.config.tasks.needs_labels else None,
+            batch_size or self.config.train.batch_size,
+            self.config.seed,
+        )
 
     def ranking_dataset(
         self, batch_size: int | None = None, hard_negatives: np.ndarray | None = None
@@ -197,6 +223,7 @@ def embed_items(
     """Vectors and masks of every item by modality, and what the feature store did to get them."""
     store = FeatureStore(config.store)
     encoders = build_encoders(config) if encoders is None else encoders
+    ids = data.items[data.schema.item_id].tolist()
     modalities, summaries = {}, {}
     for feature in data.schema.modalities:
         sources = data.items[feature.name].tolist()
@@ -204,7 +231,7 @@ def embed_items(
             modalities[feature.name] = _stack(feature.name, sources)
             continue
         encoder, dtype = encoders[feature.name], encoder_config(config, feature).dtype
-        summaries[feature.name] = store.embed(encoder, sources, progress=progress, dtype=dtype)
+        summaries[feature.name] = store.embed(encoder, sources, progress=progress, dtype=dtype, ids=ids)
         modalities[feature.name] = store.read(encoder, sources, dtype=dtype)
     return modalities, summaries
 

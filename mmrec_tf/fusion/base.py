@@ -32,7 +32,6 @@ class Fusion(tf_keras.layers.Layer):
             where the mask is False, and spread to the row's fused vector where it is True.
         masks: dict of `[batch]` bool tensors with the same keys.
         training: bool.
-        exempt: `[batch]` bool tensor of rows that modality dropout leaves alone; none by default.
         returns: `fused`, `weights` for what `modality_weights` says, or `tokens` for what `modality_tokens` says.
 
     Returns:
@@ -59,13 +58,16 @@ class Fusion(tf_keras.layers.Layer):
         }
         super().build(input_shape)
 
-    def call(self, features, masks, training=False, returns="fused", exempt=None):
+    def call(self, features, masks, training=False, returns="fused"):
         if not features or set(features) != set(masks):
             raise ValueError(
                 f"fusion needs a mask for each modality; got features {sorted(features)} and masks {sorted(masks)}."
             )
         if training and self.modality_dropout > 0.0:
-            masks = {name: self._hidden(mask, exempt) for name, mask in sorted(masks.items())}
+            masks = {
+                name: tf.logical_and(mask, tf.random.uniform(tf.shape(mask)) >= self.modality_dropout)
+                for name, mask in sorted(masks.items())
+            }
         filled = {
             name: tf.where(masks[name][:, None], tf.cast(features[name], self.compute_dtype), self.stand_ins[name])
             for name in sorted(features)
@@ -77,10 +79,6 @@ class Fusion(tf_keras.layers.Layer):
         if training and self.balance > 0.0 and len(masks) > 1:
             self.add_loss(self.balance * self.imbalance(filled, masks))
         return self.fuse(filled, masks)
-
-    def _hidden(self, mask, exempt):
-        stays = tf.random.uniform(tf.shape(mask)) >= self.modality_dropout
-        return tf.logical_and(mask, stays if exempt is None else tf.logical_or(stays, exempt))
 
     def imbalance(self, features: dict, masks: dict) -> tf.Tensor:
         """How unevenly a row's modalities contribute to its fused vector, a float32 scalar.

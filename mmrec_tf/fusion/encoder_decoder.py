@@ -68,8 +68,8 @@ class EncoderDecoderFusion(Fusion):
                 decoder.build([None, self.dim])
         super().build(input_shape)
 
-    def call(self, features, masks, training=False, returns="fused", exempt=None):
-        fused = super().call(features, masks, training=training, returns=returns, exempt=exempt)
+    def call(self, features, masks, training=False, returns="fused"):
+        fused = super().call(features, masks, training=training, returns=returns)
         if returns == "fused" and training and self.reconstruction_weight > 0.0:
             self.add_loss(self.reconstruction_weight * self.reconstruction_loss(fused, features, masks))
         return fused

@@ -51,17 +51,13 @@ class ItemEmbedding(tf_keras.layers.Layer):
     def call(self, index, training=False, vectors=None, without_ids=False, without=()):
         features = self.lookup(index)
         rate = 1.0 if without_ids else self.id_dropout
-        id_index = hide_ids(features["id_index"], rate, training or without_ids)
-        embedding = self.ids(id_index)
+        embedding = self.ids(hide_ids(features["id_index"], rate, training or without_ids))
         if self.lookup.has_side_features:
             fields = self.side({key: features[key] for key in ("categorical", "multi_categorical", "numbers")})
             embedding += self.mix_side(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
         if self.lookup.has_modalities:
             masks = {name: tf.zeros_like(mask) if name in without else mask for name, mask in features["masks"].items()}
-            # An example hides either what is known of an item's id or some of its content: a new item has its content.
-            embedding += self.fusion(
-                {**features["vectors"], **(vectors or {})}, masks, training=training, exempt=tf.equal(id_index, 0)
-            )
+            embedding += self.fusion({**features["vectors"], **(vectors or {})}, masks, training=training)
         return embedding
 
     def get_config(self):

@@ -1,11 +1,11 @@
 """One way to fit: seeds, optimizer, schedule, callbacks, and then plain `model.fit`."""
 
-import math
 from collections.abc import Callable
 
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.schedule import warm_up_cosine
 from mmrec_tf.training.callbacks import BestByScore, MeanLoss, Progress, StopOnBadLoss
 
 
@@ -51,13 +51,7 @@ def fit(
         RunError: when the loss is no longer a number.
     """
     steps = max(int(dataset.cardinality().numpy()), 1) * epochs
-    warm_up = math.ceil(steps / 20)
-    schedule = tf_keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(steps - warm_up, 1),
-        warmup_target=learning_rate,
-        warmup_steps=warm_up,
-    )
+    schedule = warm_up_cosine(steps, learning_rate)
     model.compile(optimizer=tf_keras.optimizers.Adam(schedule, global_clipnorm=1.0), jit_compile=xla)
     callbacks = [MeanLoss(), StopOnBadLoss()]
     if score is not None:

@@ -1,6 +1,5 @@
 """Tunes one encoder: the model, its data, the schedule, and what is kept."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from mmrec_tf.encoders.tuning import TuningPlan, plan_tuning
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.two_tower import TwoTower
+from mmrec_tf.schedule import warm_up_cosine
 from mmrec_tf.training.callbacks import BestByScore, StopOnBadLoss
 from mmrec_tf.training.encoder_tuning import EncoderTuning
 from mmrec_tf.training.layerwise_adam import LayerwiseAdam
@@ -87,7 +87,9 @@ def tune_encoder(
         accumulate=accumulate,
     )
     model.compile(
-        optimizer=LayerwiseAdam(_schedule(epochs * steps, tuning), plan.rates, global_clipnorm=1.0),
+        optimizer=LayerwiseAdam(
+            warm_up_cosine(epochs * steps, tuning.learning_rate, tuning.warm_up), plan.rates, global_clipnorm=1.0
+        ),
         # Modules that split texts by themselves take strings, which XLA does not.
         jit_compile=xla and all(spec.dtype != tf.string for spec in tf.nest.flatten(examples.element_spec)),
     )
@@ -146,14 +148,6 @@ def _steps(in_an_epoch: int, tuning: TuningConfig) -> tuple[int, int]:
     most = tuning.max_steps or tuning.epochs * in_an_epoch
     epochs = max(1, min(tuning.epochs, round(most / in_an_epoch)))
     return epochs, max(1, min(in_an_epoch, most // epochs))
-
-
-def _schedule(steps: int, tuning: TuningConfig):
-    warm_up = math.ceil(steps * tuning.warm_up)
-    rising = {"warmup_target": tuning.learning_rate, "warmup_steps": warm_up} if warm_up else {}
-    return tf_keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warm_up else tuning.learning_rate, decay_steps=max(steps - warm_up, 1), **rising
-    )
 
 
 def _check(encoder: Encoder, tuning: TuningConfig) -> None:

@@ -16,6 +16,7 @@ _WORDS = ("red", "blue", "green", "small", "large")
         ("genres", ["a|b", "b", "c|a|b", "a"] * 5, ColumnGuess("multi_categorical", "|")),
         ("tags", ["a, b", "b, c", "c", "a"] * 5, ColumnGuess("multi_categorical", ",")),
         ("tags", [["a"], ["b", "c"]], ColumnGuess("multi_categorical")),
+        ("codes", ["1,2", "2,3,1", "3", "1,3,2"] * 5, ColumnGuess("multi_categorical", ",")),
         ("price", ["1.5", "2", "", "7"], ColumnGuess("number")),
         ("year", ["1999", "2004", "2010"], ColumnGuess("number")),
         ("title", [f"The story of number {n}" for n in range(30)], ColumnGuess("text")),
@@ -44,6 +45,8 @@ def test_kinds(tmp_path, name, cells, expected):
         ("link", ["https://example.org/1", "https://example.org/2"], "addresses"),
         ("page", [f"Word{n}" for n in range(30)], "nearly every row"),
         ("blob", [b"????"], "unknown kind"),
+        ("price", ["3,5", "12,25", "7", ""] * 5, "have a comma, as in 3,5; write them with a decimal point"),
+        ("price", ["n/a", "1.234,50", "-2,5"] * 5, "have a comma, as in 1.234,50"),
     ],
 )
 def test_columns_that_help_no_model(tmp_path, name, cells, reason):

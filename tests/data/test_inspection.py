@@ -96,6 +96,18 @@ def test_every_section_has_a_comment_and_folders_of_media_are_mentioned(shop):
     assert "# device: categorical  # only if it is known before recommending" in text
 
 
+def test_numbers_with_a_decimal_comma_are_left_out_with_the_reason(tmp_path):
+    (tmp_path / "ratings.csv").write_text("user;item;rating\nu;a;4,5\nu;b;3,0\nv;a;2,5\nv;b;5,0\n")
+    (tmp_path / "items.csv").write_text("item;brand;price\na;x;3,50\nb;y;12,00\n")
+    path = write_first_config(tmp_path)
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    left_out = "left out, its numbers have a comma, as in {}; write them with a decimal point"
+    assert f"# price: {left_out.format('3,50')}" in lines and f"# rating: {left_out.format('4,5')}" in lines
+    config = load_config(path)
+    assert config.data.label is None
+    assert [feature.name for feature in config.features.item] == ["item", "brand"]
+
+
 def test_out_elsewhere_keeps_the_paths_right(shop, tmp_path):
     path = write_first_config(shop, tmp_path / "configs" / "first.yaml")
     config = load_config(path)

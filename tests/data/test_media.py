@@ -43,23 +43,39 @@ def test_cells_become_absolute_paths_bytes_or_none(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
-def test_whole_images_are_fine_and_halves_are_not(format):
+def _broken(source: bytes, reason: str) -> tuple[str, str]:
+    """The fault of bytes that are called by their number, as they have no name."""
+    return "broken", f"{len(source):,} bytes: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("format", "decoder_says"),
+    [
+        *((format, "OSError: image file is truncated") for format in ("JPEG", "PNG", "GIF", "BMP", "TIFF")),
+        ("WEBP", "OSError: could not create decoder object"),
+    ],
+)
+def test_whole_images_are_fine_and_halves_are_not(format, decoder_says):
     photo = _photo(format)
-    assert fault_of(photo, "image") is None
-    assert fault_of(photo[: len(photo) // 2], "image") is not None
+    assert media_fault(photo, "image") is None
+    half = photo[: len(photo) // 2]
+    state, reason = media_fault(half, "image")
+    # Some decoders add how many bytes they were left with.
+    assert (state, reason.split(" (")[0]) == _broken(half, decoder_says)
 
 
 @pytest.mark.parametrize("format", ["WAV", "FLAC", "OGG"])
 def test_audio_is_fine_and_noise_is_not(format):
-    clip = _clip(format)
-    assert fault_of(clip, "audio") is None
-    assert fault_of(b"\x00" * 200, "audio") is not None
-    assert fault_of(clip[:20], "audio") is not None
+    clip, noise = _clip(format), b"\x00" * 200
+    assert media_fault(clip, "audio") is None
+    assert media_fault(noise, "audio") == _broken(noise, "LibsndfileError: Error opening: Format not recognised")
+    state, reason = media_fault(clip[:20], "audio")
+    assert state == "broken" and reason.startswith("20 bytes: LibsndfileError: Error opening: ")
 
 
 def test_audio_without_samples_is_no_audio():
-    assert fault_of(_clip(samples=0), "audio").endswith(": no samples")
+    # A WAV header is 44 bytes.
+    assert media_fault(_clip(samples=0), "audio") == ("broken", "44 bytes: no samples")
 
 
 def test_image_with_too_many_pixels_is_refused_unread():
@@ -70,8 +86,9 @@ def test_image_with_too_many_pixels_is_refused_unread():
 
 
 def test_an_image_is_no_audio_and_the_reverse():
-    assert fault_of(_photo(), "audio") is not None
-    assert fault_of(_clip(), "image") is not None
+    photo, clip = _photo(), _clip()
+    assert media_fault(photo, "audio") == _broken(photo, "LibsndfileError: Error opening: Format not recognised")
+    assert media_fault(clip, "image") == _broken(clip, "UnidentifiedImageError: cannot identify image file")
 
 
 def test_every_distinct_file_is_opened_once_and_every_row_reported(tmp_path):

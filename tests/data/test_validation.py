@@ -327,6 +327,35 @@ def test_vectors_of_the_wrong_length():
     assert data.items["vector"][2] is None and data.items["vector"][3] is None
 
 
+@pytest.mark.parametrize(
+    "vectors", [["1|2", "3|nan", "inf|0", "5|6"], [[1, 2], np.array([3, np.nan]), (np.inf, 0.0), [5.0, 6.0]]]
+)
+def test_vectors_that_are_not_finite_are_left_out_and_named_by_their_item(vectors):
+    schema = Schema(user={"user": "id"}, item={"item": "id", "vector": "vector"})
+    items = pd.DataFrame({"item": ["p 1", "p 2", "p 3", "p 4"], "vector": pd.Series(vectors, dtype=object)})
+    interactions = pd.DataFrame({"user": ["u"] * 4, "item": items["item"]})
+    data, report = validate_frames(schema, interactions, items)
+    assert [vector is None for vector in data.items["vector"]] == [False, True, True, False]
+    assert _lines(report) == [("bad_vector", "items", "vector", 2, 1, "kept", 2)]
+    assert "first in row 1: 'p 2': not finite. Give 2 finite numbers" in report.summary()
+    with pytest.raises(DataError, match="bad_vector, 2 rows, first in row 1: 'p 2': not finite"):
+        validate_frames(schema, interactions, items, policies={"undecodable_media": "stop"})
+
+
+def test_a_decimal_comma_is_no_number_and_the_remedy_says_so():
+    schema = Schema(user={"user": "id"}, item={"item": "id", "price": "number"})
+    items = pd.DataFrame({"item": ["a", "b", "c"], "price": ["1.5", "3,5", "x"]})
+    interactions = pd.DataFrame({"user": ["u"] * 3, "item": list("abc"), "stars": ["4", "2", "4,5"]})
+    data, report = validate_frames(schema, interactions, items, label="stars")
+    price, stars = report.of_kind("non_finite_number")[0], report.of_kind("bad_label")[0]
+    assert price.count == 2 and "Write numbers with a decimal point, not as 3,5." in price.remedy
+    assert stars.count == 1 and "Write numbers with a decimal point, not as 4,5." in stars.remedy
+    assert data.items["price"].tolist()[0] == 1.5 and data.interactions["stars"].tolist() == [4.0, 2.0]
+    # Other words ask for no point.
+    _, report = validate_frames(schema, interactions[:2], items.assign(price=["1.5", "x", "2"]), label="stars")
+    assert "decimal point" not in report.of_kind("non_finite_number")[0].remedy
+
+
 def test_strict_raises_with_everything_at_once():
     tables = _tables(
         interactions={"item": ["a", "new", "b"], "time": ["1", "2", "soon"]},

@@ -107,6 +107,17 @@ def test_a_pretrained_module_is_taken_from_the_cache(no_cache, tmp_path):
     assert (encoder.sample_rate, encoder.content_shape) == (22050, (22050,))
 
 
+def test_a_pretrained_module_says_how_many_items_are_encoded_at_a_time(no_cache):
+    make_image_module(built_path("efficientnet_lite0"), dim=5)
+    make_text_module(built_path("minilm"), dim=6)
+    assert build_encoder(feature("image"), EncoderConfig(type="efficientnet_lite0")).batch_size == 16
+    assert build_encoder(feature("text"), EncoderConfig(type="minilm")).batch_size == 64
+    # What the configuration says stands, also where it is what most encoders take.
+    assert build_encoder(feature("image"), EncoderConfig(type="efficientnet_lite0", batch_size=64)).batch_size == 64
+    # A video is many images.
+    assert build_encoder(feature("video"), EncoderConfig(type="frames")).batch_size == 8
+
+
 def test_a_pretrained_encoder_that_is_tuned_is_a_network_where_it_is_one(no_cache, tmp_path, monkeypatch):
     network = HashedTextEncoder(dim=8)
     tuning = types.ModuleType("mmrec_tf.encoders.tuning")

@@ -140,7 +140,12 @@ def test_validation_is_told(tmp_path):
     text = _Checker(_write(tmp_path)).text
     assert "Items: 1,200 rows read, 1,200 kept" in text
     assert "9 rows read, 11 kept (2 added from the interactions)" in text
-    assert "missing media items. photo 1,234 kept 1,234 row 7: a.jpg Put the file there." in text
+    assert "Missing media items. photo 1,234 rows, kept Row 7: a.jpg Put the file there." in text
+    # Without a row there is no example; what was done to fewer rows than have the problem says to how many.
+    assert "Missing column users. age 1 row, noted Add the column." in text
+    jingle = {**VALIDATION["problems"][0], "feature": "jingle", "action": "dropped", "affected": 4}
+    text = _Checker(_write(tmp_path, validation={**VALIDATION, "problems": [jingle]})).text
+    assert "items. photo (jingle) 1,234 rows, dropped 4 Row 7" in text
     assert "No problems found" not in text
     clean = {"ok": True, "rows": {}, "problems": []}
     assert "No problems found." in _Checker(_write(tmp_path, validation=clean)).text
@@ -200,7 +205,7 @@ def test_a_failure_leaves_the_earlier_page(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("mmrec_tf.evaluation.report.os.replace", fail)
+    monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         _write(tmp_path, title="Another")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == earlier

@@ -116,6 +116,14 @@ def test_a_vector_that_is_not_finite_names_its_position_and_spares_the_rest(tmp_
     np.testing.assert_array_equal(FeatureStore(tmp_path).read(encoder, ["a", "bb"])[0][:, 0], [1, 2])
 
 
+def test_a_vector_that_is_not_finite_names_its_items_id(tmp_path):
+    with pytest.raises(EncoderError, match="not finite for item 'sku-4'. Check that item's text"):
+        FeatureStore(tmp_path).embed(Lengths(), ["a", "bb", "nan"], ids=["sku-1", "sku-2", "sku-4"])
+    # float16 ends at 65,504.
+    with pytest.raises(EncoderError, match="too large for float16 for item 'sku-2'. Store its vectors as float32"):
+        FeatureStore(tmp_path).embed(Lengths(), ["a", "b" * 70_000], dtype="float16", ids=["sku-1", "sku-2"])
+
+
 def test_a_vector_of_another_width_is_refused(tmp_path):
     with pytest.raises(EncoderError, match=r"gave \[1, 2\] for a batch of 1; its `dim` promises \[1, 3\]"):
         FeatureStore(tmp_path).embed(Lengths(dim=3), ["a"])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmrec_tf.errors import RunError
+from mmrec_tf.errors import DataError, RunError
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.schema import Schema
 
@@ -177,3 +177,28 @@ def test_a_missing_file_is_named(tmp_path, name):
     (tmp_path / name).unlink()
     with pytest.raises(RunError, match=f"{name} is not there.*mmrec train"):
         FeatureTable.load(tmp_path)
+
+
+def test_constant_vectors_become_zeros_and_one_that_differs_stays_of_its_size():
+    # All of training alike: their mean is what they are, and their distance from it nothing, so that the scale is 1.
+    vectors = np.full((5, 3), 0.1, np.float32)
+    vectors[3] += 2.0
+    items = FeatureTable.build(frame(), FEATURES, np.array([0, 1, 2, 4]), {"text": (vectors, np.ones(5, bool))})
+    np.testing.assert_allclose(items.centres["text"], np.full(3, 0.1), rtol=1e-6)
+    assert items.scales["text"] == 1.0
+    np.testing.assert_allclose(items.vectors["text"], [[0] * 3] * 4 + [[2] * 3] + [[0] * 3], atol=1e-6)
+
+
+def test_the_largest_constant_vectors_stay_finite():
+    vectors = np.full((5, 3), 3e38, np.float32)
+    items = FeatureTable.build(frame(), FEATURES, np.arange(5), {"text": (vectors, np.ones(5, bool))})
+    np.testing.assert_array_equal(items.vectors["text"], np.zeros((6, 3)))
+
+
+def test_a_vector_that_is_not_finite_names_its_item():
+    vectors = np.ones((5, 3), np.float32)
+    vectors[[1, 3]] = np.nan
+    mask = np.array([True, False, True, True, True])
+    # Row b has none, so what stands in its place does not matter.
+    with pytest.raises(DataError, match="1 of 5 vectors in 'text' are not finite, the first that of 'd'"):
+        FeatureTable.build(frame(), FEATURES, np.arange(5), {"text": (vectors, mask)})

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from mmrec_tf.data.rec_data import RecData
-from mmrec_tf.errors import DataError, RunError
+from mmrec_tf.encoders.hashed_text import HashedTextEncoder
+from mmrec_tf.errors import DataError, EncoderError, RunError
 from mmrec_tf.features.prepared import check_same_ids, prepare
 from mmrec_tf.schema import Schema
 from tests import tiny_world
@@ -112,6 +114,54 @@ def test_ratings_are_learnt_as_they_are(tmp_path):
     assert known.ranking_dataset(4).element_spec["item_index"].shape == (4, 1)
 
 
+def test_rated_examples_are_all_labels_of_training_with_what_was_liked_before(tmp_path):
+    known = prepared(tmp_path)
+    known.split.train.loc[0, "stars"] = np.nan
+    examples = known.rated_examples()
+    # The first row has lost its label; the disliked y is an example, but no history.
+    assert examples["rated_user_index"].tolist() == [1, 1, 2]
+    assert examples["rated_item_index"].tolist() == [4, 5, 3]
+    assert examples["label"].tolist() == [2, 4, 4]
+    known = prepared(tmp_path)
+    assert known.rated_examples()["rated_history"][:, -2:].tolist() == [[0, 0], [0, 3], [0, 3], [0, 0]]
+
+
+def test_multi_task_batches_have_as_many_labelled_interactions_beside_them(tmp_path):
+    stars = np.where(np.arange(108) % 3 == 0, 1.0, 5.0)
+    known = tiny_world.prepared(tmp_path, stars, 4.0, tasks={"heads": ["rating"]}, train={"batch_size": 16})
+    dataset = known.multi_task_dataset()
+    spec = {name: (value.shape.as_list(), value.dtype.name) for name, value in dataset.element_spec.items()}
+    assert spec == {
+        "user_index": ([16], "int32"),
+        "history": ([16, tiny_world.HISTORY], "int32"),
+        "item_index": ([16], "int32"),
+        "rated_user_index": ([16], "int32"),
+        "rated_history": ([16, tiny_world.HISTORY], "int32"),
+        "rated_item_index": ([16], "int32"),
+        "label": ([16], "float32"),
+    }
+    # 36 of the 72 training interactions are positives: two batches an epoch, as without heads.
+    assert dataset.cardinality().numpy() == 2 == known.retrieval_dataset().cardinality().numpy()
+    first, second = ([batch["rated_item_index"].tolist() for batch in dataset.as_numpy_iterator()] for _ in range(2))
+    assert first != second
+    again = [batch["rated_item_index"].tolist() for batch in known.multi_task_dataset().as_numpy_iterator()]
+    assert again == first
+    # Of one epoch no example comes twice, and the low ones come too.
+    triples = [
+        row
+        for batch in dataset.as_numpy_iterator()
+        for row in zip(batch["rated_user_index"].tolist(), batch["rated_item_index"].tolist(), batch["label"].tolist())
+    ]
+    assert len(set(triples)) == 32 and {label for _, _, label in triples} == {1.0, 5.0}
+
+
+def test_without_a_head_for_labels_the_batches_are_those_of_retrieval(tmp_path):
+    head = {"task": "category", "feature": "category"}
+    known = tiny_world.prepared(tmp_path, tasks={"heads": [head]}, train={"batch_size": 16})
+    assert set(known.multi_task_dataset().element_spec) == {"user_index", "history", "item_index"}
+    assert known.multi_task_dataset(8).element_spec["item_index"].shape == (8,)
+
+
 def test_datasets_take_their_sizes_from_the_configuration(tmp_path):
     known = tiny_world.prepared(tmp_path, train={"batch_size": 16, "ranking": {"batch_size": 28}})
     assert known.retrieval_dataset().element_spec["history"].shape == (16, tiny_world.HISTORY)
@@ -158,3 +208,27 @@ def test_changed_tables_are_refused_with_the_first_difference():
         check_same_ids(["a", "b", "c"], ["a", "c", "b"], "items")
     with pytest.raises(RunError, match="in row 2; 2 rows then, 3 now"):
         check_same_ids(["a", "b"], ["a", "b", "c"], "users")
+
+
+class NaNForHats(HashedTextEncoder):
+    """Gives no numbers for whatever ends in "hat"."""
+
+    def call(self, batch, training=False):
+        vectors = super().call(batch, training=training)
+        return tf.where(tf.strings.regex_full_match(batch, ".*hat")[:, None], np.nan, vectors)
+
+
+def test_an_encoder_that_fails_for_an_item_names_its_id(tmp_path):
+    # Row 3, "yellow hat", is y.
+    config = tiny_world.config(
+        schema=SCHEMA.model_dump(), data={"label": "stars", "positive_from": 4.0}, store=tmp_path / "store"
+    )
+    with pytest.raises(EncoderError, match="NaNForHats gave a vector that is not finite for item 'y'"):
+        prepare(rec_data(), config, encoders={"text": NaNForHats(dim=8)})
+
+
+def test_a_vector_that_is_not_finite_names_its_id(tmp_path):
+    data = rec_data()
+    data.items.at[2, "vector"] = np.array([1.0, np.inf, 0.0], np.float32)
+    with pytest.raises(DataError, match="1 of 5 vectors in 'vector' are not finite, the first that of 'x'"):
+        prepared(tmp_path, data)

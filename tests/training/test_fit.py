@@ -5,12 +5,16 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from mmrec_tf.errors import RunError
+from mmrec_tf.features.prepared import prepare
+from mmrec_tf.models.build import build_deepfm, build_two_tower
 from mmrec_tf.training.fit import fit
+from tests import tiny_world
 
 
 class Slope(tfrs.Model):
@@ -118,3 +122,18 @@ def test_a_seed_makes_fits_in_fresh_processes_identical(tmp_path):
     weights = {name: list(np.load(tmp_path / f"{name}.npz").values()) for name in runs}
     for one, same in zip(weights["one"], weights["same"], strict=True):
         np.testing.assert_array_equal(one, same)
+
+
+def test_constant_vectors_leave_training_finite(tmp_path):
+    data = tiny_world.rec_data()
+    for name in ("text", "image"):
+        data.items[name] = pd.Series([np.full(4, 0.3, np.float32)] * tiny_world.ITEMS)
+    known = prepare(data, tiny_world.config(store=tmp_path / "store"))
+    assert all((vectors == 0.0).all() for vectors in known.items.vectors.values())
+    for model, dataset in (
+        (build_two_tower(known.config, known.users, known.items), known.retrieval_dataset(16)),
+        (build_deepfm(known.config, known.users, known.items), known.ranking_dataset(16)),
+    ):
+        history = fit(model, dataset, epochs=3, learning_rate=0.01, patience=3)
+        assert len(history["loss"]) == 3 and np.isfinite(history["loss"]).all()
+        assert all(np.isfinite(weight.numpy()).all() for weight in model.trainable_weights)

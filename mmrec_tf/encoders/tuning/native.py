@@ -2,6 +2,7 @@
 
 from mmrec_tf.config_encoders import EncoderConfig
 from mmrec_tf.encoders.base import Encoder
+from mmrec_tf.encoders.pretrained.registry import PRETRAINED
 
 
 def native_encoder(name: str, config: EncoderConfig) -> Encoder | None:
@@ -28,7 +29,7 @@ def native_encoder(name: str, config: EncoderConfig) -> Encoder | None:
         "adapter": tuning.adapter if tuning.mode == "adapter" else None,
         "rank": tuning.rank,
         "checkpointing": tuning.checkpointing,
-        "batch_size": config.batch_size,
+        "batch_size": config.batch_size or PRETRAINED[name].batch_size,
     }
     if name == "minilm":
         from mmrec_tf.encoders.tuning.sentence_bert import SentenceBertEncoder

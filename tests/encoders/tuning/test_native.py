@@ -1,6 +1,7 @@
 """Pretrained encoders as layers, by name, from the configuration."""
 
 from mmrec_tf.config_encoders import EncoderConfig
+from mmrec_tf.encoders.pretrained import PRETRAINED
 from mmrec_tf.encoders.registry import build_encoder
 from mmrec_tf.encoders.tuning import native_encoder
 from mmrec_tf.schema import Feature
@@ -16,6 +17,7 @@ def test_settings_come_from_the_configuration(text_module, image_module):
     assert (encoder.max_tokens, encoder.batch_size, encoder.reader.clean.lower) == (9, 5, True)
     encoder = native_encoder("efficientnet_lite0", EncoderConfig(path=image_module, tuning="full"))
     assert (encoder.adapter, encoder.checkpointing, encoder.handle) == (None, False, str(image_module))
+    assert encoder.batch_size == PRETRAINED["efficientnet_lite0"].batch_size == 16
 
 
 def test_others_exist_as_modules_only():
