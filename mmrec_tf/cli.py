@@ -1,4 +1,4 @@
-"""The command line: mmrec init | validate | embed | train | evaluate | recommend | export | serve | report | demo.
+"""The command line: mmrec init, validate, embed, pretrain, train, evaluate, recommend, export, serve, report, demo.
 
 TensorFlow is imported inside the commands that need it, so that `mmrec --help` is quick. Exit codes: 0 on success,
 2 for a mistake that the user can mend (a short message, never a traceback), 130 after Ctrl-C.
@@ -115,6 +115,15 @@ def embed(
 
     _quiet_tensorflow()
     run_embed(config, set_, status, prune, as_json)
+
+
+@app.command()
+def pretrain(config: ConfigFile, set_: Overrides = None, as_json: AsJson = False):
+    """Run the configuration's self-supervised stages ahead of mmrec train, which then finds them."""
+    from mmrec_tf.cli_pretrain import run_pretrain
+
+    _quiet_tensorflow()
+    run_pretrain(config, set_, as_json)
 
 
 @app.command()

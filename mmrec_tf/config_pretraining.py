@@ -17,7 +17,11 @@ from mmrec_tf.schema import StrictModel
 
 
 class StageConfig(StrictModel):
-    """What every stage has.
+    """A stage; its name is the default of the field `stage`."""
+
+
+class FittedStageConfig(StageConfig):
+    """What every stage that is fitted step by step has.
 
     Args:
         epochs: int. Passes over the stage's examples.
@@ -32,23 +36,40 @@ class StageConfig(StrictModel):
     xla: bool = False
 
 
-class MaskedModalityConfig(StageConfig):
+class LinearAlignmentConfig(StageConfig):
+    """Starts the fusion's linear maps where the modalities of an item agree, found in closed form.
+
+    Args:
+        method: `cca` (the directions that correlate most) or `procrustes` (rotations, which keep distances).
+        dim: int. Columns of the maps that are set; half of the fusion's width by default, and no more than agree. The
+            others keep their random start, for what only one modality says.
+        regularization: float. For `cca`: added to the variances, as a share of their mean. The more dimensions the
+            vectors have for each item, the more is needed.
+    """
+
+    stage: Literal["linear_alignment"] = "linear_alignment"
+    method: Literal["cca", "procrustes"] = "cca"
+    dim: int | None = Field(default=None, ge=1)
+    regularization: float = Field(default=0.1, ge=0.0)
+
+
+class MaskedModalityConfig(FittedStageConfig):
     """Hides one of an item's modalities and predicts it from the others, fused.
 
     Args:
         objective: `contrastive` (tell the hidden vector from those of the batch's other items) or `regression` (the
             squared distance to it).
-        temperature: float. Divides the cosines of the contrastive objective.
+        temperature: float in [0.01, 1]. Divides the cosines of the contrastive objective at first; it learns.
         hide: float. Chance that a further present modality of the item is hidden too; one always stays.
     """
 
     stage: Literal["masked_modality"] = "masked_modality"
     objective: Literal["contrastive", "regression"] = "contrastive"
-    temperature: float = Field(default=0.1, gt=0.0)
+    temperature: float = Field(default=0.1, ge=0.01, le=1.0)
     hide: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
-class CrossModalConfig(StageConfig):
+class CrossModalConfig(FittedStageConfig):
     """Aligns what the fusion makes of one modality with what it makes of another of the same item.
 
     Args:
@@ -73,7 +94,7 @@ class CrossModalConfig(StageConfig):
         return self
 
 
-class DenoisingConfig(StageConfig):
+class DenoisingConfig(FittedStageConfig):
     """Spoils each modality's vector and restores it from the fused vector.
 
     Args:
@@ -88,7 +109,7 @@ class DenoisingConfig(StageConfig):
     modalities: list[str] | None = Field(default=None, min_length=1)
 
 
-class MaskedItemConfig(StageConfig):
+class MaskedItemConfig(FittedStageConfig):
     """Hides an item of a training history; the query tower finds it by what stands before and after it.
 
     Args:
@@ -101,7 +122,7 @@ class MaskedItemConfig(StageConfig):
     hide: float = Field(default=0.1, ge=0.0, lt=1.0)
 
 
-class MaskedLanguageConfig(StageConfig):
+class MaskedLanguageConfig(FittedStageConfig):
     """Hides words of the catalogue's texts; the text encoder finds them. For encoders of the BERT type.
 
     Args:
@@ -125,7 +146,7 @@ class MaskedLanguageConfig(StageConfig):
         return self
 
 
-class DistillationConfig(StageConfig):
+class DistillationConfig(FittedStageConfig):
     """Teaches the item tower the item vectors of a larger model.
 
     Args:
@@ -140,7 +161,7 @@ class DistillationConfig(StageConfig):
     match: float = Field(default=1.0, ge=0.0)
 
 
-class PseudoLabelsConfig(StageConfig):
+class PseudoLabelsConfig(FittedStageConfig):
     """Goes on training with what the fitted model is sure of, for users and items with few interactions.
 
     Args:
@@ -167,7 +188,8 @@ class PseudoLabelsConfig(StageConfig):
 
 
 AnyStage = (
-    MaskedModalityConfig
+    LinearAlignmentConfig
+    | MaskedModalityConfig
     | CrossModalConfig
     | DenoisingConfig
     | MaskedItemConfig

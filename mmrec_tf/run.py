@@ -6,7 +6,8 @@
     report.html                     the same for people
     features/{users,items}/         feature tables and vocabularies
     checkpoints/                    the weights of the models
-    checkpoints/encoders/           what tuning has changed in encoders
+    checkpoints/pretrained/         encoders that a stage of pretraining has changed
+    checkpoints/encoders/           what tuning has changed in them
     items.parquet  users.parquet    what recommendations are shown with
     export/                         SavedModels for TensorFlow Serving
 
@@ -25,21 +26,25 @@ import pandas as pd
 import yaml
 
 from mmrec_tf.config import Config
+from mmrec_tf.config_encoders import TuningConfig
 from mmrec_tf.config_file import dump_config, load_config
 from mmrec_tf.data.columns import parse_ids, parse_text
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.tables import read_table
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.registry import build_encoder
-from mmrec_tf.encoders.tuning import load_tuned, save_tuned
+from mmrec_tf.encoders.tuning import load_tuned, plan_tuning, save_tuned
 from mmrec_tf.errors import RunError
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.prepared import Prepared, encoder_config
 from mmrec_tf.models.build import build_deepfm, build_two_tower
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
+from mmrec_tf.pretraining.encoder_stages import encoder_to_pretrain, pretrained_features
 from mmrec_tf.schema import Feature
 from mmrec_tf.training.tune_encoder import Tuned
+
+_ALL_WEIGHTS = TuningConfig(mode="full")
 
 
 class Run:
@@ -120,21 +125,33 @@ class Run:
         for name, result in tuned.items():
             save_tuned(self._encoders, name, result.plan, encoder_config(config, _feature(config, name)).tuning)
 
+    def save_pretrained(self, encoders: dict[str, Encoder]) -> None:
+        """Writes the weights of encoders that a stage of pretraining has changed, before any tuning changes them."""
+        for name, encoder in encoders.items():
+            save_tuned(self._pretrained, name, plan_tuning(encoder, _ALL_WEIGHTS), _ALL_WEIGHTS)
+
     def load_encoder(self, config: Config, name: str) -> Encoder:
         """The encoder of an item feature as the run's vectors were made: built anew, with the weights it has learned.
 
         Raises:
             RunError: if the schema has no such feature.
-            EncoderError: if the encoder cannot be built, or the tuned weights are not there or fit another one.
+            EncoderError: if the encoder cannot be built, or the weights are not there or fit another one.
         """
         feature = _feature(config, name)
         asked = encoder_config(config, feature)
-        encoder = build_encoder(feature, asked)
+        if name in pretrained_features(config):
+            encoder = load_tuned(self._pretrained, name, encoder_to_pretrain(config, name), _ALL_WEIGHTS)
+        else:
+            encoder = build_encoder(feature, asked)
         return encoder if asked.tuning.mode == "frozen" else load_tuned(self._encoders, name, encoder, asked.tuning)
 
     @property
     def _encoders(self) -> Path:
         return self.folder / "checkpoints" / "encoders"
+
+    @property
+    def _pretrained(self) -> Path:
+        return self.folder / "checkpoints" / "pretrained"
 
     def load_catalogue(self) -> pd.DataFrame:
         """One row per item: `item_id`, `title`, `category`, `picture`."""

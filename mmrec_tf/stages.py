@@ -1,6 +1,7 @@
 """The two stages trained and judged on prepared data: what a run does between embedding and export."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,11 @@ from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
 from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
-from mmrec_tf.models.build import build_deepfm, build_two_tower
+from mmrec_tf.models.build import build_deepfm
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
-from mmrec_tf.pretraining.stages import pretrain, refine
+from mmrec_tf.pretraining.running import stages_folder
+from mmrec_tf.pretraining.stages import pretrained_two_tower, refine
 from mmrec_tf.schema import Feature
 from mmrec_tf.training.fit import fit
 from mmrec_tf.training.tune_encoder import Tuned, tune_encoder
@@ -48,7 +50,7 @@ def tune_encoders(
     tuned = {}
     for feature in features_to_tune(prepared.config):
         asked = encoder_config(prepared.config, feature)
-        retrieval, _ = train_retrieval(prepared, progress, most_epochs=WARM_UP_EPOCHS)
+        retrieval, _ = train_retrieval(prepared, progress, most_epochs=WARM_UP_EPOCHS, with_stages=False)
         tuned[feature.name] = tune_encoder(
             prepared,
             retrieval,
@@ -71,22 +73,28 @@ def features_to_tune(config: Config) -> list[Feature]:
 
 
 def train_retrieval(
-    prepared: Prepared, progress: Progress | None = None, most_epochs: int | None = None
+    prepared: Prepared,
+    progress: Progress | None = None,
+    most_epochs: int | None = None,
+    with_stages: bool = True,
 ) -> tuple[TwoTower, dict[str, list[float]]]:
     """Trains the two-tower model; stops early by NDCG on the validation split, ranked over the whole catalogue.
 
-    The stages of `pretraining` run before and after it.
+    The stages of `pretraining` run before and after it, and are kept in the feature store's folder.
 
     Args:
         prepared: the data as numbers.
         progress: called with (description, done, total).
         most_epochs: int. Train no longer than this, whatever `train.epochs` says.
+        with_stages: bool. Run the stages of `pretraining`.
 
     Returns:
         The model and its history, one value per epoch; that of each pretraining stage under `<stage>: <name>`.
     """
-    config = prepared.config
-    model = build_two_tower(config, prepared.users, prepared.items, prepared.sequences().item_index)
+    if not with_stages:
+        prepared = replace(prepared, config=prepared.config.model_copy(update={"pretraining": []}))
+    config, folder = prepared.config, stages_folder(prepared.config)
+    model, warmed = pretrained_two_tower(prepared, folder, progress)
     k = config.evaluation.k[0]
     validation, lists = judged_users(prepared, "validation")
 
@@ -94,7 +102,6 @@ def train_retrieval(
         return user_metrics(lists.retrieval(model, k), validation.relevant, [k])[f"ndcg@{k}"].mean()
 
     options = config.train
-    warmed = pretrain(model, prepared, config, progress=progress)
     history = fit(
         model,
         prepared.retrieval_dataset(),
@@ -107,8 +114,8 @@ def train_retrieval(
         progress=progress,
         description="training retrieval",
     )
-    warmed |= refine(model, prepared, config, progress=progress, score=score if len(validation.user_rows) else None)
-    stages = {f"{stage}: {name}": values for stage, named in warmed.items() for name, values in named.items()}
+    warmed |= refine(model, prepared, config, folder, progress, score if len(validation.user_rows) else None)
+    stages = {f"{stage}: {name}": values for stage, done in warmed.items() for name, values in done.history.items()}
     return model, {**history, **stages}
 
 

@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from mmrec_tf.config import Config
+from mmrec_tf.config_pretraining import STAGES
 from mmrec_tf.data.splits import split_interactions
 from mmrec_tf.data.validation import load_data
-from mmrec_tf.errors import RunError
+from mmrec_tf.errors import ConfigError, RunError
 from mmrec_tf.evaluation.report import write_report
 from mmrec_tf.features.prepared import Prepared, build_encoders, check_same_ids, prepare, resolve_encoders
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
-from mmrec_tf.pretraining.stages import pretrain_encoders
+from mmrec_tf.pretraining.encoder_stages import ON_ENCODERS, pretrain_encoders, pretrained_features
+from mmrec_tf.pretraining.fitting import StageResult
+from mmrec_tf.pretraining.running import named_stages, stages_folder
+from mmrec_tf.pretraining.stages import AFTER, BEFORE, LINEAR, pretrained_two_tower
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.recommender import Recommender
 from mmrec_tf.run import Run, new_run
@@ -49,9 +53,14 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
         set_seed(config.seed)
         with _timed(seconds, "validate"):
             data, report = load_data(config, progress)
-        with _timed(seconds, "embed"):
+        with _timed(seconds, "load encoders"):
             encoders = build_encoders(config)
-            language = pretrain_encoders(encoders, data, config, progress=progress)
+        language = {}
+        if any(named_stages(config.pretraining, ON_ENCODERS)):
+            with _timed(seconds, "pretrain encoders"):
+                language = pretrain_encoders(encoders, data, config, stages_folder(config), progress)
+            run.save_pretrained({feature: encoders[feature] for feature in pretrained_features(config)})
+        with _timed(seconds, "embed"):
             prepared = prepare(data, config, progress, encoders)
         tuned = {}
         if features_to_tune(config):
@@ -61,7 +70,7 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
         run.save_tables(prepared)
         run.write_json("validation.json", report.to_dict())
         run.write_json("split.json", {"interactions": prepared.fingerprint()})
-        history = {f"pretraining {stage}": values for stage, values in language.items()}
+        history = {f"pretraining {stage}": done.history for stage, done in language.items()}
         history |= {f"tuning {feature}": result.history for feature, result in tuned.items()}
         run.save_tuned(config, tuned)
         with _timed(seconds, "train retrieval"):
@@ -80,6 +89,43 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
         run.write_json("history.json", {"history": history, "seconds": seconds, "tuning": summaries})
         report_on(run, prepared, engine)
     return Run(folder)
+
+
+def pretrain_stages(config: Config, progress: Progress | None = None) -> tuple[dict[str, StageResult], dict[str, str]]:
+    """Runs the stages of pretraining ahead of `train_run`, which then finds them in the feature store's folder.
+
+    Args:
+        config: what `train_run` will be given.
+        progress: called with (description, done, total).
+
+    Returns:
+        The results by stage; and the stages that are left to `train_run`, each with the reason.
+
+    Raises:
+        ConfigError: if the configuration has no stage.
+    """
+    if not config.pretraining:
+        raise ConfigError(
+            f"the configuration asks for no pretraining. List stages under `pretraining`: {', '.join(sorted(STAGES))}."
+        )
+    config = resolve_encoders(config)
+    set_seed(config.seed)
+    on_encoders, before, after = (
+        [name for name, _ in named_stages(config.pretraining, kinds)] for kinds in (ON_ENCODERS, BEFORE, AFTER)
+    )
+    left = dict.fromkeys(after, "it learns from the fitted model")
+    if features_to_tune(config):
+        left |= dict.fromkeys(before, "it learns from the vectors of tuned encoders")
+        before = []
+    if not on_encoders and not before:
+        return {}, left
+    data, _ = load_data(config, progress)
+    encoders = build_encoders(config)
+    results = pretrain_encoders(encoders, data, config, stages_folder(config), progress)
+    if before:
+        prepared = prepare(data, config, progress, encoders)
+        results |= pretrained_two_tower(prepared, stages_folder(config), progress)[1]
+    return results, left
 
 
 class OpenRun:
@@ -148,6 +194,11 @@ def report_on(run: Run, prepared: Prepared, engine: RecommendationEngine) -> Non
     """Writes `report.html`: what validation found, what was measured, and example recommendations with pictures."""
     logged, metrics = run.read_json("history.json"), run.read_json("metrics.json")
     examples = example_recommendations(run, prepared, engine)
+    # Curves are drawn by epoch, of which a stage that is solved in one go has none.
+    history = {
+        model: {name: values for name, values in lines.items() if not name.startswith(LINEAR)}
+        for model, lines in logged["history"].items()
+    }
     run.write_json("examples.json", examples)
     write_report(
         run.folder / "report.html",
@@ -155,7 +206,7 @@ def report_on(run: Run, prepared: Prepared, engine: RecommendationEngine) -> Non
         facts={**metrics["data"], "seconds": logged["seconds"]},
         metrics=metrics,
         validation=run.read_json("validation.json"),
-        history=logged["history"],
+        history=history,
         examples=examples,
     )
 

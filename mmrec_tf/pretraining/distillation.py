@@ -5,11 +5,12 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.config_pretraining import DistillationConfig
+from mmrec_tf.encoders.base import normalised
 from mmrec_tf.errors import DataError
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.batches import Batches
-from mmrec_tf.pretraining.objectives import divergence, unit
+from mmrec_tf.pretraining.objectives import divergence
 from mmrec_tf.pretraining.stage_model import StageModel
 from mmrec_tf.pretraining.teacher import Teacher
 from mmrec_tf.pretraining.views import arrays_of
@@ -43,6 +44,7 @@ class DistillationStage(StageModel):
     """
 
     reported = ("loss", "divergence", "distance")
+    draws_in_layers = True
 
     def __init__(self, model: TwoTower, dim: int, temperature: float = 0.1, match: float = 1.0, **kwargs):
         super().__init__(**kwargs)
@@ -56,13 +58,13 @@ class DistillationStage(StageModel):
     def objective(self, batch, training):
         index = batch["item_index"]
         student = self.candidate_tower({"item": self.items(index, training=training)}, training=training)
-        teacher = unit(batch["teacher"])
+        teacher = normalised(batch["teacher"])
         others = index[:, None] != index[None, :]
         taught = tf.matmul(teacher, teacher, transpose_b=True) / self.temperature
         found = tf.matmul(student, student, transpose_b=True) / self.temperature
         values = {
             "divergence": tf.reduce_mean(divergence(taught, found, others)),
-            "distance": tf.reduce_mean(1.0 - tf.reduce_sum(unit(self.project(student)) * teacher, axis=1)),
+            "distance": tf.reduce_mean(1.0 - tf.reduce_sum(normalised(self.project(student)) * teacher, axis=1)),
         }
         return {"loss": values["divergence"] + self.match * values["distance"], **values}
 

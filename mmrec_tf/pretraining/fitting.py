@@ -1,31 +1,56 @@
 """One way to fit a stage: seeds, schedule, checkpoints, and then plain `model.fit`."""
 
-import math
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tf_keras
 
-from mmrec_tf.config_pretraining import StageConfig
+from mmrec_tf.config_pretraining import FittedStageConfig
+from mmrec_tf.data.whole_files import is_marked, marked, sweep
 from mmrec_tf.errors import RunError
 from mmrec_tf.pretraining.batches import Batches
 from mmrec_tf.pretraining.checkpoints import StageCheckpoint, fingerprint
 from mmrec_tf.pretraining.stage_model import StageModel
+from mmrec_tf.schedule import warm_up_cosine
 
 Progress = Callable[[str, int, int], None]
+
+SAVED = 5
+"""How often a stage is saved whose layers draw; one whose layers do not is saved after every epoch."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What came of a stage.
+
+    Attributes:
+        history: name -> one value per epoch; of a stage without epochs one value for each thing that it has found.
+        epochs: int. 0 for a stage without epochs.
+        reused: int. Epochs that were done before this call, and were found.
+        seconds: float. What this call took.
+    """
+
+    history: dict[str, list[float]]
+    epochs: int = 0
+    reused: int = 0
+    seconds: float = 0.0
 
 
 def fit_stage(
     model: StageModel,
     batches: Batches,
-    options: StageConfig,
+    options: FittedStageConfig,
     *,
     sources: list[np.ndarray],
     seed: int,
     folder: Path | None = None,
     progress: Progress | None = None,
-) -> dict[str, list[float]]:
+    only_load: bool = False,
+) -> StageResult:
     """Trains a stage, or goes on with it, or loads what it has already learned.
 
     Adam with a linear warm-up over a twentieth of the steps and a cosine decay to zero; gradients clipped by their
@@ -37,60 +62,61 @@ def fit_stage(
         options: its settings.
         sources: the arrays that the result depends on, beside the settings and the model's initial weights.
         seed: int. Of heads, order and draws.
-        folder: where the stage is saved after every epoch; nothing is saved when None. A stage with the same settings,
-            sources and initial weights is found there again: it goes on where it was killed, and one that was finished
-            is loaded.
+        folder: where the stage is saved after every epoch, or `SAVED` times; nothing is saved when None. A stage with
+            the same settings, sources and initial weights is found there again: it goes on from where it was saved
+            last, to the weights it would have come to uninterrupted, and one that was finished is loaded. While another
+            process is at work on the very same stage, nothing is saved either.
         progress: called with (description, epochs done, epochs).
-
-    Returns:
-        The history: name -> one value per epoch.
+        only_load: bool. Leave the model as it is unless the stage was finished before.
 
     Raises:
         RunError: when the loss is no longer a number, or a checkpoint is damaged.
     """
+    start = time.perf_counter()
     name, epochs = options.stage, options.epochs
     tf_keras.utils.set_random_seed(seed)
     # Once with a batch, so that every weight exists before it is saved, loaded or hashed.
     model(batches.first(), training=True)
     checkpoint, state = None, {"epochs_done": 0, "finished": False, "history": {}}
     if folder is not None:
-        settings = {"options": options.model_dump(mode="json"), "seed": seed, "revision": 1}
+        settings = {"options": options.model_dump(mode="json"), "seed": seed, "revision": 2}
         weights = [variable.numpy() for variable in model.trainable_variables]
         checkpoint = StageCheckpoint(folder, name, fingerprint(settings, [*sources, *weights]))
         state = checkpoint.read()
+    first, history = state["epochs_done"], state["history"]
     if state["finished"]:
-        checkpoint.restore(model, state["epochs_done"], finished=True)
+        checkpoint.restore(model, first, finished=True)
         _tell(progress, name, epochs, epochs)
-        return state["history"]
+        return StageResult(history, epochs, first, time.perf_counter() - start)
+    if only_load:
+        return StageResult(history, epochs, first, time.perf_counter() - start)
+    if checkpoint is not None and is_marked(checkpoint.folder):
+        # Two processes that write the same epochs would delete each other's. Both come to the same weights.
+        checkpoint, first, history = None, 0, {}
     _compile(model, batches.steps * epochs, options)
-    first = state["epochs_done"]
-    if first:
-        checkpoint.restore(model, first, finished=False)
-        # Dropout inside the layers draws from the process' state, which is not that of the killed process.
-        tf_keras.utils.set_random_seed(seed + first)
-    keeper = _Keeper(name, epochs, state["history"], checkpoint, progress)
-    _tell(progress, name, first, epochs)
-    model.fit(
-        batches.epochs(first, epochs),
-        initial_epoch=first,
-        epochs=epochs,
-        steps_per_epoch=batches.steps,
-        callbacks=[keeper],
-        verbose=0,
-    )
-    return keeper.history
+    with marked(checkpoint.folder) if checkpoint is not None else nullcontext():
+        if first:
+            sweep(checkpoint.folder)
+            checkpoint.restore(model, first, finished=False)
+        # To draw alike, an epoch after which a stage may be taken up is traced anew, which takes a second or more.
+        apart = -(-epochs // SAVED) if model.draws_in_layers else 1
+        keeper = _Keeper(name, epochs, history, checkpoint, progress, apart)
+        _tell(progress, name, first, epochs)
+        model.fit(
+            batches.epochs(first, epochs),
+            initial_epoch=first,
+            epochs=epochs,
+            steps_per_epoch=batches.steps,
+            callbacks=[_SeedAgain(seed, apart), keeper] if model.draws_in_layers else [keeper],
+            verbose=0,
+        )
+    return StageResult(keeper.history, epochs, first, time.perf_counter() - start)
 
 
 def _compile(model, steps, options):
-    warm_up = math.ceil(steps / 20)
-    schedule = tf_keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(steps - warm_up, 1),
-        warmup_target=options.learning_rate,
-        warmup_steps=warm_up,
-    )
+    schedule = warm_up_cosine(steps, options.learning_rate)
     model.compile(optimizer=tf_keras.optimizers.Adam(schedule, global_clipnorm=1.0), jit_compile=options.xla)
-    # A mixed_float16 policy has put a loss scale around it, whose variables are saved too.
+    # Its moments exist before they are loaded.
     model.optimizer.build(model.trainable_variables)
 
 
@@ -99,12 +125,29 @@ def _tell(progress, name, done, epochs):
         progress(f"pretraining {name}", done, epochs)
 
 
+class _SeedAgain(tf_keras.callbacks.Callback):
+    """Makes what layers draw behind a save depend on the seed and the epoch alone, not on the epochs before it.
+
+    TensorFlow counts draws inside a traced function, out of reach; a function that is traced anew counts from zero.
+    """
+
+    def __init__(self, seed, apart):
+        super().__init__()
+        self.seed, self.apart = seed, apart
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch % self.apart == 0:
+            tf_keras.utils.set_random_seed((self.seed + 1 + epoch) % (2**31 - 1))
+            self.model.make_train_function(force=True)
+
+
 class _Keeper(tf_keras.callbacks.Callback):
     """After every epoch: writes the history down, refuses a loss that is no number, saves, reports."""
 
-    def __init__(self, name, epochs, history, checkpoint, progress):
+    def __init__(self, name, epochs, history, checkpoint, progress, apart):
         super().__init__()
         self.name, self.epochs, self.checkpoint, self.progress = name, epochs, checkpoint, progress
+        self.apart = apart
         self.history = {key: list(values) for key, values in history.items()}
 
     def on_epoch_end(self, epoch, logs=None):
@@ -115,6 +158,7 @@ class _Keeper(tf_keras.callbacks.Callback):
                 f"the loss of pretraining stage {self.name} is {self.history['loss'][-1]} after epoch {epoch + 1}. "
                 "Lower the stage's learning_rate (for example to a third)."
             )
-        if self.checkpoint is not None:
-            self.checkpoint.write(self.model, epoch + 1, self.history, finished=epoch + 1 == self.epochs)
+        finished = epoch + 1 == self.epochs
+        if self.checkpoint is not None and (finished or (epoch + 1) % self.apart == 0):
+            self.checkpoint.write(self.model, epoch + 1, self.history, finished)
         _tell(self.progress, self.name, epoch + 1, self.epochs)

@@ -35,6 +35,8 @@ class MaskedItemStage(StageModel):
     Reference: Sun et al., BERT4Rec (CIKM 2019).
     """
 
+    draws_in_layers = True
+
     def __init__(self, model: TwoTower, **kwargs):
         super().__init__(**kwargs)
         self.two_tower = model

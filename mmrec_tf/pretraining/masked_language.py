@@ -5,6 +5,7 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.config_pretraining import MaskedLanguageConfig
+from mmrec_tf.encoders.adapters import own_weights
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.pretrained.bert import BertEncoder
 from mmrec_tf.errors import DataError, EncoderError
@@ -61,7 +62,7 @@ class MaskedLanguageStage(StageModel):
     hand without a label, those of new items too. The loss is the cross entropy of the hidden word pieces.
 
     Args:
-        network: `BertEncoder`. All its weights learn.
+        network: `BertEncoder`. All its weights learn but those of adapters, which are there for tuning.
 
     Call arguments:
         batch: dict as `HiddenWords` gives it.
@@ -73,11 +74,16 @@ class MaskedLanguageStage(StageModel):
     """
 
     reported = ("loss", "accuracy")
+    draws_in_layers = True
 
     def __init__(self, network: BertEncoder, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.head = MaskedLanguageHead(network.width, network.vocabulary_size, dtype=network.dtype_policy)
+
+    @property
+    def trainable_weights(self):
+        return own_weights(super().trainable_weights)
 
     def objective(self, batch, training):
         vectors = self.network(batch["ids"], batch["mask"], training=training)
@@ -108,7 +114,7 @@ def masked_language(
     if not isinstance(network, BertEncoder):
         raise EncoderError(
             f"masked_language needs an encoder around a BERT network, got {type(encoder).__name__}. Set the feature's "
-            "encoder to minilm with a tuning mode other than frozen, or take the stage out of pretraining."
+            "encoder to minilm, or take the stage out of pretraining."
         )
     vocabulary = vocabulary_of(encoder)
     if not texts:

@@ -5,11 +5,6 @@ import tensorflow as tf
 _EXCLUDED = -1e9
 
 
-def unit(vectors: tf.Tensor) -> tf.Tensor:
-    """Float32 vectors of length 1; one of zeros stays, and has a finite gradient."""
-    return tf.math.l2_normalize(tf.cast(vectors, tf.float32), axis=-1, epsilon=1e-8)
-
-
 def divergence(target_logits: tf.Tensor, logits: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
     """KL divergence of two softmax distributions over the columns that count: sum_j p_j (log p_j - log q_j).
 

@@ -45,6 +45,7 @@ class PseudoLabelsStage(StageModel):
     """
 
     reported = ("loss", "retrieval", "pairs", "disagreement")
+    draws_in_layers = True
 
     def __init__(
         self,

@@ -9,7 +9,9 @@ class StageModel(tf_keras.Model):
 
     A subclass keeps the layers it wraps and its heads as attributes, names what it reports in `reported`, and
     implements `objective`. Draws of its own are stateless, from the batch's `seed`, so that a step is a function of
-    weights and batch alone, under XLA too.
+    weights and batch alone, under XLA too. One that calls layers which drop or hide something at random sets
+    `draws_in_layers`; its steps are a function of weights, batch and place in the epoch, but for XLA, whose draws do
+    not follow a seed.
 
     Call arguments:
         batch: dict of tensors, as the stage's `Batches` give them.
@@ -20,6 +22,7 @@ class StageModel(tf_keras.Model):
     """
 
     reported: tuple[str, ...] = ("loss",)
+    draws_in_layers = False
 
     def __init__(self, **kwargs):
         # Inputs are indices, and targets that half precision would round.

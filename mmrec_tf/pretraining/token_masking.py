@@ -31,9 +31,8 @@ def token_ids(encoder: Encoder, texts: list[str]) -> tuple[np.ndarray, np.ndarra
         if not isinstance(prepared, dict) or "ids" not in prepared or not {"lengths", "mask"} & set(prepared):
             raise EncoderError(
                 f"masked_language needs an encoder of the BERT type, that makes word pieces of texts; "
-                f"{type(encoder).__name__} does not. Take the stage out of pretraining, or set the feature's encoder "
-                "to "
-                "minilm with tuning."
+                f"{type(encoder).__name__} does not. Set the feature's encoder to minilm, or take the stage out of "
+                "pretraining."
             )
         ids.append(prepared["ids"].numpy())
         given = prepared.get("lengths")
