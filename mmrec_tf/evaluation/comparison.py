@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmrec_tf.errors import ConfigError, MmrecError
+from mmrec_tf.errors import MmrecError
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
 from mmrec_tf.evaluation.evaluator import Scorer, rank_items
 from mmrec_tf.evaluation.ranking_metrics import GROUPS, METRICS, group_metrics
-from mmrec_tf.models.item_knn import ItemKnn
-from mmrec_tf.models.matrix_factorization import MatrixFactorization
-from mmrec_tf.models.popularity import Popularity
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+from mmrec_tf.models.recommender_model import Asked, RecommenderModel, TrainingData
+from mmrec_tf.models.recommenders import build_recommender, recommender_names
 
 Progress = Callable[[str, int, int], None]
-Baseline = Popularity | ItemKnn | MatrixFactorization
-
-BASELINES: dict[str, type] = {
-    "popularity": Popularity,
-    "item_knn": ItemKnn,
-    "matrix_factorization": MatrixFactorization,
-}
-"""The baselines by the names that `evaluation.baselines` takes, in the order in which they are shown."""
 
 
 @dataclass
@@ -45,7 +32,8 @@ class Comparison:
     def to_dict(self) -> dict:
         """Plain values for JSON: `ks`, `baselines` (those among the models) and `groups`."""
         models = list(self.groups["all"])
-        return {"ks": self.ks, "baselines": [name for name in models if name in BASELINES], "groups": self.groups}
+        baselines = [name for name in models if name in recommender_names()]
+        return {"ks": self.ks, "baselines": baselines, "groups": self.groups}
 
     def to_rows(self, group: str = "all", metrics: Sequence[str] | None = None) -> tuple[list[str], list[list[str]]]:
         """Header and rows as text, one row a model.
@@ -113,13 +101,14 @@ def compare(
 
 
 def fit_baselines(
-    names: Sequence[str], train: csr_matrix, seed: int = 0, progress: Progress | None = None
-) -> dict[str, Baseline]:
-    """The named baselines, fitted.
+    names: Sequence[str], training: TrainingData, seed: int = 0, progress: Progress | None = None
+) -> dict[str, RecommenderModel]:
+    """The named baselines, fitted with their default settings.
 
     Args:
-        names: which of `BASELINES`.
-        train: CSR `[n_users, n_items]` of the training part, as `evaluation_set.interaction_matrix` gives it.
+        names: which of `recommender_names`.
+        training: what `training_data` gives, or a CSR `[n_users, n_items]` of the training part's positives alone,
+            which is enough for those that look at nothing else.
         seed: int. Seeds those that start from random numbers. Defaults to 0.
         progress: called with (description, done, total).
 
@@ -128,25 +117,28 @@ def fit_baselines(
 
     Raises:
         ConfigError: when a name is not known.
+        DataError: when a baseline needs something that the data do not have.
     """
-    fitted = {}
-    for name in names:
-        if name not in BASELINES:
-            raise ConfigError(f"there is no baseline {name!r}; evaluation.baselines takes {', '.join(BASELINES)}.")
-        if name == "popularity":
-            fitted[name] = Popularity().fit(train)
-        elif name == "item_knn":
-            fitted[name] = ItemKnn().fit(train, progress)
-        else:
-            fitted[name] = MatrixFactorization(seed=seed).fit(train, progress)
-    return fitted
+    training = training if isinstance(training, TrainingData) else TrainingData(training)
+    unfitted = {name: build_recommender(name, seed) for name in names}
+    return {name: model.fit(training, progress) for name, model in unfitted.items()}
 
 
-def baseline_scorers(baselines: Mapping[str, Baseline], evaluation_set: EvaluationSet) -> dict[str, Scorer]:
-    """Fitted baselines as scorers of one evaluation set: they score from its profiles."""
+def baseline_scorers(
+    baselines: Mapping[str, RecommenderModel], evaluation_set: EvaluationSet, times: np.ndarray | None = None
+) -> dict[str, Scorer]:
+    """Fitted baselines as scorers of one evaluation set.
+
+    Args:
+        baselines: name -> fitted baseline.
+        evaluation_set: who is asked, and what they did before.
+        times: `[n]` float. The moment at which each is asked, as `asking_times` gives it; None for the end of
+            training.
+    """
+    asked = Asked(evaluation_set.profiles, evaluation_set.user_rows, times)
 
     def scorer(baseline):
-        return lambda positions: baseline.score(evaluation_set.profiles[positions])
+        return lambda positions: baseline.score(asked[positions])
 
     return {name: scorer(baseline) for name, baseline in baselines.items()}
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mmrec_tf.config import Config
+from mmrec_tf.config_tasks import named_heads
 from mmrec_tf.errors import ConfigError
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.fusion import build_fusion
@@ -11,7 +12,7 @@ from mmrec_tf.losses.sampling import sampling_probabilities
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.item_embedding import ItemEmbedding
-from mmrec_tf.models.towers import CandidateTower, QueryTower
+from mmrec_tf.models.towers import RETRIEVAL, CandidateTower, QueryTower
 from mmrec_tf.models.two_tower import TwoTower
 
 
@@ -21,18 +22,30 @@ def build_two_tower(
     """The retrieval model that the configuration describes.
 
     Args:
-        config: the configuration; `models.retrieval`, `fusion` and `alignment` are read.
+        config: the configuration; `models.retrieval`, `fusion`, `alignment` and `tasks` are read.
         users, items: the feature tables, which the model keeps.
         train_item_index: `[n]` int. Items of the training examples, for the logQ correction; None when the model is
             built to be loaded, not trained.
     """
     options = config.models.retrieval
     fusion = build_fusion(config.fusion.model_copy(update={"dim": options.dim}))
-    tower = {"dim": options.dim, "hidden": options.hidden, "dropout": options.dropout}
+    tower = {
+        "dim": options.dim,
+        "hidden": options.hidden,
+        "dropout": options.dropout,
+        "experts": config.tasks.experts,
+    }
+    heads = named_heads(config.tasks, config.features)
+    judging_pairs = [name for name, head in heads.items() if head.task != "category"]
     model = TwoTower(
         items=ItemEmbedding(FeatureLookup.from_table(items, name="items"), fusion, options.dim, options.id_dropout),
-        query_tower=QueryTower(FeatureLookup.from_table(users, name="users"), id_dropout=options.id_dropout, **tower),
-        candidate_tower=CandidateTower(**tower),
+        query_tower=QueryTower(
+            FeatureLookup.from_table(users, name="users"),
+            id_dropout=options.id_dropout,
+            tasks=[RETRIEVAL, *judging_pairs],
+            **tower,
+        ),
+        candidate_tower=CandidateTower(tasks=[RETRIEVAL, *heads], **tower),
         temperature=options.temperature,
         logq=options.logq,
         remove_accidental_hits=options.remove_accidental_hits,

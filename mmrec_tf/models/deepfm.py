@@ -41,6 +41,11 @@ class DeepFM(tfrs.Model):
         inputs: dict with `user_index` `[batch]`, `history` `[batch, length]` and `item_index`, `[batch]` or, for
             several items per user, `[batch, group]`; all int32. For training also `label` and `weight`, float32, in the
             shape of `item_index`. `similarity` of the same shape is optional.
+        training: bool.
+        without: modalities of the items that are left out, as if no item had them; the histories keep theirs.
+        without_ids: bool. Score all items as if their ids were new. Defaults to False.
+        vectors: dict of modality -> `[items of the batch, width]`, centred and scaled as in the items' `FeatureTable`.
+            They stand in for the items' stored ones, where these are there.
 
     Returns:
         float32 scores in the shape of `item_index`.
@@ -90,13 +95,13 @@ class DeepFM(tfrs.Model):
         with float32_tasks():
             self.task = tfrs.tasks.Ranking(loss=loss)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, without=(), without_ids=False, vectors=None):
         item_index = inputs["item_index"]
         group = item_index if item_index.shape.rank == 2 else item_index[:, None]
         size = tf.shape(group)
         # The user's side is the same for a whole group of items, so it is worked out once and repeated.
         user = tf.repeat(self._user_fields(inputs, training), size[1], axis=0)
-        item = self._item_fields(tf.reshape(group, [-1]), training)
+        item = self._item_fields(tf.reshape(group, [-1]), training, without, without_ids, vectors)
         scores = self._score(tf.concat([item, user], axis=1), training)
         scores = tf.reshape(scores, tf.shape(item_index))
         if "similarity" in inputs:
@@ -149,13 +154,17 @@ class DeepFM(tfrs.Model):
             hidden = self.drop(layer(hidden), training=training)
         return tf.cast(linear + pairs, tf.float32) + self.head(hidden)[:, 0]
 
-    def _item_fields(self, item_index, training):
+    def _item_fields(self, item_index, training, without=(), without_ids=False, vectors=None):
         item = self.items(item_index)
-        fields = [self.item_ids(hide_ids(item["id_index"], self.id_dropout, training))[:, None]]
+        id_index = item["id_index"]
+        id_index = tf.zeros_like(id_index) if without_ids else hide_ids(id_index, self.id_dropout, training)
+        fields = [self.item_ids(id_index)[:, None]]
         if self.item_side is not None:
             fields.append(self.item_side(_side(item)))
+        vectors = {**item["vectors"], **(vectors or {})}
         for name, project in sorted(self.item_projections.items()):
-            fields.append(project(_masked(item["vectors"][name], item["masks"][name]))[:, None])
+            mask = tf.zeros_like(item["masks"][name]) if name in without else item["masks"][name]
+            fields.append(project(_masked(vectors[name], mask))[:, None])
         return tf.concat(fields, axis=1)
 
     def _user_fields(self, inputs, training):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+from mmrec_tf.models.recommender_model import Asked, Progress, RecommenderModel, TrainingData, consumed
 
 _BLOCK = 512
+"""Items whose neighbours are found at a time, so that no item-by-item matrix is ever held."""
 
 
-class ItemKnn:
+class ItemKnn(RecommenderModel):
     """Recommends the items most often consumed by the people who consumed what the user did.
 
     Two items are similar when the same users consumed both, by the cosine of their user columns, shrunk so that a
@@ -36,30 +33,23 @@ class ItemKnn:
     that of Bell and Koren (2007).
     """
 
+    SEARCH = {"neighbours": (20, 50, 100, 200, 400), "shrink": (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)}
+
     def __init__(self, neighbours: int = 100, shrink: float = 10.0):
         self.neighbours = neighbours
         self.shrink = shrink
 
-    def fit(self, interactions: csr_matrix, progress: Callable[[str, int, int], None] | None = None) -> ItemKnn:
-        """Finds each item's neighbours, a block of items at a time so that no item-by-item matrix is ever held.
-
-        Args:
-            interactions: sparse `[n_users, n_items]`; what is above zero counts as consumed.
-            progress: called with (description, done, total).
-
-        Returns:
-            Itself.
-        """
+    def fit(self, training: TrainingData, progress: Progress | None = None) -> ItemKnn:
         from scipy.sparse import csr_matrix
 
-        consumed = _consumed(interactions)
-        item_users = consumed.T.tocsr()
-        n_items = consumed.shape[1]
+        user_items = consumed(training.positives)
+        item_users = user_items.T.tocsr()
+        n_items = user_items.shape[1]
         counts = np.diff(item_users.indptr).astype("float32")
         norms = np.sqrt(counts)
         columns, values, lengths = [], [], np.zeros(n_items, "int64")
         for start in range(0, n_items, _BLOCK):
-            common = (item_users[start : start + _BLOCK] @ consumed).tocsr()
+            common = (item_users[start : start + _BLOCK] @ user_items).tocsr()
             for offset in range(common.shape[0]):
                 item = start + offset
                 row = slice(common.indptr[offset], common.indptr[offset + 1])
@@ -84,22 +74,6 @@ class ItemKnn:
         self._below_zero = counts / (counts.max(initial=0.0) + 1.0) - 1.0
         return self
 
-    def score(self, profiles: csr_matrix) -> np.ndarray:
-        """Sums each item's similarities to the profile.
-
-        Args:
-            profiles: sparse `[batch, n_items]`; what is above zero counts as consumed.
-
-        Returns:
-            `[batch, n_items]` float32.
-        """
-        scores = (_consumed(profiles) @ self._profile_to_item).toarray()
+    def score(self, asked: Asked) -> np.ndarray:
+        scores = (consumed(asked.profiles) @ self._profile_to_item).toarray()
         return np.where(scores > 0.0, scores, self._below_zero)
-
-
-def _consumed(matrix: csr_matrix) -> csr_matrix:
-    consumed = matrix.tocsr().astype("float32")
-    consumed.sum_duplicates()
-    consumed.data = (consumed.data > 0).astype("float32")
-    consumed.eliminate_zeros()
-    return consumed

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+from mmrec_tf.models.recommender_model import Asked, Progress, RecommenderModel, TrainingData, item_counts
 
 
-class Popularity:
+class Popularity(RecommenderModel):
     """Recommends to everyone what was consumed most often in training.
 
     It knows nothing of the user, and on many catalogues it is hard to beat; a model that does not beat it has learnt
-    nothing worth serving.
+    nothing worth serving. The scores `[batch, n_items]` are the items' counts, repeats included, the same in every row.
 
     Example:
 
         >>> import numpy as np
         >>> from scipy.sparse import csr_matrix
-        >>> interactions = csr_matrix(np.array([[1, 0], [1, 1]]))
-        >>> Popularity().fit(interactions).score(csr_matrix((1, 2)))
+        >>> training = TrainingData(csr_matrix(np.array([[1, 0], [1, 1]])))
+        >>> Popularity().fit(training).score(Asked(csr_matrix((1, 2))))
         array([[2., 1.]], dtype=float32)
     """
 
-    def fit(self, interactions: csr_matrix) -> Popularity:
-        """Counts each item's interactions.
-
-        Args:
-            interactions: sparse `[n_users, n_items]`, how often each user had to do with each item in training.
-
-        Returns:
-            Itself.
-        """
-        self.counts = np.asarray(interactions.sum(axis=0), dtype="float32").ravel()
+    def fit(self, training: TrainingData, progress: Progress | None = None) -> Popularity:
+        self.counts = item_counts(training.positives)
         return self
 
-    def score(self, profiles: csr_matrix) -> np.ndarray:
-        """Each item's count, the same for every profile.
-
-        Args:
-            profiles: sparse `[batch, n_items]`; only its number of rows matters.
-
-        Returns:
-            `[batch, n_items]` float32.
-        """
-        return np.tile(self.counts, (profiles.shape[0], 1))
+    def score(self, asked: Asked) -> np.ndarray:
+        return np.tile(self.counts, (len(asked), 1))

@@ -5,31 +5,56 @@ import tf_keras
 
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.item_embedding import hide_ids
+from mmrec_tf.models.multi_gate_experts import MultiGateExperts
 from mmrec_tf.models.side_features import SideFeatures
+
+RETRIEVAL = "retrieval"
+"""The task that the towers' places are for."""
 
 
 class _Tower(tf_keras.layers.Layer):
-    """Hidden layers, a linear layer in float32, and L2 normalisation."""
+    """Hidden layers, a linear layer in float32, and L2 normalisation.
 
-    def __init__(self, dim, hidden, dropout=0.0, **kwargs):
+    With experts, the first hidden layer is their mixture as gated for retrieval, which is how other tasks share them.
+    """
+
+    def __init__(self, dim, hidden, dropout=0.0, experts=0, tasks=(RETRIEVAL,), **kwargs):
         super().__init__(**kwargs)
+        if experts and not hidden:
+            raise ValueError("experts take the place of the first hidden layer; hidden must name its width.")
         self.dim = dim
         self.hidden = list(hidden)
         self.dropout = dropout
-        self.layers = [tf_keras.layers.Dense(width, activation="gelu") for width in self.hidden]
+        self.experts = experts
+        self.tasks = list(tasks)
+        if experts:
+            self.mixture = MultiGateExperts(experts, self.hidden[0], self.tasks)
+        plain = self.hidden[1:] if experts else self.hidden
+        self.layers = [tf_keras.layers.Dense(width, activation="gelu") for width in plain]
         self.drop = tf_keras.layers.Dropout(dropout)
         # Float32 whatever the policy: the softmax that follows is not safe in half precision.
         self.project = tf_keras.layers.Dense(dim, dtype="float32", name="project")
 
-    def transform(self, inputs, shortcut, training):
+    def transform(self, inputs, shortcut, training, task):
         hidden = inputs
+        if self.experts:
+            hidden = self.mixture(inputs, tasks=[task])[task]
+            if task != RETRIEVAL:
+                return hidden
         for layer in self.layers:
             hidden = layer(hidden)
         output = self.project(self.drop(hidden, training=training)) + tf.cast(shortcut, tf.float32)
         return tf.math.l2_normalize(output, axis=-1)
 
     def get_config(self):
-        return {**super().get_config(), "dim": self.dim, "hidden": list(self.hidden), "dropout": self.dropout}
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "hidden": list(self.hidden),
+            "dropout": self.dropout,
+            "experts": self.experts,
+            "tasks": list(self.tasks),
+        }
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -40,16 +65,19 @@ class CandidateTower(_Tower):
         dim: int. Width of the shared space; the item embeddings have the same.
         hidden: list of int. Widths of the hidden layers.
         dropout: float in [0, 1). Before the last layer.
+        experts: int. Experts in place of the first hidden layer; 0 (the default) for a plain one.
+        tasks: list of str. The tasks that share the experts, `retrieval` among them.
 
     Call arguments:
         features: dict with `item` `[batch, dim]`.
+        task: str. For whom. Defaults to `retrieval`.
 
     Returns:
-        `[batch, dim]` float32 tensor of unit length.
+        `[batch, dim]` float32 tensor of unit length; of experts, for other tasks, their `[batch, hidden[0]]` mixture.
     """
 
-    def call(self, features, training=False):
-        return self.transform(features["item"], features["item"], training)
+    def call(self, features, training=False, task=RETRIEVAL):
+        return self.transform(features["item"], features["item"], training, task)
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -66,13 +94,15 @@ class QueryTower(_Tower):
         hidden: list of int. Widths of the hidden layers.
         dropout: float in [0, 1). Before the last layer.
         id_dropout: float in [0, 1). Chance of hiding the user's id while training.
+        experts, tasks: as for `CandidateTower`.
 
     Call arguments:
         features: dict with `user_index` `[batch]` int, `history` `[batch, length]` int (0 is padding, in front) and
             `history_items` `[batch, length, dim]`, the embeddings of the history's items.
+        task: as for `CandidateTower`.
 
     Returns:
-        `[batch, dim]` float32 tensor of unit length.
+        As `CandidateTower`.
     """
 
     def __init__(self, lookup: FeatureLookup, dim, hidden, dropout=0.0, id_dropout=0.0, **kwargs):
@@ -95,21 +125,23 @@ class QueryTower(_Tower):
         )
         super().build(input_shape)
 
-    def call(self, features, training=False):
+    def call(self, features, training=False, task=RETRIEVAL):
         user = self.lookup(features["user_index"])
         mean, count = self.pool(features["history_items"], features["history"])
         parts = [self.ids(hide_ids(user["id_index"], self.id_dropout, training)), mean, tf.math.log1p(count)]
         if self.lookup.has_side_features:
             fields = self.side({key: user[key] for key in ("categorical", "multi_categorical", "numbers")})
             parts.append(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
-        return self.transform(tf.concat(parts, axis=1), mean, training)
+        return self.transform(tf.concat(parts, axis=1), mean, training, task)
 
     def pool(self, items, history):
         """Weighted mean `[batch, dim]` and number `[batch, 1]` of the history's items."""
         present = tf.cast(history > 0, items.dtype)
         weights = tf.exp(self.recency - tf.reduce_max(self.recency)) if history.shape[1] else self.recency
         weights = weights * present
-        weights = weights / tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1e-6)
+        total = tf.reduce_sum(weights, axis=1, keepdims=True)
+        # Not the maximum with something tiny: the gradient divides by its square, which half precision cannot hold.
+        weights = weights / tf.where(total > 0.0, total, tf.ones_like(total))
         return tf.einsum("bl,bld->bd", weights, items), tf.reduce_sum(present, axis=1, keepdims=True)
 
     def get_config(self):

@@ -11,6 +11,8 @@ from mmrec_tf.recommend.engine import RecommendationEngine
 
 _IDS = tf.TensorSpec([None], tf.string)
 _K = tf.TensorSpec([None], tf.int32)
+_NAMES = tf.TensorSpec([None, None], tf.string)
+_WEIGHTS = tf.TensorSpec([None, None], tf.float32)
 
 
 def export_models(
@@ -18,6 +20,7 @@ def export_models(
     folder: str | Path,
     k: int = 10,
     progress: Callable[[str, int, int], None] | None = None,
+    modality_weights: bool = True,
 ) -> dict[str, Path]:
     """Writes `retrieval`, `ranking` (where there is a ranker) and `recommend`, each as the next integer version.
 
@@ -25,7 +28,10 @@ def export_models(
 
     Signatures, every input with a batch dimension:
 
-    - `recommend`: `serving_default(user_id)`, `recommend(user_id, k)` -> `item_id`, `score` `[batch, k]`.
+    - `recommend`: `serving_default(user_id)`, `recommend(user_id, k)`, `recommend_weighted(user_id, k, modality,
+      weight)` -> `item_id`, `score` `[batch, k]`; `explain(user_id, item_id)` -> `score` `[batch]`, `contribution` and
+      `part` `[batch, parts]`. `modality` (string) and `weight` (float32) are `[batch, n]`, and what they do not name
+      has weight 1; see `RecommendationEngine`.
     - `retrieval`: `serving_default(user_id)`, `retrieve(user_id, k)`, `similar_items(item_id, k)`,
       `embed_user(user_id)`, `embed_item(item_id)` -> `embedding` `[batch, dim + 1]`, whose dot product is
       the retrieval score.
@@ -37,12 +43,14 @@ def export_models(
         engine: the trained chain.
         folder: the export folder, one sub-folder per model.
         k: int. Items that `serving_default` returns.
+        modality_weights: bool. Whether there is `recommend_weighted`, for which the `recommend` model holds the item
+            embeddings once more for each modality. Defaults to True.
 
     Returns:
         Model name -> path of the version written.
     """
     folder = Path(folder)
-    signatures = _signatures(engine, k)
+    signatures = _signatures(engine, k, modality_weights)
     written = {}
     for number, (name, functions) in enumerate(signatures.items()):
         if progress is not None:
@@ -53,7 +61,7 @@ def export_models(
     return written
 
 
-def _signatures(engine: RecommendationEngine, k: int) -> dict[str, dict[str, Callable]]:
+def _signatures(engine: RecommendationEngine, k: int, modality_weights: bool) -> dict[str, dict[str, Callable]]:
     def largest(k):
         # A list has one length for the whole batch, and no request may ask for more places than there are items.
         return tf.clip_by_value(tf.reduce_max(k), 1, engine.item_count)
@@ -89,12 +97,31 @@ def _signatures(engine: RecommendationEngine, k: int) -> dict[str, dict[str, Cal
     def rank(user_id, item_id):
         return {"score": engine.rank_pairs(user_id, item_id)}
 
+    @tf.function(input_signature=[_named(_IDS, "user_id"), _named(_IDS, "item_id")])
+    def explain(user_id, item_id):
+        score, contribution, part = engine.explain(user_id, item_id)
+        return {"score": score, "contribution": contribution, "part": part}
+
+    @tf.function(
+        input_signature=[
+            _named(_IDS, "user_id"),
+            _named(_K, "k"),
+            _named(_NAMES, "modality"),
+            _named(_WEIGHTS, "weight"),
+        ]
+    )
+    def recommend_weighted(user_id, k, modality, weight):
+        item_id, score = engine.recommend_weighted(user_id, largest(k), modality, weight)
+        return {"item_id": item_id, "score": score}
+
     by_user = [_named(_IDS, "user_id")]
     by_user_and_k = [_named(_IDS, "user_id"), _named(_K, "k")]
     models = {
         "recommend": {
             "serving_default": tf.function(fixed(engine.recommend, k), input_signature=by_user),
             "recommend": tf.function(listed(engine.recommend), input_signature=by_user_and_k),
+            "explain": explain,
+            **({"recommend_weighted": recommend_weighted} if modality_weights else {}),
         },
         "retrieval": {
             "serving_default": tf.function(fixed(engine.retrieve_ids, k), input_signature=by_user),

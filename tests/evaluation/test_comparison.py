@@ -1,5 +1,4 @@
 import json
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -7,12 +6,14 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from mmrec_tf.config import EvaluationConfig
-from mmrec_tf.errors import ConfigError, MmrecError
-from mmrec_tf.evaluation.comparison import BASELINES, Comparison, baseline_scorers, compare, fit_baselines, metric_title
+from mmrec_tf.errors import ConfigError, DataError, MmrecError
+from mmrec_tf.evaluation.comparison import Comparison, baseline_scorers, compare, fit_baselines, metric_title
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
 from mmrec_tf.models.item_knn import ItemKnn
 from mmrec_tf.models.matrix_factorization import MatrixFactorization
 from mmrec_tf.models.popularity import Popularity
+from mmrec_tf.models.recent_popularity import RecentPopularity
+from mmrec_tf.models.recommender_model import Asked, TrainingData
 
 
 def _users():
@@ -76,13 +77,10 @@ def test_mistakes_are_named():
     nobody = EvaluationSet(np.zeros(0, int), empty, empty, np.zeros(4, bool), np.zeros(0, bool))
     with pytest.raises(MmrecError, match="holds no user"):
         compare({"ours": np.zeros((0, 3), int)}, nobody, [3])
-    with pytest.raises(ConfigError, match="no baseline 'als'.*popularity, item_knn, matrix_factorization"):
-        fit_baselines(["als"], csr_matrix((2, 2)))
-
-
-def test_baselines_are_those_that_the_configuration_takes():
-    allowed = get_args(get_args(EvaluationConfig.model_fields["baselines"].annotation)[0])
-    assert list(BASELINES) == list(allowed) == EvaluationConfig().baselines
+    with pytest.raises(ConfigError, match="no baseline 'explicit_asl'. Did you mean 'explicit_als'"):
+        fit_baselines(["popularity", "explicit_asl"], csr_matrix((2, 2)))
+    with pytest.raises(DataError, match="recent_popularity needs the moments"):
+        fit_baselines(["recent_popularity"], csr_matrix((2, 2)))
 
 
 def test_baselines_are_fitted_in_order_and_score_from_the_profiles():
@@ -93,7 +91,17 @@ def test_baselines_are_fitted_in_order_and_score_from_the_profiles():
     assert fitted["matrix_factorization"].seed == 3
     users = _users()
     for name, scorer in baseline_scorers(fitted, users).items():
-        np.testing.assert_array_equal(scorer(np.array([1, 0])), fitted[name].score(users.profiles)[[1, 0]])
+        np.testing.assert_array_equal(scorer(np.array([1, 0])), fitted[name].score(Asked(users.profiles))[[1, 0]])
+
+
+def test_baselines_are_asked_at_the_moment_that_is_given():
+    # Item 0 on day 0, item 1 on day 10: who asks on day 5 knows the first alone.
+    training = TrainingData(
+        csr_matrix(np.eye(2, 4)), np.array([0, 1]), np.array([0, 1]), times=np.array([0.0, 864_000.0])
+    )
+    fitted = {"recent": RecentPopularity(half_life=10.0).fit(training)}
+    scores = baseline_scorers(fitted, _users(), np.array([1e9, 432_000.0]))["recent"](np.array([1, 0]))
+    np.testing.assert_allclose(scores, [[1, 0, 0, 0], [0.5, 1, 0, 0]])
 
 
 def test_titles():
@@ -114,7 +122,7 @@ def test_personal_baselines_beat_popularity_on_movielens(shared_data):
     train = matrix(age >= 2)
     cold = np.asarray(train.sum(axis=0)).ravel() == 0
     held_out = EvaluationSet(np.arange(610), matrix(age >= 1), matrix(age == 0), cold, np.ones(610, bool))
-    models = baseline_scorers(fit_baselines(list(BASELINES), train), held_out)
+    models = baseline_scorers(fit_baselines(EvaluationConfig().baselines, train), held_out)
     found = compare(models, held_out, [10]).groups["all"]
     for name in ("item_knn", "matrix_factorization"):
         assert found[name]["ndcg@10"] > 1.4 * found["popularity"]["ndcg@10"]

@@ -115,6 +115,56 @@ def test_raw_values_of_an_absent_modality_have_no_influence():
     np.testing.assert_allclose(model(inputs).numpy(), before, atol=1e-5)
 
 
+def test_a_modality_left_out_is_absent_from_the_items_and_stays_in_the_histories():
+    model, inputs = deepfm(hidden=[]), pairs(group=3)
+    items, user = tf.reshape(inputs["item_index"], [-1]), model._user_fields(inputs, False)
+    whole, without = (model._item_fields(items, False, left_out).numpy() for left_out in ((), ("text",)))
+    # The fields are id, category, tags, price, image and text. Without vector and mask the projection is its bias.
+    model.item_projections["text"].bias.assign([1.0, 2.0, 3.0, 4.0, 5.0])
+    np.testing.assert_array_equal(without[:, :5], whole[:, :5])
+    without = model._item_fields(items, False, ["text"]).numpy()
+    np.testing.assert_allclose(without[:, 5], np.tile([1.0, 2.0, 3.0, 4.0, 5.0], (18, 1)), atol=1e-6)
+    fields = np.concatenate([without, np.repeat(user.numpy(), 3, axis=0)], axis=1)
+    found = model(inputs, without=["text"]).numpy()
+    np.testing.assert_allclose(found, model._score(tf.constant(fields), False).numpy().reshape(6, 3), atol=1e-5)
+    assert np.abs(found - model(inputs).numpy()).max() > 1e-3
+    # As in a catalogue that never had it, where nobody has a history.
+    none = {**inputs, "history": tf.zeros_like(inputs["history"])}
+    left_out = model(none, without=["text"]).numpy()
+    model.items.tables["masks"]["text"].assign(tf.zeros(31, tf.bool))
+    np.testing.assert_allclose(left_out, model(none).numpy(), atol=1e-6)
+
+
+def test_without_ids_items_score_as_if_they_were_new():
+    model, inputs = deepfm(), pairs()
+    found = model(inputs, without_ids=True).numpy()
+    assert np.abs(found - model(inputs).numpy()).max() > 1e-4
+    none = {**inputs, "history": tf.zeros_like(inputs["history"])}
+    hidden = model(none, without_ids=True).numpy()
+    model.items.id_index.assign(tf.zeros(31, tf.int32))
+    np.testing.assert_allclose(hidden, model(none).numpy(), atol=1e-6)
+
+
+def test_other_vectors_stand_in_for_the_stored_ones_where_there_are_any():
+    model, inputs = deepfm(), pairs()
+    # Items 5 and 9 have a text, item 3 has none (3 modulo 7).
+    inputs["item_index"] = tf.constant([6, 10, 4, 6, 10, 4])
+    other = tf.constant(np.random.default_rng(3).normal(size=[6, 6]).astype(np.float32))
+    found = model(inputs, vectors={"text": other}).numpy()
+    rows = model.items.tables["vectors"]["text"].numpy()
+    before = model(inputs).numpy()
+    for place in range(6):
+        changed = rows.copy()
+        changed[inputs["item_index"][place]] = other[place]
+        model.items.tables["vectors"]["text"].assign(changed)
+        one = {name: value[place : place + 1] for name, value in inputs.items()}
+        one["history"] = tf.zeros_like(one["history"])
+        assert model(one).numpy() == pytest.approx(model(one, vectors={"text": other[place : place + 1]}).numpy())
+        model.items.tables["vectors"]["text"].assign(rows)
+    changed = np.abs(found - before)
+    assert changed[[0, 1, 3, 4]].min() > 1e-4 and changed[[2, 5]].max() == 0
+
+
 def test_padding_of_the_history_has_no_influence():
     model, inputs = deepfm(), pairs()
     inputs["history"] = tf.constant([[0, 0, 0, 0, 0], [0, 0, 0, 0, 3]] * 3)

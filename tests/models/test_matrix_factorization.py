@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from mmrec_tf.models import matrix_factorization
+from mmrec_tf.models import row_batches
 from mmrec_tf.models.matrix_factorization import MatrixFactorization
+from mmrec_tf.models.recommender_model import Asked, TrainingData
 
 
 def _counts(users=30, items=20, seed=3):
@@ -33,7 +34,9 @@ def test_each_half_step_solves_the_normal_equations(factors):
 
 def test_fit_reaches_the_point_that_dense_alternation_reaches():
     counts = _counts()
-    model = MatrixFactorization(factors=3, alpha=2.0, regularization=1.0, iterations=8, seed=5).fit(csr_matrix(counts))
+    model = MatrixFactorization(factors=3, alpha=2.0, regularization=1.0, iterations=8, seed=5).fit(
+        TrainingData(csr_matrix(counts))
+    )
     items = np.random.default_rng(5).normal(0.0, 0.1, (20, 3))
     for _ in range(8):
         users = _normal_equations(counts, items, 2.0, 1.0)
@@ -41,14 +44,16 @@ def test_fit_reaches_the_point_that_dense_alternation_reaches():
     np.testing.assert_allclose(model.item_factors, items, atol=1e-3)
     # A user of the training data is scored by the same solve, for the final items.
     expected = _normal_equations(counts, items, 2.0, 1.0) @ items.T
-    np.testing.assert_allclose(model.score(csr_matrix(counts)), expected, atol=2e-3)
+    np.testing.assert_allclose(model.score(Asked(csr_matrix(counts))), expected, atol=2e-3)
 
 
 def test_small_batches_change_nothing(monkeypatch):
     counts = csr_matrix(_counts())
-    whole = MatrixFactorization(factors=4, iterations=3).fit(counts).item_factors
-    monkeypatch.setattr(matrix_factorization, "_CELLS", 1)
-    np.testing.assert_allclose(MatrixFactorization(factors=4, iterations=3).fit(counts).item_factors, whole, atol=1e-4)
+    whole = MatrixFactorization(factors=4, iterations=3).fit(TrainingData(counts)).item_factors
+    monkeypatch.setattr(row_batches, "_CELLS", 1)
+    np.testing.assert_allclose(
+        MatrixFactorization(factors=4, iterations=3).fit(TrainingData(counts)).item_factors, whole, atol=1e-4
+    )
 
 
 def test_a_user_unknown_in_training_is_served_from_the_profile():
@@ -57,28 +62,30 @@ def test_a_user_unknown_in_training_is_served_from_the_profile():
     random = np.random.default_rng(6)
     for user in range(40):
         counts[user, random.choice(5, 3, replace=False) + 5 * (user % 2)] = 1
-    model = MatrixFactorization(factors=2, regularization=1.0).fit(csr_matrix(counts))
-    scores = model.score(csr_matrix(([1.0, 1.0], ([0, 0], [0, 1])), shape=(1, 10)))[0]
+    model = MatrixFactorization(factors=2, regularization=1.0).fit(TrainingData(csr_matrix(counts)))
+    scores = model.score(Asked(csr_matrix(([1.0, 1.0], ([0, 0], [0, 1])), shape=(1, 10))))[0]
     assert scores[2:5].min() > scores[5:].max()
 
 
 @pytest.mark.parametrize("empty", [csr_matrix((1, 20)), csr_matrix(([0.0], ([0], [3])), shape=(1, 20))])
 def test_a_profile_without_positives_gets_the_popular_items(empty):
     counts = _counts()
-    scores = MatrixFactorization(factors=4, iterations=1).fit(csr_matrix(counts)).score(empty)
+    scores = MatrixFactorization(factors=4, iterations=1).fit(TrainingData(csr_matrix(counts))).score(Asked(empty))
     np.testing.assert_array_equal(scores[0], counts.sum(axis=0))
 
 
 def test_a_seen_item_that_was_not_liked_does_not_count():
     counts = csr_matrix(_counts())
-    model = MatrixFactorization(factors=4, iterations=2).fit(counts)
+    model = MatrixFactorization(factors=4, iterations=2).fit(TrainingData(counts))
     liked = csr_matrix(([1.0], ([0], [2])), shape=(1, 20))
     with_dislike = csr_matrix(([1.0, 0.0], ([0, 0], [2, 7])), shape=(1, 20))
-    np.testing.assert_array_equal(model.score(with_dislike), model.score(liked))
+    np.testing.assert_array_equal(model.score(Asked(with_dislike)), model.score(Asked(liked)))
 
 
 def test_the_seed_decides():
     counts = csr_matrix(_counts())
-    first, again, other = (MatrixFactorization(factors=4, iterations=2, seed=s).fit(counts) for s in (1, 1, 2))
+    first, again, other = (
+        MatrixFactorization(factors=4, iterations=2, seed=s).fit(TrainingData(counts)) for s in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first.item_factors, again.item_factors)
     assert not np.allclose(first.item_factors, other.item_factors)

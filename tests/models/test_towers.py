@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras
 
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.towers import CandidateTower, QueryTower
@@ -112,3 +114,17 @@ def test_unknown_users_with_the_same_history_are_placed_alike():
         table.assign(rows)
     found = tower(features).numpy()
     np.testing.assert_allclose(found[19], found[20], atol=1e-6)
+
+
+def test_an_empty_history_has_finite_gradients_in_half_precision():
+    tf_keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        tower = query_tower()
+        features = query_features()
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tower(features, training=True)[:, 0])
+        gradients = tape.gradient(loss, tower.trainable_weights)
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    for weight, gradient in zip(tower.trainable_weights, gradients):
+        assert np.isfinite(tf.convert_to_tensor(gradient).numpy()).all(), weight.name

@@ -99,7 +99,8 @@ def test_equal_scores_keep_the_tables_order(engine):
 def test_the_ranker_orders_the_candidates_and_nothing_else(engine, monkeypatch):
     handed = []
 
-    def rank(users, items, similarities):
+    def rank(users, items, similarities, weights):
+        assert weights is None
         handed.append((items.numpy(), similarities.numpy()))
         return -tf.cast(items, tf.float32)  # the lowest row first
 

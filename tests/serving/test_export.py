@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mmrec_tf.serving.export import export_models
+from mmrec_tf.serving.server import running_server
 from tests import tiny_world
 from tests.saved_model_c_api import run_signatures
 
@@ -18,6 +21,13 @@ USERS, ITEMS = np.array(["u3", "nobody"]), np.array(["i4", "i28"])
 ASKED = {
     ("recommend", "serving_default"): {"user_id": USERS},
     ("recommend", "recommend"): {"user_id": USERS, "k": np.array([3, 4], np.int32)},
+    ("recommend", "recommend_weighted"): {
+        "user_id": USERS,
+        "k": np.array([3, 4], np.int32),
+        "modality": np.array([["text", "image"], ["image", ""]]),
+        "weight": np.array([[2.0, 0.0], [0.5, 1.0]], np.float32),
+    },
+    ("recommend", "explain"): {"user_id": USERS, "item_id": np.array(["i4", "nothing"])},
     ("retrieval", "serving_default"): {"user_id": USERS},
     ("retrieval", "retrieve"): {"user_id": USERS, "k": np.array([30, 1], np.int32)},
     ("retrieval", "similar_items"): {"item_id": ITEMS, "k": np.array([2, 2], np.int32)},
@@ -55,6 +65,20 @@ def expected(engine):
     return [
         lists(engine.recommend(users, tf.constant(5))),
         lists(engine.recommend(users, tf.constant(4))),
+        lists(
+            engine.recommend_weighted(
+                users,
+                tf.constant(4),
+                tf.constant([["text", "image"], ["image", ""]]),
+                tf.constant([[2.0, 0.0], [0.5, 1.0]]),
+            )
+        ),
+        dict(
+            zip(
+                ("score", "contribution", "part"),
+                (output.numpy() for output in engine.explain(users, tf.constant(["i4", "nothing"]))),
+            )
+        ),
         lists(engine.retrieve_ids(users, tf.constant(5))),
         lists(engine.retrieve_ids(users, tf.constant(30))),
         lists(engine.similar_items(items, tf.constant(2))),
@@ -95,7 +119,8 @@ import tensorflow as tf
 answers = []
 for folder, signature, inputs in json.load(sys.stdin):
     model = tf.saved_model.load(folder)
-    given = {key: tf.constant(value, tf.int32 if key == "k" else tf.string) for key, value in inputs.items()}
+    types = {"k": tf.int32, "weight": tf.float32}
+    given = {key: tf.constant(value, types.get(key, tf.string)) for key, value in inputs.items()}
     found = model.signatures[signature](**given)
     answers.append({
         key: [[text.decode() for text in row] for row in value.numpy()] if value.dtype == tf.string
@@ -124,7 +149,7 @@ def test_a_fresh_process_that_knows_tensorflow_alone_answers_the_same(written, e
     answers = [
         {
             key: np.array([[text.encode() for text in row] for row in value], object)
-            if key == "item_id"
+            if key in ("item_id", "part")
             else np.array(value)
             for key, value in answer.items()
         }
@@ -146,7 +171,8 @@ def test_signatures_are_as_documented_and_every_input_has_a_batch_dimension(writ
                 continue
             shapes[name, signature] = set(content.inputs)
             for key, info in content.inputs.items():
-                assert [dim.size for dim in info.tensor_shape.dim] == [-1], (name, signature, key)
+                wide = [-1] if key in ("modality", "weight") else []
+                assert [dim.size for dim in info.tensor_shape.dim] == [-1, *wide], (name, signature, key)
             for key, info in content.outputs.items():
                 assert info.tensor_shape.dim[0].size == -1, (name, signature, key)
                 assert info.dtype in (tf.float32.as_datatype_enum, tf.string.as_datatype_enum)
@@ -177,10 +203,14 @@ def test_each_model_holds_only_what_its_signatures_use(written):
     }
     # Eight numbers and the popularity for every item and for index 0.
     catalogue, ranker_head = [tiny_world.ITEMS + 1, 9], [12, 1]
-    assert {name: (catalogue in found, ranker_head in found) for name, found in shapes.items()} == {
-        "recommend": (True, True),
-        "retrieval": (True, False),
-        "ranking": (False, True),
+    # The same once more for each of two modalities.
+    weighted = [tiny_world.ITEMS + 1, 18]
+    assert {
+        name: tuple(shape in found for shape in (catalogue, ranker_head, weighted)) for name, found in shapes.items()
+    } == {
+        "recommend": (True, True, True),
+        "retrieval": (True, False, False),
+        "ranking": (False, True, False),
     }
 
 
@@ -202,6 +232,58 @@ def test_no_request_gets_more_places_than_there_are_items(written):
     ):
         answer = tf.saved_model.load(str(written[name])).signatures[signature](**inputs, k=tf.constant([1_000_000_000]))
         assert answer["item_id"].shape == (1, 30)
+
+
+def test_wrong_weights_are_refused_with_what_is_allowed_also_by_tensorflows_c_library(written):
+    weighted = tf.saved_model.load(str(written["recommend"])).signatures["recommend_weighted"]
+    given = {"user_id": np.array(["u1"]), "k": np.array([2], np.int32)}
+    for name, weight, message in (
+        ("smell", 1.0, "unknown modality: smell; weights are given for: image, text"),
+        ("text", -1.0, "a weight must be from 0 to 1000, got -1; weights are given for: image, text"),
+        ("text", float("nan"), "got nan"),
+    ):
+        inputs = {**given, "modality": np.array([[name]]), "weight": np.array([[weight]], np.float32)}
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            weighted(**{key: tf.constant(value) for key, value in inputs.items()})
+    with pytest.raises(AssertionError, match="unknown modality: smell; weights are given for: image, text"):
+        run_signatures([(written["recommend"], "recommend_weighted", inputs | {"modality": np.array([["smell"]])})])
+
+
+def post(url, body) -> dict:
+    request = urllib.request.Request(f"{url}/v1/models/recommend:predict", data=json.dumps(body).encode())
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)
+
+
+def test_weights_and_explanations_over_http_in_rows_and_columns(written, expected):
+    weighted, explained = (
+        expected[list(ASKED).index(("recommend", name))] for name in ("recommend_weighted", "explain")
+    )
+    with running_server(written["recommend"].parents[1], models=["recommend"]) as url:
+        for name, answer in (("recommend_weighted", weighted), ("explain", explained)):
+            columns = {key: value.tolist() for key, value in ASKED["recommend", name].items()}
+            rows = [dict(zip(columns, row)) for row in zip(*columns.values())]
+            by_column = post(url, {"signature_name": name, "inputs": columns})["outputs"]
+            by_row = post(url, {"signature_name": name, "instances": rows})["predictions"]
+            assert by_column == {key: [row[key] for row in by_row] for key in by_row[0]}
+            for key, value in answer.items():
+                if value.dtype == object:
+                    assert by_column[key] == [[text.decode() for text in row] for row in value]
+                else:
+                    np.testing.assert_allclose(by_column[key], value, rtol=1e-5, atol=1e-6)
+        row = {"user_id": "u3", "k": 2, "modality": [], "weight": []}
+        plain = post(url, {"signature_name": "recommend", "instances": [{"user_id": "u3", "k": 2}]})
+        assert post(url, {"signature_name": "recommend_weighted", "instances": [row]}) == plain
+        for wrong, message in (
+            ({"modality": ["smell"], "weight": [1]}, "unknown modality: smell; weights are given for: image, text"),
+            ({"modality": [{"b64": "/w=="}], "weight": [1]}, "unknown modality: \ufffd;"),
+            ({"modality": ["text"], "weight": [-1]}, "a weight must be from 0 to 1000, got -1;"),
+            ({"modality": ["text", "image"], "weight": [1]}, "must have the same shape"),
+        ):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                post(url, {"signature_name": "recommend_weighted", "instances": [{**row, **wrong}]})
+            error = json.load(caught.value)["error"]
+            assert caught.value.code == 400 and message in error and "Traceback" not in error, error
 
 
 @pytest.fixture
@@ -246,6 +328,20 @@ def test_an_interrupted_save_leaves_no_version(engine, quick_save, monkeypatch, 
         export_models(engine, tmp_path)
     for name in ("recommend", "retrieval", "ranking"):
         assert names_in(tmp_path / name) == ["1"]
+
+
+def test_weights_can_be_left_out_and_then_nothing_is_computed_for_them(quick_save, monkeypatch, tmp_path):
+    saved = []
+    save = tf.saved_model.save
+    monkeypatch.setattr(
+        tf.saved_model, "save", lambda *args, signatures: saved.append(signatures) or save(*args, signatures)
+    )
+    engine = tiny_world.engine()
+    export_models(engine, tmp_path, modality_weights=False)
+    assert set(saved[0]) == {"serving_default", "recommend", "explain"}
+    assert "modality_shares" not in vars(engine)
+    export_models(engine, tmp_path)
+    assert set(saved[2]) == {"serving_default", "recommend", "explain", "recommend_weighted"}
 
 
 def test_without_a_ranker_there_is_no_ranking_model(quick_save, tmp_path):

@@ -1,0 +1,69 @@
+"""Prepared data in the form that the baselines are fitted on and asked in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set, interaction_matrix
+from mmrec_tf.evaluation.ranking_metrics import user_metrics
+from mmrec_tf.features.prepared import Prepared
+from mmrec_tf.models.recommender_model import Asked, HeldOut, TrainingData
+
+
+def training_data(prepared: Prepared, most_held_out: int = 5000) -> TrainingData:
+    """The training part of the split, with the validation users to choose settings, weights and epochs by.
+
+    Args:
+        prepared: the prepared data.
+        most_held_out: int. Validation users; of more, this many are drawn with the configuration's seed. Defaults to
+            5000, so that the standard error of their NDCG is at most 0.5 / sqrt(5000) = 0.007.
+
+    Returns:
+        The training data. Validation users are judged by NDCG at the largest of `evaluation.k`. `held_out` is None
+        where the split has no validation users, `times` where the schema has no timestamp, `labels` where the data
+        have no label.
+    """
+    train, data = prepared.split.train, prepared.data
+    user_rows, item_rows = prepared.rows(train)
+    return TrainingData(
+        positives=interaction_matrix(data, train),
+        user_rows=user_rows,
+        item_rows=item_rows,
+        is_positive=data.is_positive(train),
+        times=None if data.schema.timestamp is None else prepared.times(train),
+        labels=None if data.label is None else train[data.label].to_numpy(np.float32),
+        items=prepared.items,
+        # Index 0 of a table is the user who is not known.
+        user_segments={name: places[1:] for name, places in prepared.users.categorical.items()},
+        held_out=_held_out(prepared, most_held_out),
+    )
+
+
+def asking_times(prepared: Prepared, evaluation_set: EvaluationSet, target: pd.DataFrame) -> np.ndarray | None:
+    """`[n]` float: when each user of an evaluation set asks, the moment of their first interaction to be found.
+
+    That is what a server knows when the request comes in. None where the data have no timestamp.
+    """
+    if prepared.data.schema.timestamp is None:
+        return None
+    positives = prepared.data.positives(target)
+    first = np.full(len(prepared.data.users), np.inf)
+    np.minimum.at(first, prepared.rows(positives)[0], prepared.times(positives))
+    return first[evaluation_set.user_rows]
+
+
+def _held_out(prepared, most):
+    target = prepared.split.validation
+    if not len(target):
+        return None
+    users = build_evaluation_set(prepared.data, prepared.split.train, target, prepared.split.train)
+    if not len(users):
+        return None
+    rows = np.arange(len(users))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(prepared.config.seed).choice(rows, most, replace=False))
+    # By the longest lists: of the few who find their item in a short one, chance decides more than the model.
+    k, relevant = max(prepared.config.evaluation.k), users.relevant[rows]
+    asked = Asked(users.profiles, users.user_rows, asking_times(prepared, users, target))
+    return HeldOut(asked[rows], lambda lists: float(user_metrics(lists, relevant, [k])[f"ndcg@{k}"].mean()), k)

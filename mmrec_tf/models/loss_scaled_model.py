@@ -1,0 +1,23 @@
+"""The train step of TensorFlow Recommenders' models, with the loss scale that half precision needs."""
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+
+class LossScaledModel(tfrs.Model):
+    """A `tfrs.Model` that uses the optimizer's loss scale, where it has one.
+
+    Under `mixed_float16` Keras wraps the optimizer in one that divides the gradients by a scale, by which the loss is
+    to be multiplied, so that small gradients are not rounded to 0 on their way. The train step of `tfrs.Model` leaves
+    the multiplication out.
+    """
+
+    def train_step(self, inputs):
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(inputs, training=True)
+            added = tf.add_n([tf.cast(value, tf.float32) for value in self.losses] or [tf.constant(0.0)])
+            total = loss + added
+        # `minimize` scales the loss and the gradients; `apply_gradients` knows the gradients only.
+        self.optimizer.minimize(total, self.trainable_variables, tape=tape)
+        shown = {metric.name: metric.result() for metric in self.metrics}
+        return {**shown, "loss": loss, "regularization_loss": added, "total_loss": total}

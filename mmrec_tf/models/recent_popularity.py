@@ -1,0 +1,79 @@
+"""What is popular now: on catalogues that change, ahead of most models that do not look at the clock."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mmrec_tf.errors import ConfigError, DataError
+from mmrec_tf.models.recommender_model import Asked, Progress, RecommenderModel, TrainingData
+
+_DAY = 86_400.0
+
+
+class RecentPopularity(RecommenderModel):
+    """Recommends what was consumed most often lately, where an interaction loses half its weight in `half_life` days.
+
+        score(i, t) = sum over interactions (i, s) of training with s < t of 0.5^((t - s) / half_life)
+
+    `t` is the moment of each request. Nothing that happened at that moment or later counts, so that a held-out
+    interaction in the middle of the training period (leave-one-out) is judged by what was known when it happened, and
+    one after the training period (a split in time) by the whole of training. Without `asked.times`, `t` is just after
+    the last training interaction. As a list depends on the order alone, and the weights of all items fade by the same
+    factor, it makes no difference how long after the end of training somebody asks.
+
+    Each row `[n_items]` of the scores is divided by its largest, so that no number vanishes in a long silence; before
+    the first interaction nothing is known and all are zero.
+
+    Args:
+        half_life: float. Days after which an interaction counts half. Defaults to 90.
+
+    Raises:
+        ConfigError: if `half_life` is not above zero.
+        DataError: from `fit`, if the training data have no times.
+    """
+
+    SEARCH = {"half_life": (1.0, 3.0, 10.0, 30.0, 90.0, 365.0, 1095.0)}
+
+    def __init__(self, half_life: float = 90.0):
+        if not half_life > 0.0:
+            raise ConfigError(f"half_life must be above 0 days, got {half_life}.")
+        self.half_life = half_life
+
+    def fit(self, training: TrainingData, progress: Progress | None = None) -> RecentPopularity:
+        if training.times is None or training.item_rows is None:
+            raise DataError(
+                "recent_popularity needs the moments of the interactions: declare a timestamp feature in "
+                "schema.context, or leave recent_popularity out of evaluation.baselines."
+            )
+        times, items = np.asarray(training.times, np.float64), np.asarray(training.item_rows)
+        if training.is_positive is not None:
+            times, items = times[training.is_positive], items[training.is_positive]
+        order = np.argsort(times, kind="stable")
+        self.times, self.item_rows = times[order], items[order]
+        self.n_items = training.n_items
+        return self
+
+    def score(self, asked: Asked) -> np.ndarray:
+        if asked.times is None:
+            latest = self._swept(np.array([np.inf]))[0]
+            return np.tile(latest, (len(asked), 1))
+        moments, places = np.unique(np.asarray(asked.times, np.float64), return_inverse=True)
+        return self._swept(moments)[places]
+
+    def _swept(self, moments):
+        """Scores `[moments, n_items]` at rising moments, in one pass over the interactions."""
+        scores = np.zeros((len(moments), self.n_items), np.float32)
+        weights, now, done = np.zeros(self.n_items), 0.0, 0
+        for row, until in enumerate(np.searchsorted(self.times, moments, side="left")):
+            if until > done:
+                # Weights are kept as of the latest interaction that counts: what fades since then fades for all.
+                latest = self.times[until - 1]
+                weights *= self._faded(latest - now) if done else 0.0
+                fresh = self._faded(latest - self.times[done:until])
+                weights += np.bincount(self.item_rows[done:until], fresh, minlength=self.n_items)
+                now, done = latest, until
+            scores[row] = weights / max(weights.max(initial=0.0), np.finfo(np.float64).tiny)
+        return scores
+
+    def _faded(self, seconds):
+        return 0.5 ** (seconds / (_DAY * self.half_life))

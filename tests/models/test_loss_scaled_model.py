@@ -1,0 +1,51 @@
+"""The train step: the same gradients as without a loss scale, also those that float16 would round to 0."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from mmrec_tf.models.loss_scaled_model import LossScaledModel
+
+
+class Slope(LossScaledModel):
+    """loss = slope * weight, worked out in float16, and a second weight's square that is added as a layer's loss."""
+
+    def __init__(self, slope):
+        super().__init__(autocast=False)
+        self.slope = slope
+        self.weight = self.add_weight(name="weight", shape=[], initializer="ones", experimental_autocast=False)
+        self.held = tf_keras.layers.Dense(
+            1, use_bias=False, kernel_initializer="ones", kernel_regularizer="l2", dtype="float32"
+        )
+        self.held(tf.zeros([1, 1]))
+
+    def compute_loss(self, inputs, training=False):
+        return tf.cast(tf.cast(self.weight, tf.float16), tf.float32) * self.slope * tf.reduce_mean(inputs)
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_step_by_hand(scaled):
+    model = Slope(0.5)
+    optimizer = tf_keras.optimizers.SGD(1.0)
+    if scaled:
+        optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer, dynamic=False, initial_scale=1024.0)
+    model.compile(optimizer=optimizer)
+    logs = model.train_on_batch(tf.ones([4]), return_dict=True)
+    # The gradient is 0.5; the square's is 2 * 0.01 (Keras' own factor) of a weight of 1.
+    assert float(model.weight) == pytest.approx(0.5, rel=1e-5)
+    assert model.held.kernel.numpy() == pytest.approx(0.98, rel=1e-5)
+    assert logs == pytest.approx({"loss": 0.5, "regularization_loss": 0.01, "total_loss": 0.51}, rel=1e-5)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(None, 1.0), (1024.0, 1.0 - 1e-8 * 1e6)])
+def test_small_gradients_arrive_with_a_scale(scale, expected):
+    # 1e-8 is below float16's smallest number, 6e-8; times 1024 it is not, and the rate of 1e6 makes it seen.
+    model = Slope(1e-8)
+    optimizer = tf_keras.optimizers.SGD(1e6)
+    if scale is not None:
+        optimizer = tf_keras.mixed_precision.LossScaleOptimizer(optimizer, dynamic=False, initial_scale=scale)
+    model.held.trainable = False
+    model.compile(optimizer=optimizer)
+    model.train_on_batch(tf.ones([4]))
+    np.testing.assert_allclose(model.weight.numpy(), expected, rtol=1e-4)
