@@ -1,4 +1,4 @@
-"""The command line: mmrec init, validate, embed, pretrain, train, evaluate, recommend, export, serve, report, demo.
+"""The command line: mmrec init, validate, embed, pretrain, train, evaluate, recommend, explain, export, serve, demo ...
 
 TensorFlow is imported inside the commands that need it, so that `mmrec --help` is quick. Exit codes: 0 on success,
 2 for a mistake that the user can mend (a short message, never a traceback), 130 after Ctrl-C.
@@ -167,38 +167,30 @@ def recommend(
     all_users: Annotated[bool, typer.Option("--all-users", help="Recommend to every known user.")] = False,
     k: Annotated[int, typer.Option(help="Items per user.")] = 10,
     out: Annotated[Optional[Path], typer.Option(help="Parquet or CSV file for --all-users.")] = None,
+    weight: Annotated[
+        Optional[list[str]], typer.Option(metavar="NAME=NUMBER", help="How much a modality counts; 1 is as trained.")
+    ] = None,
     as_json: AsJson = False,
 ):
     """Recommend to one user (a table, or --json) or to all (a file)."""
-    if (user is None) == (not all_users):
-        raise MmrecError("name one user with --user, or ask for --all-users; not both.")
-    if k < 1:
-        raise MmrecError(f"--k is the number of items to recommend and must be at least 1, got {k}.")
-    if all_users and (out is None or out.suffix not in (".parquet", ".csv")):
-        raise MmrecError(f"--all-users needs --out FILE.parquet or FILE.csv, got {out}.")
-    from mmrec_tf.run import Run
-
-    opened = Run.open(run)
-    from mmrec_tf.recommend.recommender import Recommender
+    from mmrec_tf.cli_recommend import run_recommend
 
     _quiet_tensorflow()
-    recommender = Recommender.load(run)
-    if all_users:
-        _recommend_to_all(opened, recommender, k, out)
-        return
-    found = recommender.recommend(user, k)
-    catalogue = opened.load_catalogue().set_index("item_id")
-    if as_json:
-        rows = [{"item_id": place.item_id, "rank": i + 1, "score": place.score} for i, place in enumerate(found)]
-        print(json.dumps({"user_id": user, "recommendations": rows}, indent=2, ensure_ascii=False))
-        return
-    if not recommender.is_known(user):
-        errors.print(f"user {_escape(user)} is not known: these are what an average user gets", highlight=False)
-    rows = [
-        (i + 1, place.item_id, *catalogue.loc[place.item_id, ["title", "category"]], place.score)
-        for i, place in enumerate(found)
-    ]
-    show_rows(f"recommendations for {user}", ("rank", "item_id", "title", "category", "score"), rows)
+    run_recommend(run, user, all_users, k, out, weight, as_json)
+
+
+@app.command()
+def explain(
+    run: RunFolder,
+    user: Annotated[str, typer.Option(help="The user.")],
+    item: Annotated[str, typer.Option(help="The item.")],
+    as_json: AsJson = False,
+):
+    """Show what each modality of an item, and its id, makes up of its score for a user."""
+    from mmrec_tf.cli_explain import run_explain
+
+    _quiet_tensorflow()
+    run_explain(run, user, item, as_json)
 
 
 @app.command()
@@ -267,23 +259,6 @@ def _quiet_tensorflow() -> None:
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     absl.logging.set_verbosity(absl.logging.ERROR)
-
-
-def _recommend_to_all(run, recommender, k: int, out: Path) -> None:
-    import pandas as pd
-
-    from mmrec_tf.run import replacing
-
-    users = pd.read_parquet(run.folder / "users.parquet").iloc[:, 0].tolist()
-    with progress_bars() as progress:
-        table = recommender.recommend_all(users, k, progress=progress)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(out) as path:
-        if out.suffix == ".csv":
-            table.to_csv(path, index=False)
-        else:
-            table.to_parquet(path, index=False)
-    console.print(f"wrote {len(table)} recommendations for {len(users)} users to {out}", highlight=False)
 
 
 def _show_validation(report) -> None:

@@ -16,11 +16,12 @@ def warm_up_cosine(
     Args:
         steps: int. Steps of the whole fit, at least 1.
         peak: float. The highest rate.
-        share: float in [0, 1). Share of the steps that it rises, rounded up to whole steps; at 0 it starts at its peak.
+        share: float in [0, 1). Share of the steps that it rises, rounded up to whole steps; at 0 it starts at its peak,
+            as does a fit of a single step, which would learn nothing at the rate that a rise begins with.
 
     Reference: Loshchilov and Hutter, SGDR: Stochastic gradient descent with warm restarts (2017), for the cosine.
     """
-    warm_up = math.ceil(steps * share)
+    warm_up = min(math.ceil(steps * share), steps - 1)
     rising = {"warmup_target": peak, "warmup_steps": warm_up} if warm_up else {}
     return tf_keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warm_up else peak, decay_steps=max(steps - warm_up, 1), **rising

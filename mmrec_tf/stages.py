@@ -17,6 +17,7 @@ from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
 from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
 from mmrec_tf.models.build import build_deepfm
 from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.multi_task import build_multi_task
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.running import stages_folder
 from mmrec_tf.pretraining.stages import pretrained_two_tower, refine
@@ -80,7 +81,8 @@ def train_retrieval(
 ) -> tuple[TwoTower, dict[str, list[float]]]:
     """Trains the two-tower model; stops early by NDCG on the validation split, ranked over the whole catalogue.
 
-    The stages of `pretraining` run before and after it, and are kept in the feature store's folder.
+    The stages of `pretraining` run before and after it, and are kept in the feature store's folder; the heads of
+    `tasks` learn beside it.
 
     Args:
         prepared: the data as numbers.
@@ -102,9 +104,10 @@ def train_retrieval(
         return user_metrics(lists.retrieval(model, k), validation.relevant, [k])[f"ndcg@{k}"].mean()
 
     options = config.train
+    has_heads = bool(config.tasks.heads)
     history = fit(
-        model,
-        prepared.retrieval_dataset(),
+        build_multi_task(config, prepared, model) if has_heads else model,
+        prepared.multi_task_dataset() if has_heads else prepared.retrieval_dataset(),
         epochs=min(options.epochs, most_epochs or options.epochs),
         learning_rate=options.learning_rate,
         patience=options.patience,

@@ -44,6 +44,7 @@ ORDER = (
     "cli_embed",
     "cli_pretrain",
     "cli_explain",
+    "cli_recommend",
     "cli",
 )
 # The one place where KerasNLP, a Keras 3 library, is reached.

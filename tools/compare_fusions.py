@@ -131,7 +131,7 @@ def compare(config: Config, options: argparse.Namespace) -> dict[str, dict[str, 
         for row, settings in rows.items():
             for dropout, name in ((None, row), (0.0, row + WITHOUT_DROPOUT)):
                 is_fusion = row in options.fusions
-                if str(seed) in found.get(name, {}) or (dropout is not None and not is_fusion):
+                if str(seed) in found.get(name, {}) or (dropout is not None and not (is_fusion and options.undropped)):
                     continue
                 changed = mm.load_config(options.config, [*options.set, *settings, f"seed={seed}"])
                 if dropout is not None:
@@ -193,6 +193,9 @@ def main() -> None:
     parser.add_argument("--also", nargs="*", default=[], metavar="NAME: SETTINGS")
     parser.add_argument(
         "--no-singles", dest="singles", action="store_false", help="leave out ids and single modalities"
+    )
+    parser.add_argument(
+        "--dropout-only", dest="undropped", action="store_false", help="leave out models without dropout"
     )
     parser.add_argument("--json", type=Path, help="keep the figures here, and go on from there")
     parser.add_argument("--markdown", action="store_true", help="print the table for a README")

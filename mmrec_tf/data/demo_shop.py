@@ -197,9 +197,7 @@ def _write_shop(folder, seed, users, items, interactions, progress):
     )
     _write_table(folder / "items.csv", _item_columns(folder, seed, item_ids, item_traits, opened, progress))
     (folder / _MARKER).write_text("The files beside this one were made by mmrec and may be replaced by it.\n")
-    (folder / "config.yaml").write_text(
-        _CONFIG.format(seed=seed, seconds=SECONDS)
-    )
+    (folder / "config.yaml").write_text(_CONFIG.format(seed=seed, seconds=SECONDS))
 
 
 def _item_columns(folder, seed, item_ids, traits, opened, progress):

@@ -113,9 +113,7 @@ class AudioReader:
         return (self.windows * self.window,)
 
     def decode(self, source: Source) -> np.ndarray | None:
-        return decode_audio(
-            source, self.sample_rate, self.seconds, self.windows, self.loudness, self.trim_silence
-        )
+        return decode_audio(source, self.sample_rate, self.seconds, self.windows, self.loudness, self.trim_silence)
 
     def content_length(self, content: np.ndarray) -> int:
         return len(content)

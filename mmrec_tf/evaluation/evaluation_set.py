@@ -52,9 +52,7 @@ class EvaluationSet:
         return self.item_count - np.diff(self.profiles.indptr).astype(np.int64)
 
 
-def build_evaluation_set(
-    data: RecData, seen: pd.DataFrame, target: pd.DataFrame, train: pd.DataFrame
-) -> EvaluationSet:
+def build_evaluation_set(data: RecData, seen: pd.DataFrame, target: pd.DataFrame, train: pd.DataFrame) -> EvaluationSet:
     """The evaluation set of one part of a split.
 
     Args:

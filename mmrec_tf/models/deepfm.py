@@ -7,11 +7,12 @@ import tf_keras
 from mmrec_tf.losses.float32_tasks import float32_tasks
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.item_embedding import hide_ids
+from mmrec_tf.models.loss_scaled_model import LossScaledModel
 from mmrec_tf.models.side_features import SideFeatures
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
-class DeepFM(tfrs.Model):
+class DeepFM(LossScaledModel):
     """Decides in which order the retrieved items are shown.
 
     Every feature of the user, of the item and of the user's history is a field with one embedding v_f and one weight

@@ -45,6 +45,9 @@ class MultiTask(LossScaledModel):
 
     Returns:
         `[batch, dim + 1]` query embeddings.
+
+    Raises:
+        ValueError: for an unknown weighting.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class MultiTask(LossScaledModel):
     ):
         # Labels keep all their digits under a mixed policy; the layers cast what they take themselves.
         super().__init__(autocast=False, **kwargs)
+        if weighting not in ("uncertainty", "fixed"):
+            raise ValueError(f"weighting {weighting!r} is none. Allowed: uncertainty, fixed.")
         self.two_tower = two_tower
         self.heads = dict(heads)
         self.weights_at_start = dict(weights or {})

@@ -8,15 +8,16 @@ import tensorflow_recommenders as tfrs
 import tf_keras
 
 from mmrec_tf.losses.float32_tasks import float32_tasks
-from mmrec_tf.models.batched_calls import call_in_batches
 from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
 from mmrec_tf.models.adversarial import adversarial_vectors
+from mmrec_tf.models.batched_calls import call_in_batches
 from mmrec_tf.models.item_embedding import ItemEmbedding, hide_ids
+from mmrec_tf.models.loss_scaled_model import LossScaledModel
 from mmrec_tf.models.towers import CandidateTower, QueryTower
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
-class TwoTower(tfrs.Model):
+class TwoTower(LossScaledModel):
     """Finds, among all items, the few hundred that a user may want.
 
     Queries and candidates meet only in a dot product, so the items' side is computed once and a user's request costs

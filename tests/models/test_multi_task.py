@@ -93,7 +93,8 @@ def test_losses_and_their_sums_against_numpy(tmp_path, experts):
 
 
 def test_compiled_by_xla_it_is_the_same(tmp_path):
-    prepared, _, model = world(tmp_path, experts=3, calm=True)
+    heads = [{"task": "category", "feature": "tags"}, "rating"]
+    prepared, _, model = world(tmp_path, heads=heads, experts=3, calm=True)
     batch = first_batch(prepared)
 
     def loss_and_gradient():
@@ -244,3 +245,5 @@ def test_heads_of_ones_own(tmp_path):
     batch = {name: tf.constant(array) for name, array in tiny_world.retrieval_batch(slice(0, 20)).items()}
     alone = float(two_tower.compute_loss(batch))
     assert float(model.compute_loss(batch)) == pytest.approx(alone + float(model.means["shelf"].result()), rel=1e-5)
+    with pytest.raises(ValueError, match="weighting 'equal' is none. Allowed: uncertainty, fixed"):
+        MultiTask(two_tower, {}, weighting="equal")

@@ -46,7 +46,7 @@ def test_what_is_not_asked_for_has_no_influence(encoder):
     assert float(stage(batch)["loss"]) == float(stage(changed)["loss"])
 
 
-OPTIONS = MaskedLanguageConfig(epochs=40, batch_size=20, learning_rate=0.01, share=0.5)
+OPTIONS = MaskedLanguageConfig(epochs=30, batch_size=20, learning_rate=0.01, share=0.5)
 
 
 def test_it_learns_to_find_hidden_words_and_changes_the_encoders_vectors(encoder):
@@ -92,15 +92,16 @@ def test_encoders_of_another_kind_are_refused():
         masked_language(HashedTextEncoder(dim=8), ["a tale"], OPTIONS, seed=0)
 
 
-def test_head():
+def test_head(tmp_path):
     embeddings = tf.constant(np.random.default_rng(0).normal(size=[6, 4]).astype(np.float32))
     vectors = tf.constant(np.random.default_rng(1).normal(size=[2, 3, 4]).astype(np.float32))
     check_layer(
-        MaskedLanguageHead,
-        {"width": 4, "vocabulary_size": 6},
+        lambda: MaskedLanguageHead(width=4, vocabulary_size=6),
         vectors,
-        expected_output_shape=(2, 3, 6),
+        tmp_path,
         call_arguments={"embeddings": embeddings},
+        expected_shape=(2, 3, 6),
+        has_float32_output=True,
     )
 
 

@@ -61,7 +61,8 @@ def test_the_loss_by_hand(tales):
     losses, left_out = [], 0
     for query, user, own in zip(queries, users.ravel(), np.repeat(item_index, users.shape[1])):
         known = set(chosen.item_index[chosen.user_index == user])
-        candidates = [item for item in item_index if item not in known] + [own]
+        # The users of the third item need not know the first, which is now their own.
+        candidates = [item for item in item_index if item not in known | {own}] + [own]
         left_out += len(item_index) + 1 - len(candidates)
         scores = catalogue[candidates] @ query / retrieval.temperature
         losses.append(np.log(np.exp(scores).sum()) - scores[-1])
