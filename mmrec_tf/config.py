@@ -4,7 +4,6 @@ One YAML file names the tables, features, split, encoders, fusion, models, train
 tables and the schema has a default that suits a laptop. `config_file` reads and writes it.
 """
 
-import difflib
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ from mmrec_tf.config_encoders import EncoderConfig
 from mmrec_tf.config_models import EvaluationConfig, ExportConfig, ModelsConfig, TrainConfig
 from mmrec_tf.config_pretraining import Pretraining
 from mmrec_tf.config_tasks import TasksConfig, check_tasks
+from mmrec_tf.errors import suggestion
 from mmrec_tf.schema import Schema, StrictModel
 
 
@@ -226,9 +226,3 @@ class Config(StrictModel):
             raise ValueError("models.ranking.target rating needs data.label, the column that holds the rating.")
         check_tasks(self.tasks, self.features, self.data.label, self.data.positive_from, self.models.retrieval.hidden)
         return self
-
-
-def suggestion(word: str, allowed) -> str:
-    """A sentence that names the nearest allowed word, or nothing when none is near."""
-    close = difflib.get_close_matches(str(word), [str(name) for name in allowed], n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""

@@ -10,9 +10,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from mmrec_tf.config import Config, EncoderConfig, suggestion
+from mmrec_tf.config import Config, EncoderConfig
 from mmrec_tf.config_pretraining import resolved_stages
-from mmrec_tf.errors import ConfigError
+from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.schema import StrictModel
 
 

@@ -1,10 +1,10 @@
 """The configuration's sections about models: what they are, how they are trained, measured and exported."""
 
-import difflib
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from mmrec_tf.errors import suggestion
 from mmrec_tf.schema import StrictModel
 
 
@@ -153,9 +153,10 @@ class EvaluationConfig(StrictModel):
     def _known(cls, baselines):
         for name in baselines:
             if name not in BASELINE_NAMES:
-                close = difflib.get_close_matches(name, BASELINE_NAMES, n=1, cutoff=0.5)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
-                raise ValueError(f"there is no baseline {name!r}.{hint} Allowed: {', '.join(BASELINE_NAMES)}.")
+                raise ValueError(
+                    f"there is no baseline {name!r}.{suggestion(name, BASELINE_NAMES)} "
+                    f"Allowed: {', '.join(BASELINE_NAMES)}."
+                )
         return baselines
 
 
@@ -165,7 +166,9 @@ class ExportConfig(StrictModel):
     Args:
         candidates: int. Items that retrieval hands to the ranker.
         k: int. Items that `recommend` returns when the request does not say.
+        modality_weights: bool. Export `recommend_weighted` too; it takes the item embeddings once more per modality.
     """
 
     candidates: int = Field(default=100, ge=1)
     k: int = Field(default=10, ge=1)
+    modality_weights: bool = True

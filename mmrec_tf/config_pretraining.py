@@ -7,12 +7,12 @@
 A stage is named, or given as a mapping with its name under `stage`.
 """
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mmrec_tf.errors import suggestion
 from mmrec_tf.schema import StrictModel
 
 
@@ -215,21 +215,18 @@ def _by_name(stages: Any) -> Any:
         if "stage" not in stage:
             raise ValueError(f"{stage} does not say which stage it is: add stage: NAME. {_allowed(STAGES)}")
         if stage["stage"] not in list(STAGES):
-            raise ValueError(f"{stage['stage']!r} is no stage.{_nearest(stage['stage'], STAGES)} {_allowed(STAGES)}")
+            raise ValueError(f"{stage['stage']!r} is no stage.{suggestion(stage['stage'], STAGES)} {_allowed(STAGES)}")
         fields = STAGES[stage["stage"]].model_fields
         for key in stage:
             if key not in fields:
-                raise ValueError(f"{stage['stage']} has no setting {key!r}.{_nearest(key, fields)} {_allowed(fields)}")
+                raise ValueError(
+                    f"{stage['stage']} has no setting {key!r}.{suggestion(key, fields)} {_allowed(fields)}"
+                )
     return named
 
 
 def _allowed(names) -> str:
     return f"Allowed: {', '.join(sorted(names))}."
-
-
-def _nearest(word, names) -> str:
-    close = difflib.get_close_matches(str(word), names, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 Pretraining = Annotated[

@@ -7,12 +7,12 @@
 A head is named, or given as a mapping with its name under `task`.
 """
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from mmrec_tf.errors import suggestion
 from mmrec_tf.schema import Schema, StrictModel
 
 
@@ -168,6 +168,4 @@ def _feature(given: str | None, features: list[str]) -> str:
 def _advice(word: Any, names: Iterable[str]) -> str:
     """Which of the names is meant, if one is near, and all of them."""
     names = sorted(names)
-    close = difflib.get_close_matches(str(word), names, n=1, cutoff=0.5)
-    nearest = f" Did you mean {close[0]!r}?" if close else ""
-    return f"{nearest} Allowed: {', '.join(names) or 'none, as the schema has none'}."
+    return f"{suggestion(word, names)} Allowed: {', '.join(names) or 'none, as the schema has none'}."

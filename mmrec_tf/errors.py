@@ -4,6 +4,9 @@ Every mistake that a user can make ends in one of these. The command line prints
 code 2; a Python caller gets an exception whose text says what was received, what is allowed and what to do next.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class MmrecError(Exception):
     """Base of every error that the user, not the library, can mend."""
@@ -27,3 +30,9 @@ class RunError(MmrecError):
 
 class ServingError(MmrecError):
     """A model cannot be exported, loaded or queried."""
+
+
+def suggestion(word: str, allowed: Iterable) -> str:
+    """A sentence that names the nearest allowed word, or nothing when none is near."""
+    close = difflib.get_close_matches(str(word), [str(name) for name in allowed], n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""

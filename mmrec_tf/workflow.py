@@ -84,7 +84,7 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
             run.write_json("metrics.json", evaluate_models(prepared, retrieval, ranking, progress))
         engine = serving_engine(prepared, retrieval, ranking)
         with _timed(seconds, "export"):
-            export_models(engine, run.export_folder, config.export.k, progress)
+            export_models(engine, run.export_folder, config.export.k, progress, config.export.modality_weights)
         summaries = {feature: result.summary for feature, result in tuned.items()}
         run.write_json("history.json", {"history": history, "seconds": seconds, "tuning": summaries})
         report_on(run, prepared, engine)
@@ -169,7 +169,8 @@ class OpenRun:
     def export(self, progress: Progress | None = None) -> dict[str, Path]:
         """Writes the next version of every SavedModel."""
         engine = serving_engine(self.prepared, self.retrieval, self.ranking)
-        return export_models(engine, self.run.export_folder, self.prepared.config.export.k, progress)
+        options = self.prepared.config.export
+        return export_models(engine, self.run.export_folder, options.k, progress, options.modality_weights)
 
     def report(self) -> Path:
         """Rewrites `report.html` from what the run has measured."""

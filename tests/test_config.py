@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
-from mmrec_tf.config import Config, suggestion
+from mmrec_tf.config import Config
 from mmrec_tf.config_file import dump_config, load_config, parse_config
-from mmrec_tf.errors import ConfigError
+from mmrec_tf.errors import ConfigError, suggestion
 from tests import tiny_world
 
 MINIMAL = {

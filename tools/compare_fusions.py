@@ -12,11 +12,11 @@ The rows are the two-tower model with
 
 Recall@10 is that of the whole catalogue ranked, seen items left out: for items that training has seen (warm) and has
 not (cold); `cold alone` ranks the new items among themselves, which leaves out how many places of a list they get. The
-columns that begin with `half` say which share of the Recall@10 over all items is lost when half of the
-items, drawn at random, have lost that modality before lists are made; in `half each`, a half for each modality, and in
-`no dropout` the same for a model trained with fusion.modality_dropout 0. `seconds` is the training of one model.
-Figures are means over the seeds, with the standard deviation behind them. With `--json`, what is done is kept in a
-file, and a run that was stopped goes on there.
+columns that begin with `half` say which share of the Recall@10 over all items is lost when half of the items, drawn at
+random, have lost that modality before lists are made; in `half each`, a half for each modality, and in the columns
+`dropout` the same for models trained with that fusion.modality_dropout. `seconds` is the training of one model. Figures
+are means over the seeds, with the standard deviation behind them. With `--json`, what is done is kept in a file, and a
+run that was stopped goes on there.
 """
 
 import os
@@ -46,7 +46,7 @@ from mmrec_tf.training.fit import set_seed
 K = 10
 IDS, ONLY = "ids", "only "
 HALF_OF = "without half "
-WITHOUT_DROPOUT = " without dropout"
+AT_DROPOUT = " at dropout "
 TOLD = ("warm", "cold", "all", "without half: all", "seconds")
 
 
@@ -129,9 +129,11 @@ def compare(config: Config, options: argparse.Namespace) -> dict[str, dict[str, 
     rows = choices(config, options)
     for seed in options.seeds:
         for row, settings in rows.items():
-            for dropout, name in ((None, row), (0.0, row + WITHOUT_DROPOUT)):
-                is_fusion = row in options.fusions
-                if str(seed) in found.get(name, {}) or (dropout is not None and not (is_fusion and options.undropped)):
+            variants = {row: None} | (
+                {f"{row}{AT_DROPOUT}{rate}": rate for rate in options.dropouts} if row in options.fusions else {}
+            )
+            for name, dropout in variants.items():
+                if str(seed) in found.get(name, {}):
                     continue
                 changed = mm.load_config(options.config, [*options.set, *settings, f"seed={seed}"])
                 if dropout is not None:
@@ -144,7 +146,7 @@ def compare(config: Config, options: argparse.Namespace) -> dict[str, dict[str, 
                 if options.json:
                     content = json.dumps(found, indent=1) + "\n"
                     write_whole(options.json, lambda file, content=content: file.write(content.encode()))
-    return {name: seeds for name, seeds in found.items() if name.removesuffix(WITHOUT_DROPOUT) in rows}
+    return {name: seeds for name, seeds in found.items() if name.split(AT_DROPOUT)[0] in rows}
 
 
 def table(found: dict[str, dict[str, dict[str, float]]]) -> tuple[list[str], list[list[str]]]:
@@ -156,6 +158,8 @@ def table(found: dict[str, dict[str, dict[str, float]]]) -> tuple[list[str], lis
         )
         if key.startswith(HALF_OF) and key.endswith(": all")
     ]
+
+    dropouts = sorted({float(name.split(AT_DROPOUT)[1]) for name in found if AT_DROPOUT in name})
 
     def values(name, figure):
         return [figures[figure] for figures in found.get(name, {}).values() if figure in figures]
@@ -172,14 +176,16 @@ def table(found: dict[str, dict[str, dict[str, float]]]) -> tuple[list[str], lis
         return f"{1.0 - statistics.mean(values(name, figure)) / statistics.mean(values(name, 'all')):.1%}"
 
     rows = []
-    named = [name for name in found if not name.endswith(WITHOUT_DROPOUT)]
+    named = [name for name in found if AT_DROPOUT not in name]
     for name in sorted(named, key=lambda name: -statistics.mean(values(name, "cold"))):
         figures = [spread(name, figure) for figure in ("warm", "cold", "cold alone", "all ndcg")]
         losses = [loss(name, f"{HALF_OF}{modality}: all") for modality in modalities]
-        losses += [loss(name, "without half: all"), loss(name + WITHOUT_DROPOUT, "without half: all")]
+        losses += [loss(name, "without half: all")]
+        losses += [loss(f"{name}{AT_DROPOUT}{rate}", "without half: all") for rate in dropouts]
         rows.append([name, *figures, *losses, f"{statistics.mean(values(name, 'seconds')):.0f}"])
     halves = [f"half {modality}" for modality in modalities]
-    return ["", "warm", "cold", "cold alone", "NDCG@10 all", *halves, "half each", "no dropout", "seconds"], rows
+    halves += ["half each", *(f"dropout {rate}" for rate in dropouts)]
+    return ["", "warm", "cold", "cold alone", "NDCG@10 all", *halves, "seconds"], rows
 
 
 def main() -> None:
@@ -194,9 +200,7 @@ def main() -> None:
     parser.add_argument(
         "--no-singles", dest="singles", action="store_false", help="leave out ids and single modalities"
     )
-    parser.add_argument(
-        "--dropout-only", dest="undropped", action="store_false", help="leave out models without dropout"
-    )
+    parser.add_argument("--dropouts", nargs="*", type=float, default=[0.0, 0.3], help="further modality dropouts")
     parser.add_argument("--json", type=Path, help="keep the figures here, and go on from there")
     parser.add_argument("--markdown", action="store_true", help="print the table for a README")
     options = parser.parse_args()

@@ -9,10 +9,9 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from mmrec_tf.config import suggestion
 from mmrec_tf.config_encoders import CleaningConfig
 from mmrec_tf.data.html_text import without_html
-from mmrec_tf.errors import ConfigError
+from mmrec_tf.errors import ConfigError, suggestion
 
 _SPACE = r"[\s\pZ\x{85}]+"
 _CONTROL = r"[\x{00}-\x{08}\x{0B}\x{0E}-\x{1F}\x{7F}]"

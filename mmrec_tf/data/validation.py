@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmrec_tf.config import Config, Policies, suggestion
+from mmrec_tf.config import Config, Policies
 from mmrec_tf.data.checks import TableChecks, empty_values
 from mmrec_tf.data.file_memory import FileMemory, file_memory
 from mmrec_tf.data.problems import Problem, ValidationReport
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.tables import read_table
-from mmrec_tf.errors import ConfigError, DataError
+from mmrec_tf.errors import ConfigError, DataError, suggestion
 from mmrec_tf.schema import Feature, Schema
 
 Progress = Callable[[str, int, int], None]

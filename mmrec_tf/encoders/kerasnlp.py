@@ -12,12 +12,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.config import suggestion
 from mmrec_tf.config_encoders import CleaningConfig
 from mmrec_tf.encoders.base import Encoder, normalised
 from mmrec_tf.encoders.packed_tokens import TokenPacker
 from mmrec_tf.encoders.readers import TextReader
-from mmrec_tf.errors import EncoderError
+from mmrec_tf.errors import EncoderError, suggestion
 
 _READ_BYTES = 1 << 20
 # What KerasNLP raises for a preset that does not exist, cannot be reached, is damaged or of another kind.

@@ -4,11 +4,11 @@ import importlib
 import inspect
 from pathlib import Path
 
-from mmrec_tf.config import EncoderConfig, suggestion
+from mmrec_tf.config import EncoderConfig
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.named import NAMED
 from mmrec_tf.encoders.pretrained.registry import PRETRAINED
-from mmrec_tf.errors import EncoderError
+from mmrec_tf.errors import EncoderError, suggestion
 from mmrec_tf.schema import Feature
 
 _ENCODERS: dict[str, str | type[Encoder]] = {

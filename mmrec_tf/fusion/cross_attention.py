@@ -3,8 +3,7 @@
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.config import suggestion
-from mmrec_tf.errors import ConfigError
+from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.fusion.token_attention import TokenAttention
 from mmrec_tf.fusion.tokens import TokenFusion, any_or_all
 

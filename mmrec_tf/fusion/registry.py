@@ -2,8 +2,8 @@
 
 import inspect
 
-from mmrec_tf.config import FusionConfig, suggestion
-from mmrec_tf.errors import ConfigError
+from mmrec_tf.config import FusionConfig
+from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.fusion.attention import AttentionFusion
 from mmrec_tf.fusion.attention_pooling import AttentionPoolingFusion
 from mmrec_tf.fusion.base import Fusion

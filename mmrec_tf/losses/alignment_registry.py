@@ -2,8 +2,7 @@
 
 import inspect
 
-from mmrec_tf.config import suggestion
-from mmrec_tf.errors import ConfigError
+from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.losses.alignment import Alignment
 from mmrec_tf.losses.canonical import CanonicalAlignment
 from mmrec_tf.losses.contrastive import ContrastiveAlignment

@@ -5,8 +5,7 @@ from itertools import combinations
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.config import suggestion
-from mmrec_tf.errors import ConfigError
+from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.losses.alignment_registry import build_alignment
 
 

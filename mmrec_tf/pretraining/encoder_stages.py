@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from mmrec_tf.config import Config, suggestion
+from mmrec_tf.config import Config
 from mmrec_tf.config_pretraining import MaskedLanguageConfig
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.registry import build_encoder, resolved
 from mmrec_tf.encoders.tuning import native_encoder
-from mmrec_tf.errors import ConfigError
+from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.features.prepared import encoder_config
 from mmrec_tf.pretraining.fitting import Progress
 from mmrec_tf.pretraining.masked_language import masked_language

