@@ -13,11 +13,12 @@ class AdversarialConfig(StrictModel):
 
     Args:
         weight: float. Weight of the loss on pushed vectors beside that on the vectors as they are.
-        epsilon: float. Length of the push; the vectors have about length 1.
+        epsilon: float. Length of the push; the vectors have about length 1, and a push of 0.1 in the worst direction
+            already costs a good part of what content tells of new items.
     """
 
     weight: float = Field(default=0.5, gt=0.0, le=100.0)
-    epsilon: float = Field(default=0.5, gt=0.0, le=100.0)
+    epsilon: float = Field(default=0.02, gt=0.0, le=100.0)
 
 
 class RetrievalConfig(StrictModel):

@@ -192,4 +192,4 @@ def test_pairs_of_an_alignment_are_item_features(pairs, message):
 def test_adversarial_training_is_off_by_default_and_has_its_own_defaults():
     assert tiny_world.config().models.retrieval.adversarial is None
     options = tiny_world.config(retrieval={"adversarial": {}}).models.retrieval.adversarial
-    assert (options.weight, options.epsilon) == (0.5, 0.5)
+    assert (options.weight, options.epsilon) == (0.5, 0.02)

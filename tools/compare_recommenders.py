@@ -83,6 +83,8 @@ def main() -> int:
         except MmrecError as error:
             console.print(f"{name} is left out: {error}", soft_wrap=True)
             continue
+        if name == "recent_popularity":
+            notes.append(f"{name}: half_life {model.chosen_half_life:g}, chosen by itself")
         if name == "hybrid":
             notes.append(f"{name}: {_settings(model.weights)}, validation NDCG {model.score_found:.4f}")
         scorers = baseline_scorers({name: model}, users, times)

@@ -8,6 +8,9 @@ from mmrec_tf.errors import ConfigError, DataError
 from mmrec_tf.models.recommender_model import Asked, Progress, RecommenderModel, TrainingData
 
 _DAY = 86_400.0
+_USUAL = 90.0
+_HALF_LIVES = (0.25, 1.0, 3.0, 10.0, 30.0, _USUAL, 365.0, 1095.0, 3650.0)
+"""Days that are tried where validation users can tell."""
 
 
 class RecentPopularity(RecommenderModel):
@@ -24,18 +27,21 @@ class RecentPopularity(RecommenderModel):
     Each row `[n_items]` of the scores is divided by its largest, so that no number vanishes in a long silence; before
     the first interaction nothing is known and all are zero.
 
+    How quickly fashions fade is a property of the catalogue (days for news and groceries, years for films), so the
+    half-life is chosen on the validation users where there are some: from 90 days on, shorter and longer ones between
+    six hours and ten years are tried for as long as the lists get better. `chosen_half_life` is what was taken.
+
     Args:
-        half_life: float. Days after which an interaction counts half. Defaults to 90.
+        half_life: float. Days after which an interaction counts half. Defaults to None: chosen as above, 90 without
+            validation users.
 
     Raises:
         ConfigError: if `half_life` is not above zero.
         DataError: from `fit`, if the training data have no times.
     """
 
-    SEARCH = {"half_life": (1.0, 3.0, 10.0, 30.0, 90.0, 365.0, 1095.0)}
-
-    def __init__(self, half_life: float = 90.0):
-        if not half_life > 0.0:
+    def __init__(self, half_life: float | None = None):
+        if half_life is not None and not half_life > 0.0:
             raise ConfigError(f"half_life must be above 0 days, got {half_life}.")
         self.half_life = half_life
 
@@ -51,6 +57,9 @@ class RecentPopularity(RecommenderModel):
         order = np.argsort(times, kind="stable")
         self.times, self.item_rows = times[order], items[order]
         self.n_items = training.n_items
+        self.chosen_half_life = self.half_life or _USUAL
+        if self.half_life is None and training.held_out is not None:
+            self._choose(training.held_out)
         return self
 
     def score(self, asked: Asked) -> np.ndarray:
@@ -59,6 +68,19 @@ class RecentPopularity(RecommenderModel):
             return np.tile(latest, (len(asked), 1))
         moments, places = np.unique(np.asarray(asked.times, np.float64), return_inverse=True)
         return self._swept(moments)[places]
+
+    def _choose(self, held_out):
+        def judged(half_life):
+            self.chosen_half_life = half_life
+            return held_out.judge(self.recommend(held_out.asked, held_out.k))
+
+        best, score = _USUAL, judged(_USUAL)
+        for direction in (1, -1):
+            place = _HALF_LIVES.index(best) + direction
+            while 0 <= place < len(_HALF_LIVES) and (found := judged(_HALF_LIVES[place])) > score:
+                best, score = _HALF_LIVES[place], found
+                place += direction
+        self.chosen_half_life = best
 
     def _swept(self, moments):
         """Scores `[moments, n_items]` at rising moments, in one pass over the interactions."""
@@ -76,4 +98,4 @@ class RecentPopularity(RecommenderModel):
         return scores
 
     def _faded(self, seconds):
-        return 0.5 ** (seconds / (_DAY * self.half_life))
+        return 0.5 ** (seconds / (_DAY * self.chosen_half_life))

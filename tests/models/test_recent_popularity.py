@@ -4,7 +4,7 @@ from scipy.sparse import csr_matrix
 
 from mmrec_tf.errors import ConfigError, DataError
 from mmrec_tf.models.recent_popularity import RecentPopularity
-from mmrec_tf.models.recommender_model import Asked, TrainingData
+from mmrec_tf.models.recommender_model import Asked, HeldOut, TrainingData
 
 DAY = 86_400.0
 
@@ -65,6 +65,19 @@ def test_identical_moments_give_plain_popularity():
 def test_what_was_not_liked_does_not_count():
     model = RecentPopularity().fit(_training([0, 1], [1, 1], is_positive=np.array([False, True])))
     np.testing.assert_allclose(model.score(Asked(csr_matrix((1, 3)))), [[0, 1, 0]])
+
+
+@pytest.mark.parametrize("wanted", [0.25, 3.0, 90.0, 3650.0])
+def test_validation_users_choose_the_half_life(wanted):
+    # The judge is given lists, which do not tell half-lives apart here, so it looks at the model itself.
+    model = RecentPopularity()
+    held_out = HeldOut(_asked([6]), lambda lists: -abs(np.log(model.chosen_half_life / wanted)), 2)
+    training = _training([1, 0, 0], [4, 0, 2])
+    training.held_out = held_out
+    assert model.fit(training).chosen_half_life == wanted
+    assert RecentPopularity(half_life=7.0).fit(training).chosen_half_life == 7.0
+    training.held_out = None
+    assert RecentPopularity().fit(training).chosen_half_life == 90.0
 
 
 def test_mistakes_are_named():

@@ -83,7 +83,7 @@ def test_pairs_are_for_few_interactions_of_user_or_item():
     views = [best(5, 3)] * 2
     assert pairs(views, TOUCHED, few=1) == [(1, 6, 1.0), (2, 6, 1.0), (3, 6, 1.0)]
     # With few = 2 the user in row 0 is one of few interactions, whatever the item.
-    often = [*TOUCHED, (1, 3), (1, 5), (2, 5)]
+    often = [*TOUCHED, *((user, item) for user in (1, 2) for item in range(ITEMS))]
     assert pairs(views, often, few=2) == [(1, 4, 1.0), (1, 6, 1.0)]
     # With two interactions for everything nothing is few.
     enough = [(user, item) for item in range(ITEMS) for user in (1, 2)]
