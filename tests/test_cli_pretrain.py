@@ -73,6 +73,7 @@ def test_what_follows_the_fit_is_left_to_training(tmp_path, monkeypatch, capsys)
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_embed_passes_over_the_folder_and_prunes_what_is_asked_for_no_longer(tmp_path, monkeypatch, capsys):
     run(monkeypatch, capsys, "pretrain", write(tmp_path, DENOISING, {"stage": "cross_modal", "epochs": 1}))
     folder = tmp_path / "store" / "pretraining"

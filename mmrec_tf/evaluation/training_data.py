@@ -20,7 +20,7 @@ def training_data(prepared: Prepared, most_held_out: int = 5000) -> TrainingData
             5000, so that the standard error of their NDCG is at most 0.5 / sqrt(5000) = 0.007.
 
     Returns:
-        The training data. Validation users are judged by NDCG at the largest of `evaluation.k`. `held_out` is None
+        The training data. Validation users are judged by NDCG at the first of `evaluation.k`. `held_out` is None
         where the split has no validation users, `times` where the schema has no timestamp, `labels` where the data
         have no label.
     """
@@ -63,7 +63,6 @@ def _held_out(prepared, most):
     rows = np.arange(len(users))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(prepared.config.seed).choice(rows, most, replace=False))
-    # By the longest lists: of the few who find their item in a short one, chance decides more than the model.
-    k, relevant = max(prepared.config.evaluation.k), users.relevant[rows]
+    k, relevant = prepared.config.evaluation.k[0], users.relevant[rows]
     asked = Asked(users.profiles, users.user_rows, asking_times(prepared, users, target))
     return HeldOut(asked[rows], lambda lists: float(user_metrics(lists, relevant, [k])[f"ndcg@{k}"].mean()), k)

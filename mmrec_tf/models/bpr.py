@@ -26,7 +26,7 @@ class Bpr(NetworkModel):
         learning_rate: float. Adagrad's. Defaults to 0.1.
         epochs: int. The most passes over the pairs. Defaults to 60.
         batch_size: int. Pairs a step. Defaults to 1024.
-        negatives: int. Drawn for each pair. Defaults to 1.
+        negatives: int. Drawn for each pair. Defaults to 4.
         seed: int. Seeds initial factors, order and draws. Defaults to 0.
 
     Reference: Rendle et al., BPR: Bayesian personalized ranking from implicit feedback (UAI 2009).
@@ -46,7 +46,7 @@ class Bpr(NetworkModel):
         learning_rate: float = 0.1,
         epochs: int = 60,
         batch_size: int = 1024,
-        negatives: int = 1,
+        negatives: int = 4,
         seed: int = 0,
     ):
         self.factors = factors

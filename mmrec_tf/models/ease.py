@@ -27,7 +27,7 @@ class Ease(RecommenderModel):
     interactions count once.
 
     Args:
-        regularization: float. Weight of the squared weights. Defaults to 300.
+        regularization: float. Weight of the squared weights. Defaults to 100.
         max_items: int. Refuse larger catalogues (items consumed in training). Defaults to 20,000.
 
     Raises:
@@ -39,7 +39,7 @@ class Ease(RecommenderModel):
 
     SEARCH = {"regularization": (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)}
 
-    def __init__(self, regularization: float = 300.0, max_items: int = 20_000):
+    def __init__(self, regularization: float = 100.0, max_items: int = 20_000):
         if not regularization > 0.0:
             raise ConfigError(f"regularization must be above 0, got {regularization}.")
         self.regularization = regularization

@@ -26,7 +26,7 @@ class ExplicitAls(FactorModel):
 
     Args:
         factors: int. Length of the factors. Defaults to 16.
-        regularization: float. Weight of the squared biases and factors. Defaults to 3.
+        regularization: float. Weight of the squared biases and factors. Defaults to 10.
         iterations: int. Passes over users and items. Defaults to 15.
         seed: int. Seeds the initial factors. Defaults to 0.
 
@@ -38,7 +38,7 @@ class ExplicitAls(FactorModel):
 
     SEARCH = {"factors": (4, 8, 16, 32, 64), "regularization": (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)}
 
-    def __init__(self, factors: int = 16, regularization: float = 3.0, iterations: int = 15, seed: int = 0):
+    def __init__(self, factors: int = 16, regularization: float = 10.0, iterations: int = 15, seed: int = 0):
         self.factors = factors
         self.regularization = regularization
         self.iterations = iterations

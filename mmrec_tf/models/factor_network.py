@@ -28,8 +28,9 @@ class FactorNetwork(tfrs.Model):
         squared   (label - r(u, i))^2
 
     plus `regularization` times the squares of the rows that the batch touched, so that a step's cost does not depend
-    on the size of the catalogue. The gradients of the embeddings are sparse; with an optimizer that updates sparsely
-    (Adagrad, SGD) so are the updates.
+    on the size of the catalogue. A row that comes up n times in an epoch is counted n times, unless `user_share` and
+    `item_share` say 1 / n, which counts each row once. The gradients of the embeddings are sparse; with an optimizer
+    that updates sparsely (Adagrad, SGD) so are the updates.
 
     Args:
         users, items: int. Numbers of user rows and item rows.
@@ -43,7 +44,8 @@ class FactorNetwork(tfrs.Model):
 
     Call arguments:
         inputs: dict of `user` `[batch]` and `item` `[batch]` or `[batch, n]`, int rows. Training takes `label`
-            `[batch]` for `squared`, and `negatives` and `weight` `[batch, n]` for the others.
+            `[batch]` for `squared`, and `negatives` and `weight` `[batch, n]` for the others; `user_share` and
+            `item_share` `[batch]` are optional.
 
     Returns:
         `[batch]` or `[batch, n]` float32 scores.
@@ -113,8 +115,9 @@ class FactorNetwork(tfrs.Model):
                 loss = tf.nn.softplus(-scores) + tf.reduce_sum(weight * tf.nn.softplus(negative), axis=1)
                 loss = tf.reduce_mean(loss)
         if self.regularization:
+            shares = [inputs.get("user_share")] * 2 + [inputs.get("item_share")] * 2 + [None] * 2
             size = tf.cast(tf.shape(scores)[0], tf.float32)
-            loss += self.regularization / size * tf.add_n([tf.reduce_sum(tf.square(row)) for row in rows])
+            loss += self.regularization / size * tf.add_n([_squares(row, share) for row, share in zip(rows, shares)])
         return loss
 
     def all_factors(self, batch_size: int = 8192) -> tuple[np.ndarray, np.ndarray]:
@@ -180,3 +183,8 @@ class FactorNetwork(tfrs.Model):
             factors, bias = factors[:, None], bias[:, None]
         products = tf.reduce_sum(factors * item, axis=-1, keepdims=True)
         return (products + item_bias + bias)[..., 0] + self.offset
+
+
+def _squares(rows, share):
+    squares = tf.square(rows)
+    return tf.reduce_sum(squares if share is None else squares * share[:, None])

@@ -13,7 +13,7 @@ from mmrec_tf.models.factor_model import FactorModel
 from mmrec_tf.models.factor_network import FactorNetwork
 from mmrec_tf.models.recommender_model import Progress, RecommenderModel, TrainingData, item_counts
 
-_CHECK_EVERY = 3
+_CHECK_EVERY = 5
 """Epochs between two looks at the validation users."""
 
 _STEPS_AT_ONCE = 16
@@ -26,7 +26,7 @@ _PATIENCE = 4
 class NetworkModel(FactorModel):
     """A `FactorNetwork` trained by Adagrad in plain `fit`, whose factors then score without TensorFlow.
 
-    With validation users in the training data, their lists are judged every third epoch, the best factors are kept,
+    With validation users in the training data, their lists are judged every fifth epoch, the best factors are kept,
     and training stops when four looks in a row brought nothing better; without them all epochs are run. Adagrad
     divides each row's step by what that row has gathered, so rare items keep learning while popular ones settle, and
     it touches only the rows of the batch.

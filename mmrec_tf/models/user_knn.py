@@ -25,15 +25,15 @@ class UserKnn(RecommenderModel):
     that nobody shares anything with, or an empty one, that is every item. Repeated interactions count once.
 
     Args:
-        neighbours: int. Neighbours of a profile. Defaults to 100.
+        neighbours: int. Neighbours of a profile. Defaults to 20.
         shrink: float. Added to the cosine's denominator. Defaults to 10.
 
     Reference: Herlocker et al., An algorithmic framework for performing collaborative filtering (SIGIR 1999).
     """
 
-    SEARCH = {"neighbours": (20, 50, 100, 200, 400), "shrink": (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)}
+    SEARCH = {"neighbours": (5, 10, 20, 50, 100, 200), "shrink": (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)}
 
-    def __init__(self, neighbours: int = 100, shrink: float = 10.0):
+    def __init__(self, neighbours: int = 20, shrink: float = 10.0):
         self.neighbours = neighbours
         self.shrink = shrink
 

@@ -21,7 +21,8 @@ class Vbpr(Bpr):
 
     Args:
         content_factors: int. Length of t and c. Defaults to 32.
-        factors, regularization, learning_rate, epochs, batch_size, negatives, seed: as in `Bpr`.
+        negatives: int. Drawn for each pair; each costs a pass over its vectors. Defaults to 1.
+        factors, regularization, learning_rate, epochs, batch_size, seed: as in `Bpr`.
 
     Raises:
         DataError: from `fit`, if the items have no modality.

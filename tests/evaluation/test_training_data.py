@@ -32,7 +32,7 @@ def test_validation_users_are_judged_by_the_packages_metric(tmp_path):
     prepared = tiny_world.prepared(tmp_path)
     held_out = training_data(prepared).held_out
     target = prepared.split.validation.set_index("user_id")["item_id"]
-    assert len(held_out.asked) == len(target) == tiny_world.ACTIVE_USERS and held_out.k == 50
+    assert len(held_out.asked) == len(target) == tiny_world.ACTIVE_USERS and held_out.k == 10
     wanted = np.array([int(target[f"u{row}"][1:]) for row in held_out.asked.user_rows])
     lists = np.full((18, 10), -1)
     lists[:9, 0], lists[9:, 1] = wanted[:9], wanted[9:]

@@ -92,6 +92,11 @@ def test_regularization_counts_the_rows_of_the_batch_by_hand():
     squares = sum(np.square(row).sum() for row in rows)
     added = network.compute_loss(batch) - plain.compute_loss(batch)
     np.testing.assert_allclose(added, 0.5 * squares / 3, rtol=1e-5)
+    shares = {"user_share": np.array([0.5, 1, 0.25], "float32"), "item_share": np.array([1, 0, 0.5], "float32")}
+    weights = [shares["user_share"], shares["item_share"]] * 2
+    squares = sum((np.square(row).sum(axis=1) * weight).sum() for row, weight in zip(rows, weights))
+    added = network.compute_loss({**batch, **shares}) - plain.compute_loss(batch)
+    np.testing.assert_allclose(added, 0.5 * squares / 3, rtol=1e-5)
 
 
 def test_gradients_and_updates_are_sparse():

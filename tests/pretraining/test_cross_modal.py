@@ -101,7 +101,9 @@ def matched(items, vectors, rows):
     return float(np.mean(best == np.arange(len(rows))))
 
 
-@pytest.mark.parametrize("method", ["contrastive", "sigmoid", "triplet"])
+@pytest.mark.parametrize(
+    "method", ["contrastive", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sigmoid", "triplet"))]
+)
 def test_modalities_of_items_it_was_not_trained_on_find_each_other(method):
     vectors = linked()
     items, index = items_of(vectors, dim=8)

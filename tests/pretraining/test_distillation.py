@@ -80,6 +80,7 @@ def test_teacher_vectors_of_zeros_are_finite():
     assert np.isfinite(float(stage(batch)["loss"]))
 
 
+@pytest.mark.slow
 def test_similarities_come_near_the_teachers():
     model = tiny_world.calm_two_tower()
     index = np.arange(1, tiny_world.ITEMS + 1, dtype=np.int32)

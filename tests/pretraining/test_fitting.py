@@ -198,6 +198,7 @@ def test_xla_gives_the_same_weights(finished):
     np.testing.assert_allclose(result.history["loss"], finished[2].history["loss"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_half_precision_is_resumed_too(tmp_path):
     # The loss scale is part of the optimizer's state.
     policy = tf_keras.mixed_precision.global_policy()

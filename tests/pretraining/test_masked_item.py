@@ -84,6 +84,7 @@ def test_a_batch_of_one_is_no_question():
     assert float(MaskedItemStage(model)(batch)["loss"]) == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_hidden_items_are_found_more_often_than_before(tmp_path):
     model, prepared = world(tmp_path, split={"method": "leave_one_out"})
     options = MaskedItemConfig(epochs=60, batch_size=36, learning_rate=0.02)

@@ -49,6 +49,7 @@ def test_what_is_not_asked_for_has_no_influence(encoder):
 OPTIONS = MaskedLanguageConfig(epochs=30, batch_size=20, learning_rate=0.01, share=0.5)
 
 
+@pytest.mark.slow
 def test_it_learns_to_find_hidden_words_and_changes_the_encoders_vectors(encoder):
     before = encoder.fingerprint, encoder(tf.constant(TEXTS[:2])).numpy()
     stage, batches, sources = masked_language(encoder, TEXTS, OPTIONS, seed=0)

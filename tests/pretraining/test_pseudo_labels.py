@@ -146,6 +146,7 @@ def test_a_harmful_stage_is_undone_and_a_helpful_one_kept(tmp_path):
             assert_same_weights(weights_of(model), before)
 
 
+@pytest.mark.slow
 def test_without_a_judge_the_stage_is_kept(tmp_path):
     model, prepared = world(tmp_path, {"stage": "pseudo_labels", "epochs": 1, "learning_rate": 0.01})
     before = weights_of(model)

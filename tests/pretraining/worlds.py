@@ -8,7 +8,7 @@ import tf_keras
 
 from mmrec_tf.config import Config, FusionConfig
 from mmrec_tf.encoders.pretrained.bert import BertEncoder
-from mmrec_tf.encoders.pretrained.minilm import write_network
+from mmrec_tf.encoders.pretrained.minilm import SentenceEncoder, write_network
 from mmrec_tf.encoders.tuning.sentence_bert import SentenceBertEncoder
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.prepared import Prepared
@@ -143,8 +143,11 @@ def info_nce(first, second, temperature: float) -> float:
 MASKED_WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "tale", "of", *(f"word{n}" for n in range(40))]
 
 
-def masked_module(folder: Path, width: int = 32, dropout: float = 0.0) -> Path:
-    """What the layers of a tiny BERT with a `[MASK]` are read from: random weights, 2 blocks, 48 word pieces."""
+def masked_module(folder: Path, width: int = 32, dropout: float = 0.0, with_graph: bool = False) -> Path:
+    """What the layers of a tiny BERT with a `[MASK]` are read from: random weights, 2 blocks, 48 word pieces.
+
+    With its graph, which takes longer to write, it is a module too.
+    """
     network = BertEncoder(
         len(MASKED_WORDS), 24, width, heads=2, inner_width=48, blocks=2, dropout=dropout, dtype="float32", name="bert"
     )
@@ -153,7 +156,11 @@ def masked_module(folder: Path, width: int = 32, dropout: float = 0.0) -> Path:
     for weight in network.weights:
         weight.assign_add(random.normal(size=weight.shape).astype(np.float32) * 0.05)
     folder.mkdir(parents=True)
-    tf.train.Checkpoint(variables=list(network.variables)).write(str(folder / "variables" / "variables"))
+    if with_graph:
+        texts = tf.TensorSpec([None], tf.string, "texts")
+        SentenceEncoder(network, MASKED_WORDS, max_tokens=16).save(folder, texts)
+    else:
+        tf.train.Checkpoint(variables=list(network.variables)).write(str(folder / "variables" / "variables"))
     write_network(folder, network, MASKED_WORDS)
     return folder
 
