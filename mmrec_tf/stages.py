@@ -14,6 +14,7 @@ from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_s
 from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
+from mmrec_tf.evaluation.training_data import asking_times, training_data
 from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
 from mmrec_tf.models.build import build_deepfm
 from mmrec_tf.models.deepfm import DeepFM
@@ -200,9 +201,8 @@ def evaluate_models(
     config = prepared.config
     users, lists = judged_users(prepared, "test")
     depth = max(max(config.evaluation.k), config.export.candidates)
-    train = prepared.sequences().profiles(len(prepared.data.items))
-    baselines = fit_baselines(config.evaluation.baselines, train, seed=config.seed, progress=progress)
-    models = baseline_scorers(baselines, users)
+    baselines = fit_baselines(config.evaluation.baselines, training_data(prepared), config.seed, progress)
+    models = baseline_scorers(baselines, users, asking_times(prepared, users, prepared.split.test))
     models["two-tower"] = retrieved = lists.retrieval(retrieval, depth)
     if ranking is not None:
         # What the ranker never sees keeps its place behind what it does.
