@@ -75,8 +75,8 @@ def render_config(found: dict, tables: Path) -> str:
             *_defaults(TrainConfig().ranking, "epochs", "batch_size", "learning_rate", "patience", indent=4),
         ],
         [
-            "# What is measured. k: cut-offs, the first is the headline; baselines: trained on the same split and shown",
-            "# in the same table; also recent_popularity, user_knn, ease, bpr, vbpr, content, hybrid and more.",
+            "# What is measured. k: cut-offs, the first is the headline; baselines: shown in the same table; also",
+            "# recent_popularity, user_knn, ease, bpr, vbpr, content, hybrid and more.",
             "evaluation:",
             *_defaults(EvaluationConfig(), "k", "baselines"),
         ],
