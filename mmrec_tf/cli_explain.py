@@ -16,8 +16,6 @@ def run_explain(run: Path, user: str, item: str, as_json: bool) -> None:
     from mmrec_tf.run import Run
 
     opened = Run.open(run)
-    from rich.markup import escape
-
     from mmrec_tf.recommend.explanation import Explanation
     from mmrec_tf.recommend.recommender import Recommender
 
@@ -36,7 +34,7 @@ def run_explain(run: Path, user: str, item: str, as_json: bool) -> None:
         errors.print(f"user {user} is not known: this is the score for an average user", highlight=False, markup=False)
     shown = opened.load_catalogue().set_index("item_id").loc[item]
     what = " ".join(str(shown[name]) for name in ("title", "category") if shown[name])
-    show_rows(escape(f"{item} for {user}"), Explanation.HEADER, explanation.to_rows())
+    show_rows(f"{item} for {user}", Explanation.HEADER, explanation.to_rows())
     console.print(
         f"{what}\nscore {explanation.score:.4f}; a contribution is the score less the score without that part",
         highlight=False,

@@ -48,11 +48,12 @@ def show_rows(title: str, header, rows) -> None:
     if _needed_width(header, rows, numeric) > console.width:
         _show_paragraphs(title, header, rows)
         return
-    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # As text, like the cells: brackets in an id or in an item's title are no markup.
+    shown = Text(title, style="table.title")
+    table = Table(title=shown, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name, is_numeric in zip(header, numeric):
         table.add_column(name, justify="right" if is_numeric else "left", overflow="fold", no_wrap=is_numeric)
     for row in rows:
-        # As text: brackets in an item's title are no markup.
         table.add_row(*map(Text, row))
     console.print(table)
 
@@ -68,7 +69,7 @@ def _needed_width(header: list[str], rows: list[list[str]], numeric: list[bool])
 
 def _show_paragraphs(title: str, header: list[str], rows: list[list[str]]) -> None:
     """Each row as its first cell and, indented below it, the others with their names; empty ones are left out."""
-    console.print(title, style="italic", highlight=False)
+    console.print(title, style="italic", highlight=False, markup=False)
     for first, *others in rows:
         console.print(Text(f"\n{first}", style="bold"))
         lines = Table.grid(padding=(0, 2, 0, 0))

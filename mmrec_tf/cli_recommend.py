@@ -44,15 +44,13 @@ def run_recommend(
         rows = [{"item_id": place.item_id, "rank": i + 1, "score": place.score} for i, place in enumerate(found)]
         print(json.dumps({"user_id": user, "recommendations": rows}, indent=2, ensure_ascii=False))
         return
-    from rich.markup import escape
-
     if not recommender.is_known(user):
         errors.print(f"user {user} is not known: these are what an average user gets", highlight=False, markup=False)
     rows = [
         (i + 1, place.item_id, *catalogue.loc[place.item_id, ["title", "category"]], place.score)
         for i, place in enumerate(found)
     ]
-    show_rows(escape(f"recommendations for {user}"), ("rank", "item_id", "title", "category", "score"), rows)
+    show_rows(f"recommendations for {user}", ("rank", "item_id", "title", "category", "score"), rows)
 
 
 def _recommend_to_all(run, recommender, k: int, out: Path, weights: dict[str, float] | None) -> None:

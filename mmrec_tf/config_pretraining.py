@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mmrec_tf.errors import suggestion
+from mmrec_tf.config_named import named_entries
 from mmrec_tf.schema import StrictModel
 
 
@@ -203,30 +203,7 @@ STAGES: dict[str, type[StageConfig]] = {config.model_fields["stage"].default: co
 
 
 def _by_name(stages: Any) -> Any:
-    """Accepts a stage's name for its settings, and answers for names and keys that are not known."""
-    if isinstance(stages, (str, dict)):
-        stages = [stages]
-    if not isinstance(stages, list):
-        return stages
-    named = [{"stage": stage} if isinstance(stage, str) else stage for stage in stages]
-    for stage in named:
-        if not isinstance(stage, dict):
-            continue
-        if "stage" not in stage:
-            raise ValueError(f"{stage} does not say which stage it is: add stage: NAME. {_allowed(STAGES)}")
-        if stage["stage"] not in list(STAGES):
-            raise ValueError(f"{stage['stage']!r} is no stage.{suggestion(stage['stage'], STAGES)} {_allowed(STAGES)}")
-        fields = STAGES[stage["stage"]].model_fields
-        for key in stage:
-            if key not in fields:
-                raise ValueError(
-                    f"{stage['stage']} has no setting {key!r}.{suggestion(key, fields)} {_allowed(fields)}"
-                )
-    return named
-
-
-def _allowed(names) -> str:
-    return f"Allowed: {', '.join(sorted(names))}."
+    return named_entries(stages, "stage", "stage", STAGES)
 
 
 Pretraining = Annotated[

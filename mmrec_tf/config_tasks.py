@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from mmrec_tf.config_named import named_entries
 from mmrec_tf.errors import suggestion
 from mmrec_tf.schema import Schema, StrictModel
 
@@ -56,24 +57,7 @@ HEADS: dict[str, type[TaskConfig]] = {config.model_fields["task"].default: confi
 
 
 def _by_name(heads: Any) -> Any:
-    """Accepts a head's name for its settings, and answers for names and keys that are not known."""
-    if isinstance(heads, (str, dict)):
-        heads = [heads]
-    if not isinstance(heads, list):
-        return heads
-    named = [{"task": head} if isinstance(head, str) else head for head in heads]
-    for head in named:
-        if not isinstance(head, dict):
-            continue
-        if "task" not in head:
-            raise ValueError(f"{head} does not say which head it is: add task: NAME.{_advice(None, HEADS)}")
-        if head["task"] not in list(HEADS):
-            raise ValueError(f"{head['task']!r} is no head.{_advice(head['task'], HEADS)}")
-        fields = HEADS[head["task"]].model_fields
-        for key in head:
-            if key not in fields:
-                raise ValueError(f"{head['task']} has no setting {key!r}.{_advice(key, fields)}")
-    return named
+    return named_entries(heads, "task", "head", HEADS)
 
 
 class TasksConfig(StrictModel):

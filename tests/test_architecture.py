@@ -18,6 +18,7 @@ ORDER = (
     "schedule",
     "errors",
     "schema",
+    "config_named",
     "config_encoders",
     "config_models",
     "config_pretraining",

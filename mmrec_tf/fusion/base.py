@@ -97,7 +97,11 @@ class Fusion(tf_keras.layers.Layer):
         Reference: after Gat et al., Removing bias in multi-modal classifiers: regularization by maximizing functional
         entropies (NeurIPS 2020), who measure contributions by the gradient.
         """
-        features, masks = _some_rows(features, masks)
+        rows = some_rows(next(iter(masks.values())), BALANCED_ROWS)
+        if rows is not None:
+            features, masks = (
+                {name: tf.gather(values, rows) for name, values in group.items()} for group in (features, masks)
+            )
         fused = tf.cast(self.fuse(features, masks), tf.float32)
         lengths = []
         for name in sorted(features):
@@ -181,14 +185,18 @@ class Fusion(tf_keras.layers.Layer):
         }
 
 
-def _some_rows(features, masks):
-    """At most `BALANCED_ROWS` rows of a batch; of a batch of unknown size as many, drawn with repetition."""
-    batch = next(iter(masks.values())).shape[0]
-    if batch is not None and batch <= BALANCED_ROWS:
-        return features, masks
-    size = tf.shape(next(iter(masks.values())))[0] if batch is None else batch
-    rows = tf.random.uniform([BALANCED_ROWS], maxval=size, dtype=tf.int32)
-    return tuple({name: tf.gather(values, rows) for name, values in group.items()} for group in (features, masks))
+def some_rows(batch: tf.Tensor, most: int) -> tf.Tensor | None:
+    """`[at most most]` int32 rows of a batch, drawn evenly; None for all of a batch that is known to have no more.
+
+    A batch of a known size gives a known number of rows, which XLA needs.
+    """
+    size, drawn = batch.shape[0], most
+    if size is None:
+        size = tf.shape(batch)[0]
+        drawn = tf.minimum(size, most)
+    elif size <= most:
+        return None
+    return tf.random.uniform([drawn], maxval=size, dtype=tf.int32)
 
 
 def project_by_rows(kernel: tf.Tensor, features: dict) -> dict[str, tf.Tensor]:

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf._keras import weight_name
-from mmrec_tf.fusion.base import Fusion, project_by_rows
+from mmrec_tf.fusion.base import Fusion, project_by_rows, some_rows
 from mmrec_tf.fusion.tokens import inverse_length
 
 
@@ -83,13 +83,8 @@ class EncoderDecoderFusion(Fusion):
 
     def reconstruction_loss(self, fused: tf.Tensor, features: dict, masks: dict) -> tf.Tensor:
         """The mean of 1 - cos between each present modality and its reconstruction, a float32 scalar."""
-        batch, drawn = fused.shape[0], self.reconstruction_rows
-        if batch is None:
-            batch = tf.shape(fused)[0]
-            drawn = tf.minimum(batch, drawn)
-        # A static batch gives a static number of rows, which XLA needs.
-        if not isinstance(batch, int) or batch > self.reconstruction_rows:
-            rows = tf.random.uniform([drawn], maxval=batch, dtype=tf.int32)
+        rows = some_rows(fused, self.reconstruction_rows)
+        if rows is not None:
             fused = tf.gather(fused, rows)
             features = {name: tf.gather(vectors, rows) for name, vectors in features.items()}
             masks = {name: tf.gather(mask, rows) for name, mask in masks.items()}

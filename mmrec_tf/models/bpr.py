@@ -49,13 +49,8 @@ class Bpr(NetworkModel):
         negatives: int = 4,
         seed: int = 0,
     ):
-        self.factors = factors
-        self.regularization = regularization
-        self.learning_rate = learning_rate
-        self.epochs = epochs
-        self.batch_size = batch_size
+        super().__init__(factors, regularization, learning_rate, epochs, batch_size, seed)
         self.negatives = negatives
-        self.seed = seed
 
     def _network(self, training: TrainingData) -> FactorNetwork:
         return FactorNetwork(

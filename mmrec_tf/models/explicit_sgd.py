@@ -51,12 +51,7 @@ class ExplicitSgd(NetworkModel):
         batch_size: int = 1024,
         seed: int = 0,
     ):
-        self.factors = factors
-        self.regularization = regularization
-        self.learning_rate = learning_rate
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.seed = seed
+        super().__init__(factors, regularization, learning_rate, epochs, batch_size, seed)
 
     def _network(self, training: TrainingData) -> FactorNetwork:
         return FactorNetwork(

@@ -39,12 +39,15 @@ class NetworkModel(FactorModel):
         MmrecError: from `fit`, if the loss is no longer a number.
     """
 
-    factors: int
-    regularization: float
-    learning_rate: float
-    epochs: int
-    batch_size: int
-    seed: int
+    def __init__(
+        self, factors: int, regularization: float, learning_rate: float, epochs: int, batch_size: int, seed: int
+    ):
+        self.factors = factors
+        self.regularization = regularization
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.seed = seed
 
     @abc.abstractmethod
     def _network(self, training: TrainingData) -> FactorNetwork:

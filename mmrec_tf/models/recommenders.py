@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 
 from mmrec_tf.config_models import BASELINE_NAMES
-from mmrec_tf.errors import ConfigError
+from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.models.bpr import Bpr
 from mmrec_tf.models.content_profile import ContentProfile
 from mmrec_tf.models.ease import Ease
@@ -70,9 +69,9 @@ def recommender_class(name: str) -> type[RecommenderModel]:
         ConfigError: for an unknown name, with the nearest known one.
     """
     if name not in _RECOMMENDERS:
-        close = difflib.get_close_matches(str(name), _RECOMMENDERS, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"there is no baseline {name!r}.{hint} Allowed: {', '.join(_RECOMMENDERS)}.")
+        raise ConfigError(
+            f"there is no baseline {name!r}.{suggestion(name, _RECOMMENDERS)} Allowed: {', '.join(_RECOMMENDERS)}."
+        )
     return _RECOMMENDERS[name]
 
 

@@ -106,16 +106,17 @@ class TwoTower(LossScaledModel):
         """`[batch, dim + 1]` embeddings of users given their recent item indices."""
         return self._query(user_index, history, self._rows(history.shape.num_elements(), training), training)
 
-    def embed_candidate(self, item_index, training=False, without_ids=False, without=()):
+    def embed_candidate(self, item_index, training=False, vectors=None, without_ids=False, without=()):
         """`[batch, dim + 1]` embeddings of items.
 
         Args:
             item_index: `[batch]` int tensor.
             training: bool.
+            vectors: dict of modality -> `[batch, width]` in place of the stored ones; see `ItemEmbedding`.
             without_ids: bool. As if the items' ids were new: without what only their interactions tell.
             without: modalities that are left out; see `ItemEmbedding`.
         """
-        item = self.items(item_index, training=training, without_ids=without_ids, without=without)
+        item = self.items(item_index, training=training, vectors=vectors, without_ids=without_ids, without=without)
         return self._candidate(item_index, item, training, without_ids)
 
     def place_by_content(self, item_index, vectors, training=False):
@@ -226,8 +227,8 @@ class TwoTower(LossScaledModel):
         vectors = self.items.lookup(item_index)["vectors"]
 
         def loss(vectors, queries):
-            item = self.items(item_index, training=True, vectors=vectors)
-            return self._softmax(queries, self._candidate(item_index, item, training=True), item_index)
+            candidates = self.embed_candidate(item_index, training=True, vectors=vectors)
+            return self._softmax(queries, candidates, item_index)
 
         frozen = tf.stop_gradient(queries)
         pushed = adversarial_vectors(vectors, lambda vectors: loss(vectors, frozen), self.adversarial["epsilon"])

@@ -240,11 +240,7 @@ class RecommendationEngine(tf.Module):
         return self._names(candidates, scores, k)
 
     def _score(self, queries, users, items, vectors=None, **left_out):
-        candidates = self.retrieval.embed_candidate(items, **left_out)
-        if vectors:
-            place = self.retrieval.candidate_tower({"item": self.retrieval.items(items, vectors=vectors, **left_out)})
-            # The last number, the popularity, does not come from the vectors.
-            candidates = tf.concat([place, candidates[:, -1:]], axis=1)
+        candidates = self.retrieval.embed_candidate(items, vectors=vectors, **left_out)
         similarities = tf.reduce_sum(queries * candidates, axis=1)
         if self.ranking is None:
             return similarities
