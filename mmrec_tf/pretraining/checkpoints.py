@@ -75,7 +75,8 @@ class StageCheckpoint:
         current = self._weights(epochs_done, finished).name
         for path in self.folder.glob("epoch-*"):
             if not path.name.startswith(f"{current}."):
-                path.unlink()
+                # TensorFlow writes into a folder of its own first, which a killed process leaves behind.
+                remove(path)
 
     def restore(self, model: StageModel, epochs_done: int, finished: bool) -> None:
         """Loads what `write` saved into a model whose weights, and optimizer's if not finished, exist.

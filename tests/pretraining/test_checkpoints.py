@@ -96,3 +96,14 @@ def test_a_folder_of_another_fingerprint_with_the_same_beginning_is_not_taken(tm
     model.line.build((None, 3))
     StageCheckpoint(tmp_path, "denoising", "a" * 64).write(model, 1, {}, finished=True)
     assert not StageCheckpoint(tmp_path, "denoising", "a" * 12 + "b" * 52).read()["finished"]
+
+
+def test_what_a_process_killed_while_saving_has_left_is_no_hindrance(tmp_path):
+    checkpoint, model = StageCheckpoint(tmp_path, "line", "a" * 64), Line()
+    checkpoint.write(model, 1, {"loss": [0.5]}, finished=True)
+    for name in ("epoch-1_temp", "epoch-2_temp"):
+        (checkpoint.folder / name).mkdir()
+        (checkpoint.folder / name / "part-00000-of-00001.data-00000-of-00001").write_bytes(b"half")
+    checkpoint.write(model, 2, {"loss": [0.5, 0.4]}, finished=True)
+    assert {path.name.partition(".")[0] for path in checkpoint.folder.iterdir()} == {"state", "epoch-2-finished"}
+    assert checkpoint.read()["epochs_done"] == 2
