@@ -21,6 +21,83 @@ class AdversarialConfig(StrictModel):
     epsilon: float = Field(default=0.02, gt=0.0, le=100.0)
 
 
+class HistoryConfig(StrictModel):
+    """How the query tower reads a user's latest items.
+
+    Args:
+        encoder: `mean` (weighted by how recent they are), `gru`, `attention_pooling` or `transformer`.
+        blocks, heads: int. Of the transformer.
+        dropout: float. Of the transformer.
+        all_positions: bool. Train on every position of a window of history at once: one pass of the encoder for as many
+            examples, which see shorter histories.
+    """
+
+    encoder: Literal["mean", "gru", "attention_pooling", "transformer"] = "mean"
+    blocks: int = Field(default=2, ge=1)
+    heads: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    all_positions: bool = False
+
+
+class NegativesConfig(StrictModel):
+    """What an example's own item is told apart from.
+
+    Args:
+        source: `full` (the whole catalogue), `in_batch` (the other examples' items), `uniform` (drawn from the
+            catalogue), `mixed` (both), `cached` (the items of earlier batches too), or `auto`: `full` for catalogues of
+            up to `full_up_to` items, else `mixed`.
+        count: int. Items that are drawn a step, or kept of earlier batches.
+        logq: `counts`, `streaming` (estimated while training) or False: the correction for how often an item stands
+            among the negatives.
+        hard: int. Negatives of each example that the model itself ranks high for the user; looked up anew after every
+            epoch.
+        full_up_to: int. Items.
+    """
+
+    source: Literal["auto", "full", "in_batch", "uniform", "mixed", "cached"] = "auto"
+    count: int = Field(default=1024, ge=1)
+    logq: Literal["counts", "streaming", False] = "counts"
+    hard: int = Field(default=0, ge=0)
+    full_up_to: int = Field(default=20_000, ge=1)
+
+
+class LossConfig(StrictModel):
+    """How positives and negatives are judged.
+
+    Args:
+        name: `softmax`, `bpr`, `binary` or `hinge`.
+        smoothing: float. Label smoothing of `softmax`.
+        calibration: float. Of `binary`: 0 for plain cross-entropy, 1 for gBCE, which undoes the overconfidence that few
+            negatives bring.
+        margin: float. Of `hinge`, in scores divided by the temperature.
+    """
+
+    name: Literal["softmax", "bpr", "binary", "hinge"] = "softmax"
+    smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
+    calibration: float = Field(default=0.0, ge=0.0, le=1.0)
+    margin: float = Field(default=1.0, gt=0.0)
+
+
+class TrendsConfig(StrictModel):
+    """Popularity of late, as known at the moment of each interaction.
+
+    Args:
+        half_lives: list of float. Days after which an interaction counts half; `.inf` for all that is known. An empty
+            list for none: items are then as popular at any time.
+        periods: int. The most periods that time is cut into.
+    """
+
+    half_lives: list[float] = Field(default_factory=lambda: [1.0, 7.0, 30.0, 180.0, 1000.0])
+    periods: int = Field(default=64, ge=1)
+
+    @field_validator("half_lives")
+    @classmethod
+    def _positive(cls, half_lives):
+        if any(not days > 0.0 for days in half_lives):
+            raise ValueError(f"half_lives must be days above 0, or .inf, got {half_lives}.")
+        return half_lives
+
+
 class RetrievalConfig(StrictModel):
     """The two-tower model.
 
@@ -28,26 +105,32 @@ class RetrievalConfig(StrictModel):
         dim: int. Width of the query and candidate embeddings.
         hidden: list of int. Widths of the towers' hidden layers.
         history_length: int. How many of the user's latest items the query tower sees.
+        history: how it reads them.
+        negatives: what an example's own item is told apart from.
+        loss: how.
+        trends: popularity of late.
         temperature: float. Divides the cosine similarity.
+        learned_temperature: bool. Let training change it.
         id_dropout: float. Chance that a training example hides an item's or a user's id, so that content and history
             can stand in for ids that are new.
         user_dropout: float. Chance that a training example hides all that is known of its user, so that strangers are
             served by popularity.
         dropout: float. Dropout before the towers' last layer.
-        logq: bool. Correct the in-batch softmax for how often each item is drawn.
-        remove_accidental_hits: bool. Mask in-batch negatives that are the example's own positive.
         adversarial: `weight` and `epsilon` of training on perturbed modality vectors, or None for none of it.
     """
 
     dim: int = Field(default=64, ge=2)
     hidden: list[int] = Field(default_factory=lambda: [128])
     history_length: int = Field(default=30, ge=0)
+    history: HistoryConfig = HistoryConfig()
+    negatives: NegativesConfig = NegativesConfig()
+    loss: LossConfig = LossConfig()
+    trends: TrendsConfig = TrendsConfig()
     temperature: float = Field(default=0.07, gt=0.0)
+    learned_temperature: bool = False
     id_dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
-    user_dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    user_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
-    logq: bool = True
-    remove_accidental_hits: bool = True
     adversarial: AdversarialConfig | None = None
 
 

@@ -187,7 +187,9 @@ def judged_users(prepared: Prepared, part: str) -> tuple[EvaluationSet, StageLis
     before = split.train if part == "validation" else pd.concat([split.train, split.validation])
     users = build_evaluation_set(prepared.data, before, getattr(split, part), split.train)
     batch_size = prepared.config.evaluation.batch_size
-    return users, StageLists(prepared.sequences(before), users.user_rows, users.profiles, batch_size)
+    times = asking_times(prepared, users, getattr(split, part))
+    trends = prepared.trends() if part == "validation" else prepared.trends(split.validation)
+    return users, StageLists(prepared.sequences(before), users.user_rows, users.profiles, batch_size, times, trends)
 
 
 def evaluate_models(
@@ -200,6 +202,9 @@ def evaluate_models(
     """
     config = prepared.config
     users, lists = judged_users(prepared, "test")
+    trends = prepared.trends(prepared.split.validation)
+    if trends is not None:
+        retrieval.set_trends(trends)
     depth = max(max(config.evaluation.k), config.export.candidates)
     baselines = fit_baselines(config.evaluation.baselines, training_data(prepared), config.seed, progress)
     models = baseline_scorers(baselines, users, asking_times(prepared, users, prepared.split.test))

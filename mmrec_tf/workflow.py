@@ -179,7 +179,10 @@ class OpenRun:
 
 
 def serving_engine(prepared: Prepared, retrieval: TwoTower, ranking: DeepFM | None) -> RecommendationEngine:
-    """The chain as it is served: histories and seen items from all interactions, the test's included."""
+    """The chain as it is served: histories, trends and seen items from all interactions, the test's included."""
+    trends = prepared.trends(prepared.split.validation, prepared.split.test)
+    if trends is not None:
+        retrieval.set_trends(trends)
     return RecommendationEngine(
         retrieval,
         ranking,

@@ -7,47 +7,96 @@ from mmrec_tf.data.sequences import Sequences
 
 
 def retrieval_dataset(
-    sequences: Sequences, batch_size: int, seed: int = 0, positions: np.ndarray | None = None
+    sequences: Sequences,
+    batch_size: int,
+    seed: int = 0,
+    moments: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    all_positions: bool = False,
 ) -> tf.data.Dataset:
     """Batches for the retrieval model: a user, what they did before, and what they did next.
+
+    The histories are cut out of the one array of interactions while the batches are made, so that memory grows with
+    the interactions and not with the length of a history.
 
     Args:
         sequences: the training interactions in order.
         batch_size: int. Examples a batch; the last, smaller batch is dropped so that shapes stay static.
         seed: int. Of the order, which changes from epoch to epoch.
-        positions: `[n]` int. Which interactions are examples (the rest are history only). Defaults to all.
+        moments: `[n]` int32. The period of each interaction; see `Trends.periods`. Defaults to 0 everywhere.
+        weights: `[n]` float32. What each interaction counts in the loss. Defaults to 1.
+        all_positions: bool. A row is a window of a user's interactions, and each of them an example, with what stands
+            before it in the window as its history. `batch_size` still counts examples. Defaults to False, where a row
+            is one example with a full history.
 
     Returns:
-        A dataset of dicts: `user_index` `[batch]`, `history` `[batch, length]`, `item_index` `[batch]`, all int32.
+        A dataset of dicts: `user_index` `[rows]`, `history`, `gaps` `[rows, length]`, and `since`, `moment`,
+        `item_index` (int32) and `weight` (float32), `[rows]` or, of all positions, `[rows, length]` with weight 0 and
+        item 0 where a window is padded. See `Sequences.asked_at` and `Sequences.windows`.
     """
-    positions = np.arange(len(sequences)) if positions is None else np.asarray(positions)
-    batch_size = min(batch_size, max(len(positions), 1))
-    arrays = {
-        "user_index": sequences.user_index[positions],
-        "history": sequences.before(positions),
-        "item_index": sequences.item_index[positions],
+    n, length = len(sequences), sequences.length
+    flat = {
+        "item_index": tf.constant(sequences.item_index),
+        "gaps": tf.constant(sequences.gaps),
+        "moment": tf.zeros([n], tf.int32) if moments is None else tf.constant(moments, tf.int32),
+        "weight": tf.ones([n]) if weights is None else tf.constant(weights, tf.float32),
     }
-    return gathered_batches(arrays, batch_size, seed)
+    if all_positions:
+        ends, users = sequences.window_ends()
+        batch_size = max(batch_size // max(length, 1), 1)
+    else:
+        ends, users = np.arange(n), sequences.user_rows
+    rows = {
+        "end": tf.constant(ends, tf.int64),
+        "start": tf.constant(sequences.starts[users], tf.int64),
+        "user_index": tf.constant(users + 1, tf.int32),
+    }
+
+    def cut(row):
+        end, start = row["end"], row["start"]
+        batch = {"user_index": row["user_index"]}
+        before = end - 1 if all_positions else end
+        batch["history"] = windows_of(flat["item_index"], before, start, length)
+        batch["gaps"] = windows_of(flat["gaps"], before, start, length)
+        for name, source in (
+            ("since", "gaps"),
+            ("moment", "moment"),
+            ("item_index", "item_index"),
+            ("weight", "weight"),
+        ):
+            batch[name] = (
+                windows_of(flat[source], end, start, length) if all_positions else tf.gather(flat[source], end)
+            )
+        return batch
+
+    batches = gathered_batches(rows, min(batch_size, max(len(ends), 1)), seed)
+    return batches.map(cut, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def windows_of(values: tf.Tensor, ends: tf.Tensor, starts: tf.Tensor, length: int) -> tf.Tensor:
+    """`[batch, length]` values before each end, none before its start, padded in front with 0."""
+    wanted = ends[:, None] - tf.range(length, 0, -1, dtype=ends.dtype)[None, :]
+    inside = wanted >= starts[:, None]
+    return tf.where(inside, tf.gather(values, tf.maximum(wanted, 0)), tf.zeros([], values.dtype))
 
 
 def multi_task_dataset(
-    sequences: Sequences, rated: dict[str, np.ndarray] | None, batch_size: int, seed: int = 0
+    batches: tf.data.Dataset, rated: dict[str, np.ndarray] | None, batch_size: int, seed: int = 0
 ) -> tf.data.Dataset:
     """Batches for multi-task training: those of `retrieval_dataset`, with as many labelled interactions beside them.
 
     Args:
-        sequences: the training interactions that retrieval learns from, in order.
+        batches: what `retrieval_dataset` gives.
         rated: row-aligned arrays of labelled interactions, which begin anew when all have been drawn; None for none.
-        batch_size: int. Examples a batch, of either sort.
+        batch_size: int. Labelled interactions a batch.
         seed: int. Of the orders, which change from epoch to epoch.
 
     Returns:
-        A dataset of dicts, an epoch of `retrieval_dataset` long.
+        A dataset of dicts, as long as `batches`.
     """
-    batches = retrieval_dataset(sequences, batch_size, seed)
     if rated is None:
         return batches
-    size = min(batch_size, max(len(sequences), 1), len(next(iter(rated.values()))))
+    size = min(batch_size, len(next(iter(rated.values()))))
     beside = gathered_batches(rated, size, seed + 1).repeat()
     return tf.data.Dataset.zip((batches, beside)).map(lambda one, other: {**one, **other})
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from mmrec_tf.data.time_gaps import gap_buckets
+
 
 class Sequences:
     """Interactions sorted by user and time, sliced into histories by position.
@@ -28,6 +30,9 @@ class Sequences:
         self.times = times[self.order]
         self.length = length
         self.starts = np.searchsorted(self.user_rows, np.arange(users + 1))
+        seconds = np.diff(self.times.astype(np.float64), prepend=np.nan)
+        seconds[np.diff(self.user_rows, prepend=-1) != 0] = np.nan
+        self.gaps = gap_buckets(seconds)
 
     def __len__(self) -> int:
         return len(self.item_index)
@@ -36,6 +41,54 @@ class Sequences:
         """`[len(positions), length]` int32: the items before each position, oldest first, padded in front with 0."""
         positions = np.asarray(positions, np.int64)
         return self._window(positions, self.starts[self.user_rows[positions]])
+
+    def asked_at(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """What was known of each position's user when the interaction there came about.
+
+        Returns:
+            dict of `user_index` `[n]`, `history` `[n, length]` as `before` gives it, `gaps` `[n, length]`, the bucket of
+            the time between each item of the history and the one before it (see `mmrec_tf.data.time_gaps`), and `since`
+            `[n]`, the bucket of the time since the last one; all int32.
+        """
+        positions = np.asarray(positions, np.int64)
+        starts = self.starts[self.user_rows[positions]]
+        return {
+            "user_index": self.user_index[positions],
+            "history": self._window(positions, starts),
+            "gaps": self._window(positions, starts, self.gaps),
+            "since": self.gaps[positions],
+        }
+
+    def asked_now(self, user_rows: np.ndarray, times: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """What is known of users after all of these interactions; see `asked_at`.
+
+        Args:
+            user_rows: `[n]` int.
+            times: `[n]` float, the moments at which they ask. Without them `since` is unknown.
+        """
+        user_rows = np.asarray(user_rows, np.int64)
+        starts, ends = self.starts[user_rows], self.starts[user_rows + 1]
+        seconds = np.full(len(user_rows), np.nan)
+        if times is not None and len(self):
+            seconds = np.where(ends > starts, np.asarray(times, np.float64) - self.times[ends - 1], np.nan)
+        return {
+            "user_index": (user_rows + 1).astype(np.int32),
+            "history": self._window(ends, starts),
+            "gaps": self._window(ends, starts, self.gaps),
+            "since": gap_buckets(seconds),
+        }
+
+    def window_ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every user's interactions cut into windows of `length`, from the end: only the first is shorter.
+
+        Returns:
+            `[windows]` int64, the position behind each window's last interaction; and `[windows]` int64, its user's row.
+        """
+        counts = np.diff(self.starts)
+        each = -(-counts // max(self.length, 1))
+        user_rows = np.repeat(np.arange(len(counts)), each)
+        number = np.arange(len(user_rows)) - np.repeat(np.cumsum(each) - each, each)
+        return self.starts[user_rows + 1] - number * self.length, user_rows
 
     def before_moment(self, user_rows: np.ndarray, times: np.ndarray) -> np.ndarray:
         """`[n, length]` int32: the items that each user touched strictly before a moment, oldest first."""
@@ -65,9 +118,10 @@ class Sequences:
         # The starts may not serve as row pointers as they are: an item touched twice must be summed, not listed twice.
         return csr_matrix((np.ones(len(self), np.float32), (self.user_rows, self.item_index - 1)), shape=shape)
 
-    def _window(self, ends: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    def _window(self, ends: np.ndarray, starts: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
         wanted = ends[:, None] - np.arange(self.length, 0, -1)[None, :]
         inside = wanted >= starts[:, None]
         if not len(self.item_index):
             return np.zeros(wanted.shape, np.int32)
-        return np.where(inside, self.item_index[np.where(inside, wanted, 0)], 0).astype(np.int32)
+        values = self.item_index if values is None else values
+        return np.where(inside, values[np.where(inside, wanted, 0)], 0).astype(np.int32)

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.data.trends import Trends
 from mmrec_tf.evaluation.evaluator import rank_by_embeddings
 from mmrec_tf.models.batched_calls import call_in_batches
 from mmrec_tf.models.deepfm import DeepFM
@@ -18,33 +19,54 @@ class StageLists:
         user_rows: `[n]` int. The users.
         profiles: sparse `[n, items]`. What each has seen and is not shown again.
         batch_size: int. Users at a time.
+        times: `[n]` float. When each of them asks; None where that is not known.
+        trends: what the times' periods are; see `Trends`. Without times or trends all ask after the last period began.
     """
 
-    def __init__(self, before: Sequences, user_rows: np.ndarray, profiles, batch_size: int = 256):
-        self.user_index = (user_rows + 1).astype(np.int32)
-        self.history = before.latest(user_rows)
+    def __init__(
+        self,
+        before: Sequences,
+        user_rows: np.ndarray,
+        profiles,
+        batch_size: int = 256,
+        times: np.ndarray | None = None,
+        trends: Trends | None = None,
+    ):
+        self.asked = before.asked_now(user_rows, times)
+        self.moments = None if times is None or trends is None else trends.periods(times)
         self.profiles = profiles
         self.batch_size = batch_size
 
     def retrieval(self, model: TwoTower, k: int) -> np.ndarray:
         """`[n, k]` item rows in retrieval order, -1 where nothing unseen is left."""
-        queries = model.query_embeddings(self.user_index, self.history)
-        return rank_by_embeddings(
-            queries, model.candidate_embeddings()[1:], self.profiles, k, batch_size=self.batch_size
-        )
+        queries, candidates = self._embeddings(model)
+        return rank_by_embeddings(queries, candidates[1:], self.profiles, k, batch_size=self.batch_size)
 
     def similarities(self, model: TwoTower, candidates: np.ndarray) -> np.ndarray:
         """`[n, m]` float32 similarities between the users and candidates (item rows, -1 for none)."""
-        queries = model.query_embeddings(self.user_index, self.history)
-        return np.einsum("nd,nmd->nm", queries, model.candidate_embeddings()[candidates + 1])
+        queries, items = self._embeddings(model)
+        return np.stack([items[row + 1] @ query for query, row in zip(queries, candidates)])
 
     def scores(self, model: DeepFM, candidates: np.ndarray, similarities: np.ndarray | None = None) -> np.ndarray:
         """`[n, m]` float32 scores of the ranker for candidates (item rows, -1 for none)."""
-        inputs = {"user_index": self.user_index, "history": self.history}
+        inputs = {name: self.asked[name] for name in ("user_index", "history")}
         inputs["item_index"] = (candidates + 1).astype(np.int32)
         if similarities is not None:
             inputs["similarity"] = similarities
         return call_in_batches(model.call, inputs, batch_size=self.batch_size)
+
+    def _embeddings(self, model):
+        """Queries and candidates whose dot product is the score at the moment of each query."""
+        queries, candidates = model.query_embeddings(**self.asked), model.candidate_embeddings()
+        if self.moments is None:
+            return queries, candidates
+        # The trend of each moment is a number of its own for the candidates, and for the queries that do not ask then
+        # one that counts nothing.
+        moments, place = np.unique(self.moments, return_inverse=True)
+        gain = np.zeros((len(queries), len(moments)), np.float32)
+        gain[np.arange(len(queries)), place] = queries[:, -1]
+        trend = model.trend_scores(moments).T
+        return np.concatenate([queries[:, :-1], gain], axis=1), np.concatenate([candidates[:, :-1], trend], axis=1)
 
 
 def reordered(candidates: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from mmrec_tf.config import Config, EncoderConfig
 from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retrieval_dataset
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.data.trends import Trends, table_periods
 from mmrec_tf.data.splits import Split, split_interactions
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.registry import build_encoder, resolved
@@ -91,7 +92,32 @@ class Prepared:
 
     def retrieval_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
         """Training batches for a `TwoTower`; see `mmrec_tf.data.pipelines.retrieval_dataset`."""
-        return retrieval_dataset(self.sequences(), batch_size or self.config.train.batch_size, self.config.seed)
+        sequences, trends = self.sequences(), self.trends()
+        return retrieval_dataset(
+            sequences,
+            batch_size or self.config.train.batch_size,
+            self.config.seed,
+            moments=None if trends is None else trends.periods(sequences.times),
+            all_positions=self.config.models.retrieval.history.all_positions,
+        )
+
+    def trends(self, *later: pd.DataFrame) -> Trends | None:
+        """Popularity over time by the training interactions and those that came later, positives only.
+
+        None where the data have no timestamp, or the configuration wants no half-lives. The periods are those of
+        training, whatever came later; see `Trends`.
+        """
+        options = self.config.models.retrieval.trends
+        if self.data.schema.timestamp is None or not options.half_lives:
+            return None
+        size, half_lives = self.items.size, tuple(options.half_lives)
+        periods = table_periods(size, len(half_lives), options.periods)
+        train = self.sequences()
+        trends = Trends.build(train.item_index, train.times, size, half_lives, periods)
+        if not later:
+            return trends
+        known = self.sequences(self.split.train, *later)
+        return Trends.build(known.item_index, known.times, size, half_lives, periods, starts=trends.starts)
 
     def rated_examples(self) -> dict[str, np.ndarray]:
         """All labelled training interactions, low labels too, each with what its user liked strictly before.
@@ -113,7 +139,7 @@ class Prepared:
     def multi_task_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
         """Training batches for a `MultiTask`; see `mmrec_tf.data.pipelines.multi_task_dataset`."""
         return multi_task_dataset(
-            self.sequences(),
+            self.retrieval_dataset(batch_size),
             self.rated_examples() if self.config.tasks.needs_labels else None,
             batch_size or self.config.train.batch_size,
             self.config.seed,

@@ -1,9 +1,11 @@
 """Models from the configuration and the feature tables."""
 
 import numpy as np
+import tensorflow as tf
 
 from mmrec_tf.config import Config
 from mmrec_tf.config_tasks import named_heads
+from mmrec_tf.data.trends import Trends, table_periods
 from mmrec_tf.errors import ConfigError
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.fusion import build_fusion
@@ -12,12 +14,18 @@ from mmrec_tf.losses.sampling import sampling_probabilities
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.item_embedding import ItemEmbedding
+from mmrec_tf.models.history.registry import build_history_encoder
+from mmrec_tf.models.retrieval_task import RetrievalTask
 from mmrec_tf.models.towers import RETRIEVAL, CandidateTower, QueryTower
 from mmrec_tf.models.two_tower import TwoTower
 
 
 def build_two_tower(
-    config: Config, users: FeatureTable, items: FeatureTable, train_item_index: np.ndarray | None = None
+    config: Config,
+    users: FeatureTable,
+    items: FeatureTable,
+    train_item_index: np.ndarray | None = None,
+    trends: Trends | None = None,
 ) -> TwoTower:
     """The retrieval model that the configuration describes.
 
@@ -26,6 +34,7 @@ def build_two_tower(
         users, items: the feature tables, which the model keeps.
         train_item_index: `[n]` int. Items of the training examples, for the logQ correction; None when the model is
             built to be loaded, not trained.
+        trends: popularity over time, where the configuration wants it and the data have times.
     """
     options = config.models.retrieval
     fusion = build_fusion(config.fusion.model_copy(update={"dim": options.dim}))
@@ -37,18 +46,23 @@ def build_two_tower(
     }
     heads = named_heads(config.tasks, config.features)
     judging_pairs = [name for name, head in heads.items() if head.task != "category"]
+    wanted, half_lives = options.trends, 0 if config.features.timestamp is None else len(options.trends.half_lives)
     model = TwoTower(
         items=ItemEmbedding(FeatureLookup.from_table(items, name="items"), fusion, options.dim, options.id_dropout),
         query_tower=QueryTower(
             FeatureLookup.from_table(users, name="users"),
+            _history_encoder(options),
             id_dropout=options.id_dropout,
             tasks=[RETRIEVAL, *judging_pairs],
             **tower,
         ),
         candidate_tower=CandidateTower(tasks=[RETRIEVAL, *heads], **tower),
-        temperature=options.temperature,
-        logq=options.logq,
-        remove_accidental_hits=options.remove_accidental_hits,
+        task=RetrievalTask(
+            _loss(options.loss, options.negatives, items.size), options.temperature, options.learned_temperature
+        ),
+        negatives=_negatives(options.negatives, items.size),
+        periods=table_periods(items.size, half_lives, wanted.periods) if half_lives else 1,
+        half_lives=half_lives,
         user_dropout=options.user_dropout,
         alignment=build_pairwise_alignment(config, items),
         adversarial=options.adversarial and options.adversarial.model_dump(),
@@ -57,7 +71,12 @@ def build_two_tower(
     if train_item_index is not None:
         probabilities = sampling_probabilities(train_item_index, items.size)
         model.sampling_probabilities.assign(probabilities)
-        model.popularity.embeddings.assign(options.temperature * _log_shares(items, probabilities))
+        model.negatives.set_probabilities(probabilities)
+        if trends is None:
+            model.popularity.embeddings.assign(options.temperature * _log_shares(items, probabilities))
+        else:
+            model.set_trends(trends)
+            model.trend_blend.assign(tf.fill([half_lives], options.temperature / half_lives))
     return model
 
 
@@ -92,6 +111,35 @@ def build_deepfm(config: Config, users: FeatureTable, items: FeatureTable) -> De
     )
     model.create_weights(config.models.retrieval.history_length)
     return model
+
+
+def _history_encoder(options):
+    history = options.history
+    settings = {}
+    if history.encoder == "transformer":
+        settings = {"blocks": history.blocks, "heads": history.heads, "dropout": history.dropout}
+    return build_history_encoder(history.encoder, options.dim, options.history_length, **settings)
+
+
+def _loss(options, negatives, size):
+    # What one example is told apart from, of all there is: a batch's items are taken as drawn ones.
+    is_drawn = _negatives(negatives, size)["name"] in ("uniform", "mixed")
+    settings = {
+        "softmax": {"smoothing": options.smoothing},
+        "binary": {
+            "calibration": options.calibration,
+            "share": min(1.0, negatives.count / (size - 1)) if is_drawn else 1.0,
+        },
+        "hinge": {"margin": options.margin},
+    }
+    return {"name": options.name, **settings.get(options.name, {})}
+
+
+def _negatives(options, size):
+    source = options.source
+    if source == "auto":
+        source = "full" if size <= options.full_up_to else "mixed"
+    return {"name": source, "count": options.count, "logq": options.logq}
 
 
 def _log_shares(items: FeatureTable, probabilities: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+import tf_keras
 
 
 class LossScaledModel(tfrs.Model):
@@ -10,7 +11,14 @@ class LossScaledModel(tfrs.Model):
     Under `mixed_float16` Keras wraps the optimizer in one that divides the gradients by a scale, by which the loss is
     to be multiplied, so that small gradients are not rounded to 0 on their way. The train step of `tfrs.Model` leaves
     the multiplication out.
+
+    What `fit` logs as an epoch's loss is the mean over its steps, however many of them run in one call; `tfrs.Model` logs
+    the last one's, which says little.
     """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.mean_loss = tf_keras.metrics.Mean(name="loss", dtype="float32")
 
     def train_step(self, inputs):
         with tf.GradientTape() as tape:
@@ -19,5 +27,6 @@ class LossScaledModel(tfrs.Model):
             total = loss + added
         # `minimize` scales the loss and the gradients; `apply_gradients` knows the gradients only.
         self.optimizer.minimize(total, self.trainable_variables, tape=tape)
+        self.mean_loss.update_state(loss)
         shown = {metric.name: metric.result() for metric in self.metrics}
-        return {**shown, "loss": loss, "regularization_loss": added, "total_loss": total}
+        return {**shown, "regularization_loss": added, "total_loss": total}

@@ -44,7 +44,7 @@ class MultiTask(LossScaledModel):
             `rated_history` `[rated, length]`, `rated_item_index` `[rated]`, int32, and `label` `[rated]` float32.
 
     Returns:
-        `[batch, dim + 1]` query embeddings.
+        `[batch, dim + 2]` query embeddings.
 
     Raises:
         ValueError: for an unknown weighting.
@@ -116,7 +116,7 @@ class MultiTask(LossScaledModel):
             return {}
         user_index, history, item_index = (inputs[f"rated_{key}"] for key in ("user_index", "history", "item_index"))
         model = self.two_tower
-        rows = model._rows((history.shape.num_elements() or 0) + (item_index.shape.num_elements() or 0), training)
+        rows = model.rows((history.shape.num_elements() or 0) + (item_index.shape.num_elements() or 0), training)
         query = {"user_index": user_index, "history": history, "history_items": rows(history)}
         candidate = {"item": rows(item_index)}
         shared = {

@@ -3,7 +3,9 @@
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.data.time_gaps import GAP_BUCKETS
 from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.history.base import HistoryEncoder
 from mmrec_tf.models.item_embedding import hide_ids
 from mmrec_tf.models.multi_gate_experts import MultiGateExperts
 from mmrec_tf.models.side_features import SideFeatures
@@ -84,12 +86,13 @@ class CandidateTower(_Tower):
 class QueryTower(_Tower):
     """Places a user, given id, profile and recent history, in the shared space.
 
-    The history is a weighted mean of item embeddings; the weights depend on how recent an item is and are learned.
-    Its mean is added to the output, so that a user nobody has seen in training is placed near what they just looked
-    at, and a user without anything is placed where the average user is.
+    The history's encoder makes one vector of the items' embeddings. It is added to the output, so that a user nobody
+    has seen in training is placed near what they just looked at. A user of whom nothing is known is placed at zero,
+    equally near to all items.
 
     Args:
         lookup: `FeatureLookup` of the users.
+        history: `HistoryEncoder` of width `dim`.
         dim: int. Width of the shared space.
         hidden: list of int. Widths of the hidden layers.
         dropout: float in [0, 1). Before the last layer.
@@ -97,57 +100,76 @@ class QueryTower(_Tower):
         experts, tasks: as for `CandidateTower`.
 
     Call arguments:
-        features: dict with `user_index` `[batch]` int, `history` `[batch, length]` int (0 is padding, in front) and
-            `history_items` `[batch, length, dim]`, the embeddings of the history's items.
+        features: dict with `user_index` `[batch]` int, `history` `[batch, length]` int (0 is padding, in front),
+            `history_items` `[batch, length, dim]`, the embeddings of the history's items; and, where they are known,
+            `gaps` `[batch, length]` and `since` `[batch]` int (see `Sequences.asked_at`), and `known` `[batch]` bool,
+            False where all that is known of a user is to be hidden. With `since` and `known` `[batch, length]`, every
+            position asks, with what the history holds up to there.
         task: as for `CandidateTower`.
 
     Returns:
-        As `CandidateTower`.
+        As `CandidateTower`, `[batch, dim]` or, of every position, `[batch * length, dim]`.
     """
 
-    def __init__(self, lookup: FeatureLookup, dim, hidden, dropout=0.0, id_dropout=0.0, **kwargs):
+    def __init__(
+        self, lookup: FeatureLookup, history: HistoryEncoder, dim, hidden, dropout=0.0, id_dropout=0.0, **kwargs
+    ):
         super().__init__(dim=dim, hidden=hidden, dropout=dropout, **kwargs)
         self.lookup = lookup
+        self.history = history
         self.id_dropout = id_dropout
         self.ids = tf_keras.layers.Embedding(
             lookup.id_vocabulary_size, dim, embeddings_initializer=tf_keras.initializers.RandomNormal(stddev=0.05)
         )
+        self.since = tf_keras.layers.Embedding(
+            GAP_BUCKETS, 8, embeddings_initializer=tf_keras.initializers.RandomNormal(stddev=0.05)
+        )
         if lookup.has_side_features:
             self.side = SideFeatures(dim=16, vocabulary_sizes=lookup.vocabulary_sizes)
 
-    def build(self, input_shape):
-        # Newer positions start with more weight: the last position has logit 0, the oldest a negative one.
-        length = input_shape["history"][1]
-        self.recency = self.add_weight(
-            name="recency",
-            shape=[length],
-            initializer=lambda shape, dtype: tf.cast(tf.linspace(-2.0, 0.0, shape[0]) if shape[0] else [], dtype),
-        )
-        super().build(input_shape)
-
     def call(self, features, training=False, task=RETRIEVAL):
-        user = self.lookup(features["user_index"])
-        mean, count = self.pool(features["history_items"], features["history"])
-        parts = [self.ids(hide_ids(user["id_index"], self.id_dropout, training)), mean, tf.math.log1p(count)]
+        history, user_index = features["history"], features["user_index"]
+        gaps = features.get("gaps", tf.zeros_like(history))
+        since = features.get("since", tf.zeros_like(user_index))
+        states = self.history(features["history_items"], history > 0, gaps, training=training)
+        present = tf.cast(history > 0, states.dtype)
+        if since.shape.rank == 2:
+            state = tf.reshape(states, [-1, self.dim])
+            count = tf.reshape(tf.cumsum(present, axis=1), [-1, 1])
+            user_index = tf.reshape(tf.broadcast_to(user_index[:, None], tf.shape(history)), [-1])
+        else:
+            state = states[:, -1] if history.shape[1] else tf.zeros([tf.shape(history)[0], self.dim], states.dtype)
+            count = tf.reduce_sum(present, axis=1, keepdims=True)
+        since = tf.reshape(since, [-1])
+        if "known" in features:
+            known = tf.reshape(features["known"], [-1])
+            since, user_index = tf.where(known, since, 0), tf.where(known, user_index, 0)
+            state, count = (x * tf.cast(known, x.dtype)[:, None] for x in (state, count))
+        user = self.lookup(user_index)
+        id_index = hide_ids(user["id_index"], self.id_dropout, training)
+        parts = [self.ids(id_index), state, tf.math.log1p(count)]
+        # Hidden as often as ids are, because whoever asks a server may leave the times out.
+        parts.append(self.since(hide_ids(since, self.id_dropout, training)))
         if self.lookup.has_side_features:
             fields = self.side({key: user[key] for key in ("categorical", "multi_categorical", "numbers")})
             parts.append(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
-        return self.transform(tf.concat(parts, axis=1), mean, training, task)
-
-    def pool(self, items, history):
-        """Weighted mean `[batch, dim]` and number `[batch, 1]` of the history's items."""
-        present = tf.cast(history > 0, items.dtype)
-        weights = tf.exp(self.recency - tf.reduce_max(self.recency)) if history.shape[1] else self.recency
-        weights = weights * present
-        total = tf.reduce_sum(weights, axis=1, keepdims=True)
-        # Not the maximum with something tiny: the gradient divides by its square, which half precision cannot hold.
-        weights = weights / tf.where(total > 0.0, total, tf.ones_like(total))
-        return tf.einsum("bl,bld->bd", weights, items), tf.reduce_sum(present, axis=1, keepdims=True)
+        place = self.transform(tf.concat(parts, axis=1), state, training, task)
+        # Whatever is learned of those of whom nothing is known is a popularity, and an older one than the trends'.
+        is_stranger = (id_index == 0) & (count[:, 0] == 0)
+        if self.lookup.has_side_features:
+            is_stranger &= user_index == 0
+        return place * tf.cast(~is_stranger, place.dtype)[:, None]
 
     def get_config(self):
-        lookup = tf_keras.saving.serialize_keras_object(self.lookup)
-        return {**super().get_config(), "lookup": lookup, "id_dropout": self.id_dropout}
+        serialize = tf_keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "lookup": serialize(self.lookup),
+            "history": serialize(self.history),
+            "id_dropout": self.id_dropout,
+        }
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "lookup": tf_keras.saving.deserialize_keras_object(config["lookup"])})
+        deserialize = tf_keras.saving.deserialize_keras_object
+        return cls(**{**config, "lookup": deserialize(config["lookup"]), "history": deserialize(config["history"])})

@@ -1,18 +1,20 @@
-"""The retrieval model: query and candidate towers trained by in-batch softmax."""
+"""The retrieval model: query and candidate towers trained to tell what comes next from negatives."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 import tf_keras
 
-from mmrec_tf.losses.float32_tasks import float32_tasks
+from mmrec_tf.data.trends import Trends
+from mmrec_tf.losses.negatives_registry import build_negatives
 from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
 from mmrec_tf.models.adversarial import adversarial_vectors
 from mmrec_tf.models.batched_calls import call_in_batches
 from mmrec_tf.models.item_embedding import ItemEmbedding, hide_ids
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
+from mmrec_tf.models.retrieval_scores import Candidates, Queries
+from mmrec_tf.models.retrieval_task import RetrievalTask
 from mmrec_tf.models.towers import CandidateTower, QueryTower
 
 
@@ -21,26 +23,24 @@ class TwoTower(LossScaledModel):
     """Finds, among all items, the few hundred that a user may want.
 
     Queries and candidates meet only in a dot product, so the items' side is computed once and a user's request costs
-    one pass through the query tower and one matrix product. Training takes the other examples of the batch as
-    negatives, corrected for how often each item is drawn.
+    one pass through the query tower and one matrix product. A query and a candidate meet as
 
-    A query and a candidate meet as
+        score(u, i, t) = cos(query(u), candidate(i)) + popularity(i) + gain(u) * sum_h w_h trend_h(i, t)
 
-        score(u, i) = cos(query(u), candidate(i)) + popularity(i)
-
-    where the popularity is a learned number per id, best started at temperature * log of the item's share of the
-    training interactions: the towers then have only to learn what makes this user differ from everybody, and somebody
-    who is not known is served by popularity from the first step. As embeddings, a query carries a 1 behind its `dim`
-    numbers and a candidate its popularity, so that one dot product is the score.
+    where the popularity is a learned number per id, `trend_h` how popular the item was of late when the user asked (see
+    `Trends`), `w_h` a learned blend of the half-lives, and the gain how much that counts for this user. The towers then
+    have only to learn what makes this user differ from everybody, and somebody who is not known is served by what is
+    popular from the first step. As embeddings, a query carries a 1 and its gain behind its `dim` numbers, and a
+    candidate its popularity and the trend of the moment, so that one dot product is the score.
 
     Args:
         items: `ItemEmbedding`, shared by both towers.
         query_tower: `QueryTower`.
         candidate_tower: `CandidateTower`.
-        temperature: float. Divides the score in the softmax.
-        logq: bool. Correct the softmax for how often each item is drawn, as `sampling_probabilities` says. Defaults to
-            True; the probabilities are equal until they are assigned.
-        remove_accidental_hits: bool. Mask negatives that are the example's own positive. Defaults to True.
+        task: `RetrievalTask`; by default softmax at temperature 0.1.
+        negatives: dict with the `name` of a source of negatives and its settings; see `build_negatives`. Defaults to
+            `in_batch`.
+        periods, half_lives: int. Of the trends, which `set_trends` fills. Default to 1 period of no half-lives: none.
         user_dropout: float in [0, 1). Chance that a training example hides all that is known of its user, so that
             the query of somebody unknown is trained too: it comes to rank by popularity. Defaults to 0.
         alignment: `PairwiseAlignment` of what the fusion makes of each modality of the batch's items, whose loss is
@@ -49,11 +49,13 @@ class TwoTower(LossScaledModel):
             items that are pushed by `epsilon` where it hurts (see `adversarial_vectors`); None, the default, for none.
 
     Call arguments:
-        inputs: dict with `user_index` `[batch]`, `history` `[batch, length]` and, for training, `item_index`
-            `[batch]`; all int32.
+        inputs: dict with `user_index` `[batch]` and `history` `[batch, length]`; where they are known, `gaps`
+            `[batch, length]`, `since` and `moment` `[batch]`; and, for training, `item_index` and, where examples differ
+            in it, `weight` `[batch]`; all int32 but the weight. With `since`, `moment`, `item_index` and `weight`
+            `[batch, length]`, every position is an example; see `retrieval_dataset`.
 
     Returns:
-        `[batch, dim + 1]` query embeddings.
+        `[batch, dim + 2]` query embeddings.
 
     Reference: Yi et al., Sampling-bias-corrected neural modeling for large corpus item recommendations (RecSys 2019).
     """
@@ -63,9 +65,10 @@ class TwoTower(LossScaledModel):
         items: ItemEmbedding,
         query_tower: QueryTower,
         candidate_tower: CandidateTower,
-        temperature: float = 0.1,
-        logq: bool = True,
-        remove_accidental_hits: bool = True,
+        task: RetrievalTask | None = None,
+        negatives: dict | None = None,
+        periods: int = 1,
+        half_lives: int = 0,
         user_dropout: float = 0.0,
         alignment: PairwiseAlignment | None = None,
         adversarial: dict[str, float] | None = None,
@@ -75,39 +78,67 @@ class TwoTower(LossScaledModel):
         self.items = items
         self.query_tower = query_tower
         self.candidate_tower = candidate_tower
-        self.temperature = temperature
-        self.remove_accidental_hits = remove_accidental_hits
-        self.logq = logq
+        self.task = RetrievalTask() if task is None else task
+        self.negatives_options = {"name": "in_batch", **(negatives or {})}
+        self.periods = periods
+        self.half_lives = half_lives
         self.user_dropout = user_dropout
         self.alignment = alignment
         self.adversarial = None if adversarial is None else dict(adversarial)
+        size = items.lookup.size
+        self.negatives = build_negatives(size=size, **self.negatives_options)
         self.sampling_probabilities = self.add_weight(
             name="sampling_probabilities",
-            shape=[items.lookup.size],
-            initializer=tf_keras.initializers.Constant(1.0 / items.lookup.size),
+            shape=[size],
+            initializer=tf_keras.initializers.Constant(1.0 / size),
             trainable=False,
         )
         self.popularity = tf_keras.layers.Embedding(
-            items.lookup.id_vocabulary_size, 1, embeddings_initializer="zeros", name="popularity"
+            items.lookup.id_vocabulary_size,
+            1,
+            embeddings_initializer="zeros",
+            name="popularity",
+            trainable=not half_lives,
         )
-        with float32_tasks():
-            self.task = tfrs.tasks.Retrieval(
-                loss=tf_keras.losses.CategoricalCrossentropy(
-                    from_logits=True, reduction=tf_keras.losses.Reduction.SUM_OVER_BATCH_SIZE
-                ),
-                temperature=temperature,
-                remove_accidental_hits=remove_accidental_hits,
-            )
+        self.trends = self.add_weight(
+            name="trends", shape=[size, periods, half_lives], initializer="zeros", trainable=False, dtype="float32"
+        )
+        self.trend_blend = self.add_weight(
+            name="trend_blend", shape=[half_lives], initializer="zeros", trainable=half_lives > 0, dtype="float32"
+        )
+        self.gain = tf_keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="gain")
+
+    @property
+    def temperature(self) -> tf.Tensor:
+        """What scores are divided by in the loss."""
+        return self.task.temperature.value
+
+    @property
+    def dim(self) -> int:
+        """Width of the shared space, without the numbers behind it."""
+        return self.items.dim
 
     def call(self, inputs, training=False):
-        return self.embed_query(inputs["user_index"], inputs["history"], training=training)
+        optional = {name: inputs.get(name) for name in ("gaps", "since")}
+        return self.embed_query(inputs["user_index"], inputs["history"], training=training, **optional)
 
-    def embed_query(self, user_index, history, training=False):
-        """`[batch, dim + 1]` embeddings of users given their recent item indices."""
-        return self._query(user_index, history, self._rows(history.shape.num_elements(), training), training)
+    def embed_query(self, user_index, history, training=False, gaps=None, since=None):
+        """`[batch, dim + 2]` embeddings of users who ask now, given their recent item indices.
+
+        Args:
+            user_index: `[batch]` int tensor.
+            history: `[batch, length]` int tensor.
+            training: bool.
+            gaps, since: as `Sequences.asked_at` gives them; None where they are not known.
+        """
+        inputs = {"user_index": user_index, "history": history}
+        inputs |= {name: value for name, value in (("gaps", gaps), ("since", since)) if value is not None}
+        queries = self._queries(inputs, self.rows(history.shape.num_elements(), training), training)
+        ones = tf.ones_like(queries.place[:, :1])
+        return tf.concat([queries.place, ones, queries.gain[:, None]], axis=1)
 
     def embed_candidate(self, item_index, training=False, vectors=None, without_ids=False, without=()):
-        """`[batch, dim + 1]` embeddings of items.
+        """`[batch, dim + 2]` embeddings of items as they stand now.
 
         Args:
             item_index: `[batch]` int tensor.
@@ -117,7 +148,8 @@ class TwoTower(LossScaledModel):
             without: modalities that are left out; see `ItemEmbedding`.
         """
         item = self.items(item_index, training=training, vectors=vectors, without_ids=without_ids, without=without)
-        return self._candidate(item_index, item, training, without_ids)
+        candidates = self._candidates(item_index, item, training, without_ids)
+        return tf.concat([candidates.place, candidates.popularity[:, None], candidates.trend[:, -1:]], axis=1)
 
     def place_by_content(self, item_index, vectors, training=False):
         """`[batch, dim]` places of items as if their ids were new, with other vectors than the stored ones.
@@ -130,19 +162,32 @@ class TwoTower(LossScaledModel):
         item = self.items(item_index, training=training, vectors=vectors, without_ids=True)
         return self.candidate_tower({"item": item}, training=training)
 
+    def set_trends(self, trends: Trends) -> None:
+        """Takes the popularity of every item over time; the last period is the present."""
+        self.trends.assign(trends.table)
+
+    def trends_of(self, item_index):
+        """`[items, periods]` what being popular of late adds to the score of items."""
+        if not self.half_lives:
+            return tf.zeros([item_index.shape[0] or tf.shape(item_index)[0], self.periods])
+        return tf.linalg.matvec(tf.gather(self.trends, item_index), self.trend_blend)
+
     def compute_loss(self, inputs, training=False):
-        examples = (inputs["history"].shape.num_elements() or 0) + (inputs["item_index"].shape.num_elements() or 0)
-        rows = self._rows(examples, training)
-        user_index, history = inputs["user_index"], inputs["history"]
-        if training and self.user_dropout > 0.0:
-            known = tf.cast(tf.random.uniform(tf.shape(user_index)) >= self.user_dropout, user_index.dtype)
-            user_index, history = user_index * known, history * known[:, None]
-        queries = self._query(user_index, history, rows, training)
-        item_index = inputs["item_index"]
-        loss = self._softmax(queries, self._candidate(item_index, rows(item_index), training), item_index)
+        inputs = self._completed(inputs)
+        item_index = tf.reshape(inputs["item_index"], [-1])
+        ids, log_expected = self.negatives(item_index, training=training)
+        looked_up = sum(x.shape.num_elements() or 0 for x in (inputs["history"], item_index, ids))
+        rows = self.rows(looked_up, training)
+        queries = self._queries(inputs, rows, training, self.user_dropout if training else 0.0)
+        own = self._candidates(item_index, rows(item_index), training)
+        # Of negatives that are the batch's positives, ids are the same tensor, and so need not be embedded again.
+        pool = own if ids is item_index else self._candidates(ids, rows(ids), training)
+        weight = tf.reshape(inputs["weight"], [-1])
+        counted = self._counted(inputs, item_index, ids)
+        loss = self.task(queries, own, pool, counted, log_expected, sample_weight=weight)
         if training and self.items.lookup.has_modalities:
             if self.adversarial is not None:
-                loss += self.adversarial["weight"] * self._loss_of_pushed(queries, item_index)
+                loss += self.adversarial["weight"] * self._loss_of_pushed(queries, item_index, weight)
             if self.alignment is not None:
                 loss += self._misalignment(item_index)
         return loss
@@ -150,7 +195,7 @@ class TwoTower(LossScaledModel):
     def candidate_embeddings(
         self, batch_size: int = 4096, without_ids: bool = False, without: Sequence[str] = ()
     ) -> np.ndarray:
-        """`[size, dim + 1]` float32 embeddings of all items, index 0 (no item) included; see `embed_candidate`."""
+        """`[size, dim + 2]` float32 embeddings of all items, index 0 (no item) included; see `embed_candidate`."""
         index = np.arange(self.items.lookup.size, dtype=np.int32)
         return np.concatenate(
             [
@@ -161,10 +206,17 @@ class TwoTower(LossScaledModel):
             ]
         )
 
-    def query_embeddings(self, user_index: np.ndarray, history: np.ndarray, batch_size: int = 1024) -> np.ndarray:
-        """`[n, dim + 1]` float32 embeddings of users given their histories."""
-        inputs = (np.asarray(array, np.int32) for array in (user_index, history))
-        return call_in_batches(self.embed_query, *inputs, batch_size=batch_size)
+    def query_embeddings(
+        self, user_index: np.ndarray, history: np.ndarray, batch_size: int = 1024, **known: np.ndarray
+    ) -> np.ndarray:
+        """`[n, dim + 2]` float32 embeddings of users given their histories; see `embed_query`."""
+        inputs = {"user_index": user_index, "history": history, **known}
+        inputs = {name: np.asarray(array, np.int32) for name, array in inputs.items()}
+        return call_in_batches(self.call, inputs, batch_size=batch_size)
+
+    def trend_scores(self, moments: np.ndarray) -> np.ndarray:
+        """`[n, size]` float32: what being popular of late added to each item's score at each moment (a period)."""
+        return self.trends_of(tf.range(self.items.lookup.size)).numpy().T[np.asarray(moments)]
 
     def get_config(self):
         serialize = tf_keras.saving.serialize_keras_object
@@ -172,9 +224,10 @@ class TwoTower(LossScaledModel):
             "items": serialize(self.items),
             "query_tower": serialize(self.query_tower),
             "candidate_tower": serialize(self.candidate_tower),
-            "temperature": self.temperature,
-            "logq": self.logq,
-            "remove_accidental_hits": self.remove_accidental_hits,
+            "task": serialize(self.task),
+            "negatives": dict(self.negatives_options),
+            "periods": self.periods,
+            "half_lives": self.half_lives,
             "user_dropout": self.user_dropout,
             "alignment": None if self.alignment is None else serialize(self.alignment),
             "adversarial": self.adversarial,
@@ -182,17 +235,16 @@ class TwoTower(LossScaledModel):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        layers = ("items", "query_tower", "candidate_tower")
-        deserialized = {name: tf_keras.saving.deserialize_keras_object(config[name]) for name in layers}
-        if config.get("alignment") is not None:
-            deserialized["alignment"] = tf_keras.saving.deserialize_keras_object(config["alignment"])
-        return cls(**{**config, **deserialized})
+        parts = ("items", "query_tower", "candidate_tower", "task", "alignment")
+        deserialize = tf_keras.saving.deserialize_keras_object
+        return cls(**{**config, **{name: deserialize(config[name]) for name in parts if config.get(name) is not None}})
 
     def create_weights(self, history_length: int) -> None:
         """Makes every weight, so that they can be counted, saved or loaded before the first batch."""
         index = tf.zeros([1], tf.int32)
         self({"user_index": index, "history": tf.zeros([1, history_length], tf.int32)})
         self.embed_candidate(index)
+        self.negatives(index)
         if self.alignment is not None and self.items.lookup.has_modalities:
             self._misalignment(index)
 
@@ -200,50 +252,15 @@ class TwoTower(LossScaledModel):
         # Keras' own way calls the model with floats, and leaves out the candidates' side.
         self.create_weights(config["input_shape"]["history"][-1])
 
-    def _query(self, user_index, history, rows, training):
-        features = {"user_index": user_index, "history": history, "history_items": rows(history)}
-        place = self.query_tower(features, training=training)
-        return tf.concat([place, tf.ones_like(place[:, :1])], axis=1)
-
-    def _candidate(self, item_index, item, training, without_ids=False):
-        place = self.candidate_tower({"item": item}, training=training)
-        rate = 1.0 if without_ids else self.items.id_dropout
-        id_index = hide_ids(tf.gather(self.items.lookup.id_index, item_index), rate, training or without_ids)
-        return tf.concat([place, tf.cast(self.popularity(id_index), tf.float32)], axis=1)
-
-    def _softmax(self, queries, candidates, item_index):
-        with float32_tasks():
-            return self.task(
-                queries,
-                candidates,
-                candidate_sampling_probability=tf.gather(self.sampling_probabilities, item_index)
-                if self.logq
-                else None,
-                candidate_ids=item_index,
-                compute_metrics=False,
-            )
-
-    def _loss_of_pushed(self, queries, item_index):
-        vectors = self.items.lookup(item_index)["vectors"]
-
-        def loss(vectors, queries):
-            candidates = self.embed_candidate(item_index, training=True, vectors=vectors)
-            return self._softmax(queries, candidates, item_index)
-
-        frozen = tf.stop_gradient(queries)
-        pushed = adversarial_vectors(vectors, lambda vectors: loss(vectors, frozen), self.adversarial["epsilon"])
-        return loss(pushed, queries)
-
-    def _misalignment(self, item_index):
-        features = self.items.lookup(item_index)
-        tokens = self.items.fusion.modality_tokens(features["vectors"], features["masks"])
-        return self.alignment(tokens, masks=features["masks"], ids=item_index)
-
-    def _rows(self, needed, training):
+    def rows(self, needed: int | None, training: bool):
         """A function from item indices to their embeddings.
 
         A step looks up the same popular items over and over. When it needs more rows than the catalogue has, the
         whole catalogue is embedded once and gathered from.
+
+        Args:
+            needed: int. Rows that the step looks up; None where that is not known.
+            training: bool.
         """
         if needed is not None and needed >= self.items.lookup.size:
             catalogue = self.items(tf.range(self.items.lookup.size), training=training)
@@ -254,3 +271,65 @@ class TwoTower(LossScaledModel):
             return tf.reshape(flat, tf.concat([tf.shape(index), [self.items.dim]], axis=0))
 
         return embed
+
+    def _completed(self, inputs):
+        """Examples with what a dataset may leave out: the present, and equal weights."""
+        like = inputs["item_index"]
+        return {"moment": tf.fill(tf.shape(like), self.periods - 1), "weight": tf.ones_like(like, tf.float32), **inputs}
+
+    def _queries(self, inputs, rows, training, user_dropout=0.0):
+        features = {name: inputs[name] for name in ("user_index", "history", "gaps", "since") if name in inputs}
+        features["history_items"] = rows(inputs["history"])
+        if user_dropout > 0.0:
+            features["known"] = tf.random.uniform(tf.shape(inputs["item_index"])) >= user_dropout
+        place = self.query_tower(features, training=training)
+        moment = inputs.get("moment", tf.fill(tf.shape(place)[:1], self.periods - 1))
+        return Queries(place, 1.0 + self.gain(place)[:, 0], tf.reshape(moment, [-1]))
+
+    def _candidates(self, item_index, item, training, without_ids=False):
+        place = self.candidate_tower({"item": item}, training=training)
+        rate = 1.0 if without_ids else self.items.id_dropout
+        id_index = hide_ids(tf.gather(self.items.lookup.id_index, item_index), rate, training or without_ids)
+        trend = self.trends_of(item_index)
+        if training or without_ids:
+            # Whose id is hidden stands for an item that nobody has touched yet.
+            trend = tf.where((id_index == 0)[:, None], 0.0, trend)
+        return Candidates(place, tf.cast(self.popularity(id_index), tf.float32)[:, 0], trend)
+
+    def _counted(self, inputs, item_index, ids):
+        """`[batch, negatives]` bool: not an example's own item, nor what its user is known to have touched."""
+        history = inputs["history"]
+        if self.negatives.is_whole_catalogue:
+            rows, columns = history.shape[0] or tf.shape(history)[0], self.items.lookup.size
+            touched = tf.concat([history, tf.reshape(item_index, [rows, -1])], axis=1)
+            places = tf.stack([tf.broadcast_to(tf.range(rows)[:, None], tf.shape(touched)), touched], axis=2)
+            counted = tf.scatter_nd(places, tf.ones_like(touched, tf.float32), [rows, columns])[:, 1:] == 0.0
+            each = inputs["item_index"].shape[1] if inputs["item_index"].shape.rank == 2 else 1
+            return counted if each == 1 else tf.repeat(counted, each, axis=0)
+        counted = (ids != item_index[:, None]) & (ids > 0)
+        if not self.negatives.has_batch:
+            return counted
+        users = inputs["user_index"]
+        if inputs["item_index"].shape.rank == 2:
+            users = tf.reshape(tf.broadcast_to(users[:, None], tf.shape(history)), [-1])
+        others = users[:, None] != users
+        return counted & tf.pad(others, [[0, 0], [0, tf.size(ids) - tf.size(users)]], constant_values=True)
+
+    def _loss_of_pushed(self, queries, item_index, weight):
+        vectors = self.items.lookup(item_index)["vectors"]
+        counted = item_index != item_index[:, None]
+        expected = tf.math.log(tf.gather(self.sampling_probabilities, item_index) * float(item_index.shape[0] or 1))
+
+        def loss(vectors, queries):
+            item = self.items(item_index, training=True, vectors=vectors)
+            candidates = self._candidates(item_index, item, training=True)
+            return self.task(queries, candidates, candidates, counted, expected, sample_weight=weight)
+
+        frozen = Queries(*(tf.stop_gradient(part) for part in queries))
+        pushed = adversarial_vectors(vectors, lambda vectors: loss(vectors, frozen), self.adversarial["epsilon"])
+        return loss(pushed, queries)
+
+    def _misalignment(self, item_index):
+        features = self.items.lookup(item_index)
+        tokens = self.items.fusion.modality_tokens(features["vectors"], features["masks"])
+        return self.alignment(tokens, masks=features["masks"], ids=item_index)

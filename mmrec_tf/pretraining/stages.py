@@ -49,7 +49,7 @@ def pretrained_two_tower(
     config = prepared.config
     if any(named_stages(config.pretraining, BEFORE)):
         tf_keras.utils.set_random_seed(config.seed)
-    model = build_two_tower(config, prepared.users, prepared.items, prepared.sequences().item_index)
+    model = build_two_tower(config, prepared.users, prepared.items, prepared.sequences().item_index, prepared.trends())
     return model, pretrain(model, prepared, config, folder, progress)
 
 

@@ -27,7 +27,7 @@ class Teacher:
     @classmethod
     def of(cls, model: TwoTower, items: FeatureTable) -> "Teacher":
         """The item tower of a trained model; the learned popularity, which is no place, is left out."""
-        return cls(list(items.ids), model.candidate_embeddings()[1:, :-1])
+        return cls(list(items.ids), model.candidate_embeddings()[1:, : model.dim])
 
     @classmethod
     def read(cls, folder: Path) -> "Teacher":

@@ -56,8 +56,11 @@ class RecommendationEngine(tf.Module):
         self.item_ids = tf.Variable(np.array(["", *items.ids], dtype=object), trainable=False, name="item_names")
         self.item_embeddings = tf.Variable(retrieval.candidate_embeddings(), trainable=False, name="item_embeddings")
         histories = np.zeros((users.size, sequences.length), np.int32)
-        histories[1:] = sequences.latest(np.arange(len(users.ids)))
+        gaps = np.zeros_like(histories)
+        latest = sequences.asked_now(np.arange(len(users.ids)))
+        histories[1:], gaps[1:] = latest["history"], latest["gaps"]
         self.histories = tf.Variable(histories, trainable=False, name="histories")
+        self.gaps = tf.Variable(gaps, trainable=False, name="gaps")
         items_seen, splits = (sequences if seen is None else seen).items_by_user()
         self.seen = tf.Variable(items_seen, trainable=False, name="seen")
         # Index 0, the user who is not known, has seen nothing.
@@ -67,7 +70,7 @@ class RecommendationEngine(tf.Module):
 
     @cached_property
     def modality_shares(self) -> tf.Variable:
-        """`[items + 1, modalities * (dim + 1)]`: what each item's embedding loses when a modality is left out.
+        """`[items + 1, modalities * (dim + 2)]`: what each item's embedding loses when a modality is left out.
 
         The score is a dot product, so these turn the weights of a request into a second matrix product. They take the
         memory of the item embeddings once more for each modality (260 MB for a million items and 64 numbers), which
@@ -146,19 +149,19 @@ class RecommendationEngine(tf.Module):
     def similar_items(self, item_id: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The items nearest to each given item, itself left out; an unknown item has no neighbours."""
         index = self.item_index(item_id)
-        # Without the last number, the popularity: what is liked by everybody is not like everything.
-        places = self.item_embeddings[:, :-1]
+        # Without popularity and trend: what is liked by everybody is not like everything.
+        places = self.item_embeddings[:, : self.retrieval.dim]
         scores = tf.matmul(tf.gather(places, index), places, transpose_b=True)
         every = tf.range(self.item_count + 1)[None, :]
         hidden = (every == index[:, None]) | (every == 0) | (index[:, None] == 0)
         return self._names(*self._top(tf.where(hidden, NOTHING, scores), tf.minimum(k, self.item_count)), k)
 
     def embed_user(self, user_id: tf.Tensor) -> tf.Tensor:
-        """`[batch, dim + 1]` query embeddings; see `TwoTower`."""
+        """`[batch, dim + 2]` query embeddings; see `TwoTower`."""
         return self._query(self.user_index(user_id))
 
     def embed_item(self, item_id: tf.Tensor) -> tf.Tensor:
-        """`[batch, dim + 1]` candidate embeddings; zeros for items that are not known."""
+        """`[batch, dim + 2]` candidate embeddings; zeros for items that are not known."""
         index = self.item_index(item_id)
         return tf.where(index[:, None] > 0, tf.gather(self.item_embeddings, index), 0.0)
 
@@ -251,7 +254,7 @@ class RecommendationEngine(tf.Module):
         return scores / (1.0 + self.ranking.similarity_weight)
 
     def _query(self, users):
-        return self.retrieval.embed_query(users, tf.gather(self.histories, users))
+        return self.retrieval.embed_query(users, tf.gather(self.histories, users), gaps=tf.gather(self.gaps, users))
 
     def _pairs(self, users, items):
         return {"user_index": users, "history": tf.gather(self.histories, users), "item_index": items}

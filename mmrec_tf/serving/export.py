@@ -33,7 +33,7 @@ def export_models(
       `part` `[batch, parts]`. `modality` (string) and `weight` (float32) are `[batch, n]`, and what they do not name
       has weight 1; see `RecommendationEngine`.
     - `retrieval`: `serving_default(user_id)`, `retrieve(user_id, k)`, `similar_items(item_id, k)`,
-      `embed_user(user_id)`, `embed_item(item_id)` -> `embedding` `[batch, dim + 1]`, whose dot product is
+      `embed_user(user_id)`, `embed_item(item_id)` -> `embedding` `[batch, dim + 2]`, whose dot product is
       the retrieval score.
     - `ranking`: `serving_default(user_id, item_id)`, also named `rank` -> `score` `[batch]`, one pair per row.
 

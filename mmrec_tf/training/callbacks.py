@@ -1,5 +1,6 @@
 """Keras callbacks that the package's own fits use and that a plain `model.fit` can use too."""
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +19,8 @@ class BestByScore(tf_keras.callbacks.Callback):
         score: function without arguments that returns a float, higher is better.
         name: str. The score's name in the logs.
         patience: int. Epochs without a better score before training stops.
+
+    With an optimizer that averages the weights over the steps (`use_ema`), it is the averages that are scored and kept.
     """
 
     def __init__(self, score: Callable[[], float], name: str, patience: int):
@@ -26,51 +29,65 @@ class BestByScore(tf_keras.callbacks.Callback):
         self.name = name
         self.patience = patience
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether an epoch has been scored, so that there are weights to go back to."""
+        return self._weights is not None
+
     def on_train_begin(self, logs=None):
         self.best = -np.inf
         self.best_epoch = 0
         self._weights = None
 
     def on_epoch_end(self, epoch, logs=None):
+        if not np.isfinite((logs or {}).get("loss", 0.0)):
+            return
+        variables = self.model.trainable_variables
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        is_averaged = getattr(optimizer, "use_ema", False)
+        if is_averaged:
+            latest = [variable.numpy() for variable in variables]
+            optimizer.finalize_variable_values(variables)
         value = float(self.score())
         if logs is not None:
             logs[self.name] = value
         if value > self.best:
             self.best, self.best_epoch = value, epoch
-            self._weights = [variable.numpy() for variable in self.model.trainable_variables]
+            self._weights = [variable.numpy() for variable in variables]
         elif epoch - self.best_epoch >= self.patience:
             self.model.stop_training = True
+        if is_averaged:
+            _assign(variables, latest)
 
     def on_train_end(self, logs=None):
         if self._weights is not None:
-            for variable, weights in zip(self.model.trainable_variables, self._weights):
-                variable.assign(weights)
-
-
-class MeanLoss(tf_keras.callbacks.Callback):
-    """Logs the mean of an epoch's losses as its loss; `tfrs.Model` logs that of the last batch, which says little."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._losses = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._losses.append((logs or {}).get("loss", np.nan))
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs is not None and self._losses:
-            logs["loss"] = float(np.mean(self._losses))
+            _assign(self.model.trainable_variables, self._weights)
 
 
 class StopOnBadLoss(tf_keras.callbacks.Callback):
-    """Ends training with advice when the loss is no longer a number."""
+    """Ends training with advice when the loss is no longer a number.
+
+    Args:
+        best: the callback that keeps the best weights. Where an earlier epoch has left some, training ends with these
+            and a warning; without them there is nothing to go on with, and it ends with an error.
+    """
+
+    def __init__(self, best: BestByScore | None = None):
+        super().__init__()
+        self.best = best
 
     def on_epoch_end(self, epoch, logs=None):
         loss = (logs or {}).get("loss", 0.0)
-        if not np.isfinite(loss):
-            raise RunError(
-                f"the training loss is {loss} after epoch {epoch + 1}. Lower train.learning_rate "
-                "(for example to a third), or raise models.retrieval.temperature."
-            )
+        if np.isfinite(loss):
+            return
+        advice = (
+            f"the training loss is {loss} after epoch {epoch + 1}. Lower train.learning_rate "
+            "(for example to a third), or raise models.retrieval.temperature."
+        )
+        if self.best is None or not self.best.has_weights:
+            raise RunError(advice)
+        self.model.stop_training = True
+        warnings.warn(f"{advice} Training ends with the weights of epoch {self.best.best_epoch + 1}.", stacklevel=2)
 
 
 class Progress(tf_keras.callbacks.Callback):
@@ -87,3 +104,8 @@ class Progress(tf_keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.progress(self.description, self.epochs, self.epochs)
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values):
+        variable.assign(value)

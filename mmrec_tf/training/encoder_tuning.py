@@ -66,7 +66,9 @@ class EncoderTuning(tfrs.Model):
         vectors = self.vectors(inputs["content"], training)
         candidates = self.retrieval.place_by_content(item_index, {self.feature: vectors}, training=training)
         history = tf.reshape(inputs["history"], [size * users, inputs["history"].shape[2]])
-        queries = self.retrieval.embed_query(tf.reshape(user_index, [-1]), history, training=training)[:, :-1]
+        queries = self.retrieval.embed_query(tf.reshape(user_index, [-1]), history, training=training)[
+            :, : self.retrieval.dim
+        ]
         scores = tf.matmul(queries, candidates, transpose_b=True) / self.retrieval.temperature
         labels = tf.repeat(tf.range(size), users)
         own = tf.gather(item_index, labels)

@@ -6,7 +6,8 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.schedule import warm_up_cosine
-from mmrec_tf.training.callbacks import BestByScore, MeanLoss, Progress, StopOnBadLoss
+from mmrec_tf.training.callbacks import BestByScore, Progress, StopOnBadLoss
+from mmrec_tf.training.lazy_adam import LazyAdam
 
 
 def set_seed(seed: int) -> None:
@@ -25,6 +26,9 @@ def fit(
     score: Callable[[], float] | None = None,
     score_name: str = "score",
     xla: bool = False,
+    average: float = 0.0,
+    steps_per_call: int = 1,
+    optimizer: str = "adam",
     progress: Callable[[str, int, int], None] | None = None,
     description: str = "training",
 ) -> dict[str, list[float]]:
@@ -42,6 +46,11 @@ def fit(
         score: function that scores the model on validation data; without one all epochs are run.
         score_name: str. Its name in the history.
         xla: bool. Compile the train step with XLA.
+        average: float in [0, 1). Momentum of an exponential moving average of the weights, which is what is scored and
+            kept; 0, the default, for the weights themselves.
+        steps_per_call: int. Steps that TensorFlow runs before it comes back to Python. Defaults to 1.
+        optimizer: `adam`, or `lazy_adam`, which touches only the rows of an embedding that a step has looked up. Defaults
+            to `adam`.
         progress: called with (description, epochs done, epochs).
 
     Returns:
@@ -52,10 +61,15 @@ def fit(
     """
     steps = max(int(dataset.cardinality().numpy()), 1) * epochs
     schedule = warm_up_cosine(steps, learning_rate)
-    model.compile(optimizer=tf_keras.optimizers.Adam(schedule, global_clipnorm=1.0), jit_compile=xla)
-    callbacks = [MeanLoss(), StopOnBadLoss()]
-    if score is not None:
-        callbacks.append(BestByScore(score, score_name, patience))
+    averaging = {"use_ema": True, "ema_momentum": average} if average else {}
+    adam = {"adam": tf_keras.optimizers.Adam, "lazy_adam": LazyAdam}[optimizer]
+    model.compile(
+        optimizer=adam(schedule, global_clipnorm=1.0, **averaging),
+        jit_compile=xla,
+        steps_per_execution=min(steps_per_call, max(int(dataset.cardinality().numpy()), 1)),
+    )
+    best = None if score is None else BestByScore(score, score_name, patience)
+    callbacks = [*([] if best is None else [best]), StopOnBadLoss(best)]
     if progress is not None:
         callbacks.append(Progress(progress, description, epochs))
     history = model.fit(dataset, epochs=epochs, callbacks=callbacks, verbose=0).history

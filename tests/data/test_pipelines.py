@@ -24,7 +24,11 @@ def test_retrieval_shapes_are_static():
     assert {name: (tuple(part.shape), part.dtype.name) for name, part in spec.items()} == {
         "user_index": ((4,), "int32"),
         "history": ((4, 3), "int32"),
+        "gaps": ((4, 3), "int32"),
+        "since": ((4,), "int32"),
+        "moment": ((4,), "int32"),
         "item_index": ((4,), "int32"),
+        "weight": ((4,), "float32"),
     }
 
 
@@ -37,7 +41,9 @@ def test_retrieval_epoch_covers_every_interaction_once_but_the_dropped_rest():
     assert len(set(items.tolist())) == 8
     positions = items - 11
     np.testing.assert_array_equal(column(batches, "user_index"), sequences.user_index[positions])
-    np.testing.assert_array_equal(column(batches, "history"), sequences.before(positions))
+    asked = sequences.asked_at(positions)
+    for name in ("history", "gaps", "since"):
+        np.testing.assert_array_equal(column(batches, name), asked[name])
     assert sorted(column(epoch(retrieval_dataset(sequences, batch_size=5)), "item_index")) == list(range(11, 21))
 
 
@@ -52,14 +58,29 @@ def test_retrieval_order_changes_from_epoch_to_epoch_and_repeats_with_the_seed()
     assert two_epochs(4) != [first, second]
 
 
-def test_retrieval_examples_can_be_some_of_the_positions():
-    sequences = ten_interactions()
-    batches = epoch(retrieval_dataset(sequences, batch_size=8, positions=np.array([4, 9])))
-    # Fewer examples than a batch: the batch shrinks, rather than that nothing is left.
-    assert len(batches) == 1
-    assert sorted(batches[0]["item_index"].tolist()) == [15, 20]
-    # The rest is still history: the three items before positions 4 and 9.
-    assert sorted(batches[0]["history"].tolist()) == [[12, 13, 14], [17, 18, 19]]
+def test_moments_and_weights_go_with_the_interactions():
+    moments, weights = np.arange(10, dtype=np.int32) * 2, np.arange(10, dtype=np.float32) / 4
+    for batch in epoch(retrieval_dataset(ten_interactions(), 5, moments=moments, weights=weights)):
+        positions = batch["item_index"] - 11
+        np.testing.assert_array_equal(batch["moment"], moments[positions])
+        np.testing.assert_array_equal(batch["weight"], weights[positions])
+
+
+def test_windows_hold_every_interaction_once_with_what_came_before_it():
+    weights = np.arange(1, 11, dtype=np.float32)
+    # Windows of three: positions 2 to 4 and 0 to 1 of each user's five.
+    batches = epoch(retrieval_dataset(ten_interactions(), batch_size=3, weights=weights, all_positions=True))
+    rows = {tuple(row): place for place, row in enumerate(column(batches, "item_index").tolist())}
+    assert sorted(rows) == [(0, 11, 12), (0, 16, 17), (13, 14, 15), (18, 19, 20)]
+    by_hand = {
+        (0, 11, 12): {"user_index": 1, "history": [0, 0, 11], "since": [0, 0, 2], "gaps": [0, 0, 0]},
+        (13, 14, 15): {"user_index": 1, "history": [12, 13, 14], "since": [2, 2, 2], "gaps": [2, 2, 2]},
+        (18, 19, 20): {"user_index": 2, "history": [17, 18, 19], "since": [2, 2, 2], "gaps": [2, 2, 2]},
+    }
+    for row, expected in by_hand.items():
+        for name, values in expected.items():
+            np.testing.assert_array_equal(column(batches, name)[rows[row]], values)
+    np.testing.assert_array_equal(column(batches, "weight")[rows[(0, 16, 17)]], [0.0, 6.0, 7.0])
 
 
 def test_without_a_seed_order_is_kept_and_nothing_dropped():

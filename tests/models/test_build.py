@@ -5,6 +5,7 @@ import numpy as np
 from mmrec_tf.data.pipelines import ranking_dataset, retrieval_dataset
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.models.build import build_deepfm, build_two_tower
+from mmrec_tf.models.history.gru import GruHistory
 from mmrec_tf.schema import Schema
 from mmrec_tf.training.fit import fit
 from tests import tiny_world
@@ -12,20 +13,24 @@ from tests import tiny_world
 
 def test_models_take_their_settings_from_the_configuration():
     settings = tiny_world.config(
-        retrieval={"dim": 6, "hidden": [9, 7], "temperature": 0.2, "logq": False, "remove_accidental_hits": False,
-                   "id_dropout": 0.4, "user_dropout": 0.3, "dropout": 0.2, "history_length": 3},
+        retrieval={"dim": 6, "hidden": [9, 7], "temperature": 0.2, "negatives": {"source": "cached", "count": 9, "logq": False},
+                   "loss": {"name": "binary", "calibration": 0.5}, "history": {"encoder": "gru"}, "id_dropout": 0.4, "user_dropout": 0.3, "dropout": 0.2, "history_length": 3},
         ranking={"dim": 5, "hidden": [8], "dropout": 0.1},
         fusion={"modality_dropout": 0.5},
     )  # fmt: skip
     tables = tiny_world.user_table(), tiny_world.item_table()
     model = build_two_tower(settings, *tables)
-    assert (model.temperature, model.logq, model.remove_accidental_hits, model.user_dropout) == (0.2, False, False, 0.3)
+    assert (model.task.temperature.initial, model.user_dropout) == (0.2, 0.3)
+    assert model.negatives_options == {"name": "cached", "count": 9, "logq": False}
+    # An example is told from the cached items and from those of its batch.
+    assert model.task.loss_options == {"name": "binary", "calibration": 0.5, "share": 1.0}
+    assert (model.periods, model.half_lives) == (64, 5)
     for tower in (model.query_tower, model.candidate_tower):
         assert (tower.dim, tower.hidden, tower.dropout) == (6, [9, 7], 0.2)
     assert model.query_tower.id_dropout == model.items.id_dropout == 0.4
     # The fused vector is summed with the others, so it has the towers' width whatever fusion.dim says.
     assert (model.items.fusion.dim, model.items.fusion.modality_dropout) == (6, 0.5)
-    assert model.query_tower.recency.shape == (3,)
+    assert isinstance(model.query_tower.history, GruHistory) and model.query_tower.history.length == 3
     # Without training examples every item is drawn alike.
     np.testing.assert_allclose(model.sampling_probabilities.numpy(), 1 / 31)
     ranker = build_deepfm(settings, *tables)

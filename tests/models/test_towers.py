@@ -6,14 +6,16 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.history.mean import MeanHistory
 from mmrec_tf.models.towers import CandidateTower, QueryTower
 from tests import tiny_world
 from tests.layer_checks import check_layer
 
 
-def query_tower(**options) -> QueryTower:
+def query_tower(length=4, **options) -> QueryTower:
     options = {"dim": 6, "hidden": [10], **options}
-    return QueryTower(FeatureLookup.from_table(tiny_world.user_table()), **options)
+    history = MeanHistory(options["dim"], length)
+    return QueryTower(FeatureLookup.from_table(tiny_world.user_table()), history, **options)
 
 
 def query_features(length=4) -> dict[str, np.ndarray]:
@@ -52,7 +54,7 @@ def test_query_tower_passes_the_layer_checks(tmp_path):
 def test_embeddings_have_unit_length():
     queries = query_tower()(query_features()).numpy()
     candidates = CandidateTower(dim=6, hidden=[])({"item": np.random.default_rng(1).normal(size=[9, 6])}).numpy()
-    for embeddings in (queries, candidates):
+    for embeddings in (queries[1:], candidates):
         np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-5)
 
 
@@ -65,25 +67,29 @@ def test_candidate_by_hand():
     np.testing.assert_allclose(tower({"item": item}).numpy(), [[0.6, 0.8]], rtol=1e-6)
 
 
-def test_history_is_a_mean_weighted_by_recency():
-    tower = query_tower()
-    tower(query_features())
-    # Softmax weights 1 : 2 : 3 : 4 from the oldest to the newest, over what is present.
-    tower.recency.assign(np.log([1.0, 2.0, 3.0, 4.0]))
-    items = np.zeros([3, 4, 6], np.float32)
-    items[:, :, 0] = [10, 20, 30, 40]
-    history = np.array([[7, 7, 7, 7], [0, 0, 7, 7], [0, 0, 0, 0]], np.int32)
-    mean, count = tower.pool(items, history)
-    # (10 + 40 + 90 + 160) / 10 = 30; (90 + 160) / 7 = 35.714; nothing.
-    np.testing.assert_allclose(mean.numpy()[:, 0], [30, 250 / 7, 0], rtol=1e-5)
-    np.testing.assert_array_equal(mean.numpy()[:, 1:], 0)
-    assert count.numpy().tolist() == [[4], [2], [0]]
+def test_somebody_of_whom_nothing_is_known_is_equally_near_to_all():
+    tower, features = query_tower(), query_features()
+    # Row 0 is the index of nobody. Rows 1 to 4 have no history but an id, and rows 18 on a history and a new id.
+    places = tower(features).numpy()
+    np.testing.assert_array_equal(places[0], 0.0)
+    np.testing.assert_allclose(np.linalg.norm(places[1:], axis=1), 1.0, atol=1e-5)
+    features["known"] = np.arange(21) % 2 == 0
+    places = tower(features).numpy()
+    np.testing.assert_array_equal(places[1::2], 0.0)
 
 
-def test_newer_items_start_with_more_weight():
-    tower = query_tower()
-    tower(query_features())
-    np.testing.assert_allclose(tower.recency.numpy(), [-2, -4 / 3, -2 / 3, 0], atol=1e-6)
+def test_every_position_asks_with_what_the_history_holds_up_to_there():
+    tower, features = query_tower(), query_features()
+    random = np.random.default_rng(5)
+    features |= {name: random.integers(1, 32, [21, 4]).astype(np.int32) for name in ("gaps", "since")}
+    every = tower(features).numpy().reshape(21, 4, 6)
+    for place in range(4):
+        # The history up to a place, moved to the end of the window.
+        one = {"user_index": features["user_index"], "since": features["since"][:, place]}
+        for name in ("history", "gaps", "history_items"):
+            array = features[name][:, : place + 1]
+            one[name] = np.pad(array, [(0, 0), (3 - place, 0), *[(0, 0)] * (array.ndim - 2)])
+        np.testing.assert_allclose(tower(one).numpy(), every[:, place], atol=1e-5)
 
 
 def test_what_stands_at_padding_has_no_influence():
@@ -96,8 +102,8 @@ def test_what_stands_at_padding_has_no_influence():
 @pytest.mark.parametrize("length", [0, 1])
 def test_short_histories(length):
     features = query_features(length)
-    queries = query_tower()(features).numpy()
-    np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1.0, atol=1e-5)
+    queries = query_tower(length)(features).numpy()
+    np.testing.assert_allclose(np.linalg.norm(queries[1:], axis=1), 1.0, atol=1e-5)
 
 
 def test_unknown_users_with_the_same_history_are_placed_alike():

@@ -31,22 +31,93 @@ def three_examples() -> dict[str, np.ndarray]:
     return batch
 
 
-@pytest.mark.parametrize("logq", [True, False])
-@pytest.mark.parametrize("remove_accidental_hits", [True, False])
-def test_loss_against_numpy(logq, remove_accidental_hits):
-    model = calm_two_tower(temperature=0.2, logq=logq, remove_accidental_hits=remove_accidental_hits)
+def softmax_losses(scores, expected, counted) -> np.ndarray:
+    """-log of the share of each own score (the diagonal) beside the counted others, divided by how often they stand."""
+    others = np.where(counted, np.exp(scores) / expected, 0.0).sum(axis=1)
+    own = np.exp(np.diag(scores))
+    return -np.log(own / (own + others))
+
+
+@pytest.mark.parametrize("logq", ["counts", False])
+def test_in_batch_loss_against_numpy(logq):
+    model = calm_two_tower(temperature=0.2, negatives={"source": "in_batch", "logq": logq})
     batch = three_examples()
     queries, candidates = embeddings(model, batch)
-    scores = queries @ candidates.T / 0.2
-    if logq:
-        scores -= np.log(model.sampling_probabilities.numpy()[batch["item_index"]])
-    if remove_accidental_hits:
-        # Candidate 2 is the item of example 0, and candidate 0 that of example 2.
-        scores[[0, 2], [2, 0]] = -np.inf
-    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    expected = log_loss([0, 1, 2], chances, labels=[0, 1, 2])
+    # Candidate 2 is the item of example 0, and candidate 0 that of example 2.
+    counted = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], bool)
+    expected = 3 * model.sampling_probabilities.numpy()[batch["item_index"]] if logq else 1.0
+    losses = softmax_losses(queries @ candidates.T / 0.2, expected, counted)
     for training in (False, True):
-        assert float(model.compute_loss(tensors(batch), training=training)) == pytest.approx(expected, rel=1e-4)
+        assert float(model.compute_loss(tensors(batch), training=training)) == pytest.approx(losses.mean(), rel=1e-4)
+    # Examples of one user are no negatives of each other either: they are all liked.
+    batch["user_index"][2] = batch["user_index"][1]
+    counted[[1, 2], [2, 1]] = False
+    queries, candidates = embeddings(model, batch)
+    losses = softmax_losses(queries @ candidates.T / 0.2, expected, counted)
+    assert float(model.compute_loss(tensors(batch))) == pytest.approx(losses.mean(), rel=1e-4)
+
+
+def test_whole_catalogue_loss_against_numpy():
+    model = calm_two_tower(temperature=0.2, negatives={"source": "full"})
+    batch = retrieval_batch(slice(0, 20))
+    queries, candidates = model(tensors(batch)).numpy(), model.candidate_embeddings()
+    losses = []
+    for query, own, history in zip(queries, batch["item_index"], batch["history"]):
+        # What the user has touched before is no negative, and is not shown again either.
+        others = [item for item in range(1, 31) if item != own and item not in history]
+        scores = np.exp(candidates @ query / 0.2)
+        losses.append(-np.log(scores[own] / (scores[own] + scores[others].sum())))
+    assert float(model.compute_loss(tensors(batch))) == pytest.approx(np.mean(losses), rel=1e-4)
+    # Examples count by their weights.
+    batch["weight"] = np.arange(20, dtype=np.float32)
+    expected = np.average(losses, weights=batch["weight"])
+    assert float(model.compute_loss(tensors(batch))) == pytest.approx(expected, rel=1e-4)
+
+
+def test_trends_of_the_moment_are_part_of_the_score():
+    model = calm_two_tower(temperature=0.2, negatives={"source": "full"}, trends={"half_lives": [1, 7], "periods": 3})
+    random = np.random.default_rng(0)
+    table = random.uniform(0, 2, [31, 3, 2]).astype(np.float32)
+    model.trends.assign(table)
+    model.trend_blend.assign([0.5, 0.25])
+    model.gain.bias.assign([0.2])
+    batch = {**retrieval_batch(slice(0, 6)), "moment": np.array([0, 1, 2, 0, 1, 2], np.int32)}
+    places, items = model(tensors(batch)).numpy()[:, :9], model.candidate_embeddings()[:, :9]
+    trend = 0.5 * table[:, :, 0] + 0.25 * table[:, :, 1]
+    losses = []
+    for place, own, history, moment in zip(places, batch["item_index"], batch["history"], batch["moment"]):
+        scores = np.exp((items @ place + 1.2 * trend[:, moment]) / 0.2)
+        others = [item for item in range(1, 31) if item != own and item not in history]
+        losses.append(-np.log(scores[own] / (scores[own] + scores[others].sum())))
+    assert float(model.compute_loss(tensors(batch))) == pytest.approx(np.mean(losses), rel=1e-4)
+    # As embeddings: the present is the last period.
+    np.testing.assert_allclose(model(tensors(batch)).numpy()[:, 8:], np.tile([1.0, 1.2], [6, 1]), rtol=1e-5)
+    np.testing.assert_allclose(model.candidate_embeddings()[:, 9], trend[:, 2], rtol=1e-5)
+    np.testing.assert_allclose(model.trend_scores(np.array([1, 2, 1])), trend.T[[1, 2, 1]], rtol=1e-5)
+
+
+def test_all_positions_are_the_examples_one_by_one():
+    # With the mean of what came before as the history's encoder, a window's positions are examples with the histories
+    # that the window holds up to there.
+    model = calm_two_tower(negatives={"source": "uniform", "count": 3})
+    known = tiny_world.sequences()
+    window = next(iter(retrieval_dataset(known, 10, seed=1, all_positions=True)))
+    assert window["item_index"].shape == (2, 5) and model.query_tower.history.length == 5
+    single = {"user_index": [], "history": [], "gaps": [], "since": [], "item_index": []}
+    for row in range(2):
+        for place in range(5):
+            before = window["history"][row].numpy()[: place + 1]
+            gaps = window["gaps"][row].numpy()[: place + 1]
+            single["user_index"].append(int(window["user_index"][row]))
+            single["history"].append(np.pad(before, (4 - place, 0)))
+            single["gaps"].append(np.pad(gaps, (4 - place, 0)))
+            single["since"].append(int(window["since"][row, place]))
+            single["item_index"].append(int(window["item_index"][row, place]))
+    single = {name: np.array(values, np.int32) for name, values in single.items()}
+    rows = model.rows(None, False)
+    at_once = model._queries(window, rows, False).place.numpy()
+    one_by_one = model._queries(tensors(single), rows, False).place.numpy()
+    np.testing.assert_allclose(at_once, one_by_one, atol=1e-5)
 
 
 def test_sampling_probabilities_come_from_the_training_interactions():
@@ -55,53 +126,17 @@ def test_sampling_probabilities_come_from_the_training_interactions():
     np.testing.assert_allclose(two_tower().sampling_probabilities.numpy(), counts / counts.sum(), rtol=1e-6)
 
 
-def skewed_batch() -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Eight examples of three items with the counts 5, 2 and 1, and the items' counts."""
-    batch = retrieval_batch(slice(0, 64, 8))
-    batch["item_index"] = np.array([1, 1, 1, 1, 1, 2, 2, 3], np.int32)
-    return batch, np.array([5, 2, 1])
-
-
-def test_logq_makes_the_batch_a_softmax_over_the_catalogue():
-    # Item j stands n_j times among the candidates and is drawn with q_j = n_j / n. Corrected, the denominator is
-    #   sum_j n_j exp(s_j - log q_j) = n sum_j exp(s_j),
-    # so the loss is that of a softmax in which each item stands once, plus a constant, mean(log(n q_i)): the gradient
-    # is that of the whole catalogue's softmax, and no item is pushed down for being popular.
-    model = calm_two_tower(temperature=0.3, remove_accidental_hits=False)
-    batch, counts = skewed_batch()
-    probabilities = np.full(31, 1e-3)
-    probabilities[1:4] = counts / 8
-    model.sampling_probabilities.assign(probabilities)
-    queries, _ = embeddings(model, batch)
-    scores = queries @ model.candidate_embeddings()[1:4].T / 0.3
-    items = batch["item_index"] - 1
-    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    expected = log_loss(items, chances, labels=[0, 1, 2]) + np.log(counts[items]).mean()
-    assert float(model.compute_loss(tensors(batch))) == pytest.approx(expected, rel=1e-4)
-
-
-def test_without_logq_popular_items_are_pushed_down():
-    # Not corrected, item j counts n_j times as a negative: exp(s_j) is weighted by its popularity.
-    model = calm_two_tower(temperature=0.3, remove_accidental_hits=False, logq=False)
-    batch, counts = skewed_batch()
-    queries, _ = embeddings(model, batch)
-    scores = queries @ model.candidate_embeddings()[1:4].T / 0.3
-    own = scores[np.arange(8), batch["item_index"] - 1]
-    expected = np.mean(np.log((np.exp(scores) * counts).sum(axis=1)) - own)
-    assert float(model.compute_loss(tensors(batch))) == pytest.approx(expected, rel=1e-4)
-
-
 def test_embeddings_have_unit_length_beside_the_popularity():
     model = two_tower()
     model.popularity.embeddings.assign(np.linspace(0, 1, model.items.lookup.id_vocabulary_size)[:, None])
     queries, candidates = embeddings(model, retrieval_batch())
     for found in (queries, candidates, model.candidate_embeddings()):
         np.testing.assert_allclose(np.linalg.norm(found[:, :8], axis=1), 1.0, atol=1e-5)
-    np.testing.assert_array_equal(queries[:, 8], 1.0)
+    np.testing.assert_array_equal(queries[:, 8:], 1.0)
     # A query and a candidate meet as cosine + popularity, by the item's place among the ids of training.
     expected = model.popularity.embeddings.numpy()[model.items.lookup.id_index.numpy(), 0]
     np.testing.assert_allclose(model.candidate_embeddings()[:, 8], expected)
-    assert model.candidate_embeddings().shape == (31, 9)
+    assert model.candidate_embeddings().shape == (31, 10)
 
 
 def test_query_embeddings_are_the_models_in_batches_of_any_size():
@@ -109,22 +144,26 @@ def test_query_embeddings_are_the_models_in_batches_of_any_size():
     expected = model(tensors(batch)).numpy()
     found = model.query_embeddings(batch["user_index"], batch["history"], batch_size=3)
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert model.query_embeddings(np.zeros(0, int), np.zeros((0, 5), int)).shape == (0, 9)
+    assert model.query_embeddings(np.zeros(0, int), np.zeros((0, 5), int)).shape == (0, 10)
     np.testing.assert_allclose(model.candidate_embeddings(batch_size=7), model.candidate_embeddings(), atol=1e-6)
 
 
 def test_user_dropout_hides_all_that_is_known_of_the_user():
-    model = calm_two_tower(user_dropout=0.999999)
-    batch = retrieval_batch(slice(0, 30))
+    model = calm_two_tower(user_dropout=0.999999, negatives={"source": "in_batch"})
+    batch = retrieval_batch(slice(0, 90, 6))
     known = float(model.compute_loss(tensors(batch)))
-    hidden = {**batch, "user_index": batch["user_index"] * 0, "history": batch["history"] * 0}
-    expected = float(model.compute_loss(tensors(hidden)))
+    _, candidates = embeddings(model, batch)
+    # Nothing known: a query equally near to all, and only the popularity, 0 here, and how often an item stands count.
+    items = batch["item_index"]
+    expected = len(items) * model.sampling_probabilities.numpy()[items]
+    scores = np.tile(candidates[:, 8] / 0.07, [len(items), 1])
+    expected = softmax_losses(scores, expected, items != items[:, None]).mean()
     assert abs(known - expected) > 1e-3
     assert float(model.compute_loss(tensors(batch), training=True)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_catalogue_and_row_wise_embeddings_agree():
-    model, batch = calm_two_tower(), retrieval_batch(slice(0, 20))
+    model, batch = calm_two_tower(negatives={"source": "in_batch"}), retrieval_batch(slice(0, 20))
     asked, call = [], model.items.call
 
     def spy(index, training=False):
@@ -180,19 +219,19 @@ def test_plain_keras_compile_fit_evaluate_and_predict():
     model.compile(optimizer="adam")
     model.fit(dataset, epochs=1, verbose=0)
     assert model.evaluate(dataset, verbose=0, return_dict=True)["loss"] > 0
-    assert model.predict(dataset, verbose=0).shape == (108, 9)
+    assert model.predict(dataset, verbose=0).shape == (108, 10)
 
 
 def test_mixed_precision_trains_and_keeps_the_loss_in_float32():
     tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        model = calm_two_tower()
+        model = calm_two_tower(negatives={"source": "in_batch"})
         batch = three_examples()
         queries, candidates = embeddings(model, batch)
         assert queries.dtype == candidates.dtype == np.float32
-        scores = queries @ candidates.T / 0.07 - np.log(model.sampling_probabilities.numpy()[batch["item_index"]])
-        scores[[0, 2], [2, 0]] = -np.inf
-        expected = np.mean(np.log(np.exp(scores).sum(axis=1)) - np.diag(scores))
+        counted = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], bool)
+        expected = 3 * model.sampling_probabilities.numpy()[batch["item_index"]]
+        expected = softmax_losses(queries @ candidates.T / 0.07, expected, counted).mean()
         # Rounding the embeddings to bfloat16 would change scores of about 10 in the second digit.
         assert float(model.compute_loss(tensors(batch))) == pytest.approx(expected, rel=1e-4)
         dataset = retrieval_dataset(tiny_world.sequences(), batch_size=32, seed=1)
@@ -203,19 +242,24 @@ def test_mixed_precision_trains_and_keeps_the_loss_in_float32():
 
 
 def test_config_round_trip_through_json():
-    model = two_tower(temperature=0.3, logq=False, remove_accidental_hits=False, user_dropout=0.4)
+    model = two_tower(
+        temperature=0.3,
+        learned_temperature=True,
+        user_dropout=0.4,
+        negatives={"source": "mixed", "count": 7, "logq": "streaming"},
+        loss={"name": "hinge", "margin": 0.4},
+        history={"encoder": "transformer", "blocks": 1},
+        trends={"half_lives": [2.0, 9.0], "periods": 4},
+    )
     copy = tf_keras.saving.deserialize_keras_object(
         json.loads(json.dumps(tf_keras.saving.serialize_keras_object(model)))
     )
-    for name in ("temperature", "logq", "remove_accidental_hits", "user_dropout"):
-        assert getattr(copy, name) == getattr(model, name)
+    serialized = [json.dumps(tf_keras.saving.serialize_keras_object(one), sort_keys=True) for one in (copy, model)]
+    assert serialized[0] == serialized[1]
     copy.set_weights(model.get_weights())
     batch = retrieval_batch(slice(0, 9))
     np.testing.assert_allclose(copy(tensors(batch)).numpy(), model(tensors(batch)).numpy(), atol=1e-6)
     np.testing.assert_allclose(copy.candidate_embeddings(), model.candidate_embeddings(), atol=1e-6)
-    assert float(copy.compute_loss(tensors(batch))) == pytest.approx(
-        float(model.compute_loss(tensors(batch))), rel=1e-5
-    )
 
 
 @pytest.mark.quick_stack
@@ -247,5 +291,5 @@ def test_placed_by_content_as_if_the_id_were_new():
     places = model.place_by_content(index, stored).numpy()
     # Where ids are new, an embedding is the place and the popularity of the unknown id behind it.
     model.items.lookup.id_index.assign(np.zeros(tiny_world.ITEMS + 1, np.int32))
-    np.testing.assert_allclose(model.embed_candidate(index).numpy()[:, :-1], places, atol=1e-5)
+    np.testing.assert_allclose(model.embed_candidate(index).numpy()[:, :8], places, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(places, axis=1), 1.0, atol=1e-5)

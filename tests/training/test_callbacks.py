@@ -5,7 +5,7 @@ import pytest
 import tf_keras
 
 from mmrec_tf.errors import RunError
-from mmrec_tf.training.callbacks import BestByScore, MeanLoss, Progress, StopOnBadLoss
+from mmrec_tf.training.callbacks import BestByScore, Progress, StopOnBadLoss
 
 
 @pytest.fixture
@@ -66,31 +66,42 @@ def test_score_sees_the_weights_of_its_epoch(model):
     assert seen == [1, 2, 3]
 
 
-def test_an_epochs_loss_is_the_mean_of_its_batches():
-    callback, logs = MeanLoss(), {"loss": 5.0}
-    for epoch_losses in ([9.0], [1.0, 3.0, 5.0]):
-        callback.on_epoch_begin(0)
-        for batch, loss in enumerate(epoch_losses):
-            callback.on_train_batch_end(batch, {"loss": loss})
-    callback.on_epoch_end(1, logs)
-    # The second epoch alone: (1 + 3 + 5) / 3 = 3.
-    assert logs["loss"] == 3.0
-
-
-def test_one_bad_batch_shows_in_the_epochs_loss():
-    callback, logs = MeanLoss(), {"loss": 1.0}
-    callback.on_epoch_begin(0)
-    for batch, loss in enumerate([1.0, np.nan, 1.0]):
-        callback.on_train_batch_end(batch, {"loss": loss})
-    callback.on_epoch_end(0, logs)
-    assert np.isnan(logs["loss"])
-
-
 @pytest.mark.parametrize("loss", [np.nan, np.inf])
 def test_a_loss_that_is_no_number_ends_training_with_advice(loss):
     with pytest.raises(RunError, match=f"training loss is {loss} after epoch 3. Lower train.learning_rate"):
         StopOnBadLoss().on_epoch_end(2, {"loss": loss})
     StopOnBadLoss().on_epoch_end(2, {"loss": 1e30})
+
+
+def test_a_bad_loss_ends_training_with_the_best_weights_so_far(model):
+    class Explode(tf_keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 3:
+                logs["loss"] = np.nan
+
+    best = BestByScore(iter([1, 2, 1, 9]).__next__, "score", patience=9)
+    callbacks = [Explode(), best, StopOnBadLoss(best)]
+    with pytest.warns(UserWarning, match="loss is nan after epoch 4. .* ends with the weights of epoch 2"):
+        history = model.fit(np.ones([1, 1]), np.ones([1, 1]), epochs=9, verbose=0, callbacks=callbacks).history
+    assert history["score"] == [1, 2, 1]
+    assert weight(model) == 2
+
+
+def test_averaged_weights_are_what_is_scored_and_kept(model):
+    model.compile(
+        optimizer=tf_keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5),
+        loss=lambda labels, predictions: -predictions,
+    )
+    seen = []
+
+    def score():
+        seen.append(weight(model))
+        return seen[-1]
+
+    fit(model, BestByScore(score, "score", patience=9), epochs=3)
+    # The weight goes 1, 2, 3 from 0, and its average half way to it each time: 0.5, 1.25, 2.125.
+    np.testing.assert_allclose(seen, [0.5, 1.25, 2.125])
+    assert weight(model) == 2.125
 
 
 def test_progress_tells_every_epoch_and_that_an_early_end_is_the_end(model):

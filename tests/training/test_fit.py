@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from mmrec_tf.errors import RunError
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.models.build import build_deepfm, build_two_tower
+from mmrec_tf.models.loss_scaled_model import LossScaledModel
 from mmrec_tf.training.fit import fit
 from tests import tiny_world
 
 
-class Slope(tfrs.Model):
+class Slope(LossScaledModel):
     """One weight w with the loss `slope * w`, whose gradient is `slope`."""
 
     def __init__(self, slope=1.0):
@@ -83,6 +83,16 @@ def test_without_a_score_all_epochs_are_run_and_with_one_training_stops_early():
 def test_exploding_loss_is_an_error_with_advice():
     with pytest.raises(RunError, match="after epoch 1. Lower train.learning_rate"):
         fit(Slope(slope=float("nan")), steps(2), epochs=3, learning_rate=0.1, patience=1)
+
+
+def test_an_epochs_loss_is_the_mean_of_its_steps_however_many_run_in_a_call():
+    # Gradient 1 and Adam's first steps of the rate each: w is 0 before the first step, and falls after it.
+    one, four = (
+        fit(Slope(), steps(4), epochs=2, learning_rate=0.1, patience=1, steps_per_call=calls)["loss"]
+        for calls in (1, 4)
+    )
+    np.testing.assert_allclose(one, four, rtol=1e-6)
+    assert one[0] > one[1]
 
 
 SEEDED_RUN = """

@@ -1,0 +1,132 @@
+"""Which items are neighbours: by who consumed them, and by what they look, read or sound like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmrec_tf.models.item_knn import ItemKnn
+from mmrec_tf.models.recommender_model import TrainingData
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+_BLOCK = 512
+"""Items whose neighbours are found at a time, so that no item-by-item matrix is ever held."""
+
+
+def cooccurrence_neighbours(positives: csr_matrix, k: int, shrink: float = 10.0) -> tuple[np.ndarray, np.ndarray]:
+    """Each item's neighbours by the users who consumed both, as `ItemKnn` finds them.
+
+    The cosine divides by how many users either item has, so that a bestseller is not everybody's neighbour, and
+    shrinkage holds back what rests on few common users.
+
+    Args:
+        positives: CSR `[users, items]`; repeats count once.
+        k: int. Neighbours of each item, or fewer where fewer share a user.
+        shrink: float. Added to the cosine's denominator. Defaults to 10.
+
+    Returns:
+        `[items, k]` int32 item rows, the nearest first, -1 for none; and `[items, k]` float32 similarities.
+    """
+    return _largest(ItemKnn(k, shrink).fit(TrainingData(positives)).similarities, k)
+
+
+def modality_neighbours(vectors: np.ndarray, mask: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each item's neighbours by the cosine of its vectors in one modality.
+
+    All weigh 1: how similar exactly says little once it is known which are the most similar, as FREEDOM found. Only
+    items on the same side are neighbours, those with a cosine above 0.
+
+    Args:
+        vectors: `[items, width]` float.
+        mask: `[items]` bool. Items without a vector have no neighbours and are none.
+        k: int. Neighbours of each item.
+
+    Returns:
+        `[items, k]` int32 item rows, the nearest first, -1 for none; and `[items, k]` float32 weights.
+
+    Reference: Zhou and Shen, A tale of two graphs: freezing and denoising graph structures for multimodal
+    recommendation (FREEDOM, ACM Multimedia 2023).
+    """
+    count = len(vectors)
+    indices, weights = np.full([count, k], -1, np.int32), np.zeros([count, k], np.float32)
+    there = np.flatnonzero(mask)
+    known = np.asarray(vectors, np.float32)[there]
+    lengths = np.linalg.norm(known, axis=1, keepdims=True)
+    known = known / np.where(lengths > 0.0, lengths, 1.0)
+    found = min(k, len(there) - 1)
+    for start in range(0, len(there) if found > 0 else 0, _BLOCK):
+        cosines = known[start : start + _BLOCK] @ known.T
+        own = np.arange(len(cosines))
+        cosines[own, start + own] = -1.0
+        nearest = np.argpartition(cosines, -found, axis=1)[:, -found:]
+        near = np.take_along_axis(cosines, nearest, axis=1)
+        order = np.argsort(-near, axis=1, kind="stable")
+        nearest, near = np.take_along_axis(nearest, order, axis=1), np.take_along_axis(near, order, axis=1)
+        rows = there[start : start + _BLOCK]
+        indices[rows, :found] = np.where(near > 0.0, there[nearest], -1)
+        weights[rows, :found] = near > 0.0
+    return indices, weights
+
+
+def item_graph(parts: Sequence[tuple[np.ndarray, np.ndarray, float]], width: int) -> tuple[np.ndarray, np.ndarray]:
+    """One graph of several kinds of neighbours, for `GraphSmoothing`.
+
+    Each kind is normalised by the degrees of both ends, so that an item that is near to many tells each of them less,
+    and their shares are added up:
+
+        A = sum over kinds of share * D^-1/2 W D^-1/2,   d_i = sum_j w_ij
+
+    Each item keeps its `width` largest weights. A row that sums to more than 1 is scaled to 1, so that smoothing over
+    and over does not grow; an item that lacks some kind of neighbours has a smaller sum, and so keeps more of itself.
+
+    Args:
+        parts: for each kind `[items, k]` item rows with -1 for none, `[items, k]` weights, as the functions above give
+            them, and the share.
+        width: int. Neighbours of each item.
+
+    Returns:
+        `[items + 1, width]` int32 table indices, an item's row + 1, the largest weight first, 0 for none; and
+        `[items + 1, width]` float32 weights, 0 for none. Row 0, the unknown item, has none.
+
+    Raises:
+        ValueError: if there is no kind of neighbours, or the kinds are of different numbers of items.
+
+    Reference: Zhou and Shen, FREEDOM (ACM Multimedia 2023), who so mix two modalities.
+    """
+    counts = {len(indices) for indices, _, _ in parts}
+    if len(counts) != 1:
+        raise ValueError(
+            f"item_graph needs one or more kinds of neighbours of the same items, got {len(parts)} kinds of "
+            f"{sorted(counts)} items. Find them in tables of one and the same catalogue."
+        )
+    mixed = sum(share * _normalized(indices, weights) for indices, weights, share in parts)
+    columns, values = _largest(mixed.tocsr(), width)
+    values /= np.maximum(values.sum(axis=1, keepdims=True), 1.0)
+    unknown = [(1, 0), (0, 0)]
+    return np.pad(columns + 1, unknown), np.pad(values, unknown)
+
+
+def _normalized(indices: np.ndarray, weights: np.ndarray) -> csr_matrix:
+    from scipy.sparse import csr_matrix
+
+    rows, places = np.nonzero(indices >= 0)
+    columns, values = indices[rows, places], np.asarray(weights, np.float64)[rows, places]
+    degrees = np.bincount(rows, values, minlength=len(indices))
+    scale = 1.0 / np.sqrt(np.where(degrees > 0.0, degrees, np.inf))
+    return csr_matrix((values * scale[rows] * scale[columns], (rows, columns)), shape=(len(indices), len(indices)))
+
+
+def _largest(matrix: csr_matrix, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """`[rows, width]` columns and values of each row's largest entries, -1 and 0 where there are fewer."""
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    order = np.lexsort((matrix.indices, -matrix.data, rows))
+    rank = np.arange(len(rows)) - matrix.indptr[rows]
+    kept = rank < width
+    columns, values = np.full([matrix.shape[0], width], -1, np.int32), np.zeros([matrix.shape[0], width], np.float32)
+    columns[rows[kept], rank[kept]] = matrix.indices[order[kept]]
+    values[rows[kept], rank[kept]] = matrix.data[order[kept]]
+    return columns, values

@@ -1,0 +1,86 @@
+"""Which items are neighbours."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.neighbors import NearestNeighbors
+
+from mmrec_tf.models import item_graph as module
+from mmrec_tf.models.item_graph import cooccurrence_neighbours, item_graph, modality_neighbours
+
+
+def test_neighbours_by_common_users_by_hand():
+    # Users of item 0: {0, 1, 2}, of item 1: {0, 1}, of item 2: {2}, of item 3: none.
+    positives = csr_matrix(np.array([[1, 3, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0]], np.float32))
+    indices, weights = cooccurrence_neighbours(positives, k=2, shrink=0.0)
+    assert indices.tolist() == [[1, 2], [0, -1], [0, -1], [-1, -1]]
+    near, far = 2 / np.sqrt(6), 1 / np.sqrt(3)
+    np.testing.assert_allclose(weights, [[near, far], [near, 0], [far, 0], [0, 0]], rtol=1e-6)
+
+
+def test_neighbours_by_vectors_are_scikit_learns_whatever_the_blocks(monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", 7)
+    random = np.random.default_rng(0)
+    # All in one orthant, so that every cosine is above 0.
+    vectors, mask = random.random([40, 5]) + 0.01, random.random(40) < 0.8
+    indices, weights = modality_neighbours(vectors, mask, k=3)
+    there = np.flatnonzero(mask)
+    nearest = NearestNeighbors(n_neighbors=3, metric="cosine").fit(vectors[mask]).kneighbors(return_distance=False)
+    np.testing.assert_array_equal(indices[mask], there[nearest])
+    np.testing.assert_array_equal(indices[~mask], -1)
+    np.testing.assert_array_equal(weights, np.where(mask, 1.0, 0.0)[:, None] * np.ones(3))
+
+
+def test_vectors_on_the_other_side_are_no_neighbours():
+    vectors = np.array([[1.0, 0.1], [2.0, -0.1], [-1.0, 0.0], [0.0, 0.0]])
+    indices, weights = modality_neighbours(vectors, np.ones(4, bool), k=2)
+    assert indices.tolist() == [[1, -1], [0, -1], [-1, -1], [-1, -1]]
+    assert weights.tolist() == [[1, 0], [1, 0], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_vectors_for_neighbours(count):
+    indices, weights = modality_neighbours(np.ones([4, 2]), np.arange(4) < count, k=3)
+    assert (indices == -1).all() and (weights == 0).all() and indices.shape == (4, 3)
+
+
+# Two kinds of neighbours of three items.
+ONE = (np.array([[1, 2], [0, -1], [0, -1]]), np.array([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0]]))
+OTHER = (np.array([[2, -1], [-1, -1], [0, -1]]), np.array([[0.5, 0.0], [0.0, 0.0], [0.5, 0.0]]))
+
+
+def test_graph_by_hand():
+    indices, weights = item_graph([(*ONE, 0.5), (*OTHER, 0.25)], width=2)
+    # Degrees 2, 1, 1 and 0.5, 0, 0.5: of the one kind all weigh 1 / sqrt(2 * 1), of the other 0.5 / 0.5. So item 0 has
+    # 0.5 / sqrt(2) + 0.25 of item 2 and 0.5 / sqrt(2) of item 1.
+    half = 0.5 / np.sqrt(2)
+    assert indices.tolist() == [[0, 0], [3, 2], [1, 0], [1, 0]]
+    np.testing.assert_allclose(weights, [[0, 0], [half + 0.25, half], [half, 0], [half + 0.25, 0]], rtol=1e-6)
+    assert (indices.dtype, weights.dtype) == (np.int32, np.float32)
+
+
+def test_only_the_largest_weights_are_kept():
+    indices, weights = item_graph([(*ONE, 0.5), (*OTHER, 0.25)], width=1)
+    assert indices.tolist() == [[0], [3], [1], [1]]
+    np.testing.assert_allclose(weights[1], 0.5 / np.sqrt(2) + 0.25, rtol=1e-6)
+
+
+def test_no_row_sums_to_more_than_one():
+    # A star: its centre has 4 neighbours of degree 1, each of weight 1 / sqrt(4 * 1), which sum to 2.
+    indices = np.full([5, 4], -1)
+    indices[0], indices[1:, 0] = [1, 2, 3, 4], 0
+    found, weights = item_graph([(indices, (indices >= 0).astype(float), 1.0)], width=4)
+    np.testing.assert_allclose(weights[1], 0.25)
+    np.testing.assert_allclose(weights[2:], [[0.5, 0, 0, 0]] * 4)
+    random = np.random.default_rng(0)
+    parts = [(*modality_neighbours(random.normal(size=[30, 3]), random.random(30) < 0.7, 4), 0.5) for _ in range(2)]
+    found, weights = item_graph(parts, width=5)
+    assert weights.sum(axis=1).max() <= 1.0 + 1e-6
+    np.testing.assert_array_equal(found > 0, weights > 0)
+
+
+def test_kinds_of_other_catalogues_are_refused():
+    with pytest.raises(ValueError, match=r"got 2 kinds of \[2, 3\] items"):
+        item_graph([(*ONE, 0.5), (ONE[0][:2], ONE[1][:2], 0.5)], width=2)
+    with pytest.raises(ValueError, match="got 0 kinds"):
+        item_graph([], width=2)
