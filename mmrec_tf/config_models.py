@@ -109,6 +109,8 @@ class RetrievalConfig(StrictModel):
         negatives: what an example's own item is told apart from.
         loss: how.
         trends: popularity of late.
+        neighbours: int. Items consumed by the same users that are remembered of each item and, as far as validation
+            finds them of use, added to the score; 0 for none.
         temperature: float. Divides the cosine similarity.
         learned_temperature: bool. Let training change it.
         id_dropout: float. Chance that a training example hides an item's or a user's id, so that content and history
@@ -116,6 +118,7 @@ class RetrievalConfig(StrictModel):
         user_dropout: float. Chance that a training example hides all that is known of its user, so that strangers are
             served by popularity.
         dropout: float. Dropout before the towers' last layer.
+        embedding_l2: float. Weight of the squared lengths of the id embeddings in a batch.
         adversarial: `weight` and `epsilon` of training on perturbed modality vectors, or None for none of it.
     """
 
@@ -126,11 +129,13 @@ class RetrievalConfig(StrictModel):
     negatives: NegativesConfig = NegativesConfig()
     loss: LossConfig = LossConfig()
     trends: TrendsConfig = TrendsConfig()
+    neighbours: int = Field(default=50, ge=0)
     temperature: float = Field(default=0.07, gt=0.0)
     learned_temperature: bool = False
     id_dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
     user_dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
+    embedding_l2: float = Field(default=0.0, ge=0.0)
     adversarial: AdversarialConfig | None = None
 
 
@@ -180,6 +185,11 @@ class TrainConfig(StrictModel):
         batch_size: int. Examples a step; also the number of in-batch candidates.
         learning_rate: float. Peak rate of Adam.
         patience: int. Epochs without a better validation score before training stops.
+        average: float. Momentum of the exponential moving average of the weights that is validated and kept; 0 for the
+            weights themselves.
+        optimizer: `adam`, or `lazy_adam`, whose steps touch only the embeddings that they look up: for catalogues of
+            hundreds of thousands of items and more.
+        steps_per_call: int. Steps that TensorFlow runs before it comes back to Python.
         xla: bool. Compile the train step. Its random draws do not follow the seed, so that runs differ a little.
     """
 
@@ -187,6 +197,9 @@ class TrainConfig(StrictModel):
     batch_size: int = Field(default=1024, ge=2)
     learning_rate: float = Field(default=0.002, gt=0.0)
     patience: int = Field(default=5, ge=0)
+    average: float = Field(default=0.0, ge=0.0, lt=1.0)
+    optimizer: Literal["adam", "lazy_adam"] = "adam"
+    steps_per_call: int = Field(default=1, ge=1)
     xla: bool = False
     ranking: RankingTrainConfig = RankingTrainConfig()
 

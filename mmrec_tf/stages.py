@@ -13,11 +13,13 @@ from mmrec_tf.evaluation.comparison import baseline_scorers, compare, fit_baseli
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set
 from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
+from mmrec_tf.evaluation.retrieval_calibration import calibrate
 from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
 from mmrec_tf.evaluation.training_data import asking_times, training_data
 from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
 from mmrec_tf.models.build import build_deepfm
 from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.item_graph import cooccurrence_neighbours
 from mmrec_tf.models.multi_task import build_multi_task
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.running import stages_folder
@@ -115,10 +117,18 @@ def train_retrieval(
         score=score if len(validation.user_rows) else None,
         score_name=f"validation NDCG@{k}",
         xla=options.xla,
+        average=options.average,
+        optimizer=options.optimizer,
+        steps_per_call=options.steps_per_call,
         progress=progress,
         description="training retrieval",
     )
     warmed |= refine(model, prepared, config, folder, progress, score if len(validation.user_rows) else None)
+    if len(validation.user_rows):
+        if model.memory is not None:
+            consumed = prepared.sequences().profiles(len(prepared.data.items))
+            model.memory.remember(*cooccurrence_neighbours(consumed, model.memory.width))
+        calibrate(model, validation, lists, k, config.seed)
     stages = {f"{stage}: {name}": values for stage, done in warmed.items() for name, values in done.history.items()}
     return model, {**history, **stages}
 

@@ -46,9 +46,9 @@ class Sequences:
         """What was known of each position's user when the interaction there came about.
 
         Returns:
-            dict of `user_index` `[n]`, `history` `[n, length]` as `before` gives it, `gaps` `[n, length]`, the bucket of
-            the time between each item of the history and the one before it (see `mmrec_tf.data.time_gaps`), and `since`
-            `[n]`, the bucket of the time since the last one; all int32.
+            dict of `user_index` `[n]`, `history` `[n, length]` as `before` gives it, `gaps` `[n, length]`, the bucket
+            of the time between each item of the history and the one before it (see `mmrec_tf.data.time_gaps`), and
+            `since` `[n]`, the bucket of the time since the last one; all int32.
         """
         positions = np.asarray(positions, np.int64)
         starts = self.starts[self.user_rows[positions]]
@@ -82,7 +82,8 @@ class Sequences:
         """Every user's interactions cut into windows of `length`, from the end: only the first is shorter.
 
         Returns:
-            `[windows]` int64, the position behind each window's last interaction; and `[windows]` int64, its user's row.
+            `[windows]` int64, the position behind each window's last interaction; and `[windows]` int64, its user's
+            row.
         """
         counts = np.diff(self.starts)
         each = -(-counts // max(self.length, 1))

@@ -5,10 +5,12 @@ import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.data.trends import Trends
-from mmrec_tf.evaluation.evaluator import rank_by_embeddings
+from mmrec_tf.evaluation.evaluator import rank_by_embeddings, rank_items
 from mmrec_tf.models.batched_calls import call_in_batches
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
+
+_MOST_SCORES = 2**26
 
 
 class StageLists:
@@ -39,13 +41,27 @@ class StageLists:
 
     def retrieval(self, model: TwoTower, k: int) -> np.ndarray:
         """`[n, k]` item rows in retrieval order, -1 where nothing unseen is left."""
-        queries, candidates = self._embeddings(model)
-        return rank_by_embeddings(queries, candidates[1:], self.profiles, k, batch_size=self.batch_size)
+        queries, candidates = self.embeddings(model)
+        if not model.remembers:
+            return rank_by_embeddings(queries, candidates[1:], self.profiles, k, batch_size=self.batch_size)
+
+        def scores(positions):
+            return queries[positions] @ candidates[1:].T + self.memory(model, positions)
+
+        # All scores of a batch are held at once.
+        batch_size = max(1, min(self.batch_size, _MOST_SCORES // len(candidates)))
+        return rank_items(scores, len(queries), self.profiles, k, batch_size=batch_size)
 
     def similarities(self, model: TwoTower, candidates: np.ndarray) -> np.ndarray:
         """`[n, m]` float32 similarities between the users and candidates (item rows, -1 for none)."""
-        queries, items = self._embeddings(model)
-        return np.stack([items[row + 1] @ query for query, row in zip(queries, candidates)])
+        queries, items = self.embeddings(model)
+        scores = np.stack([items[row + 1] @ query for query, row in zip(queries, candidates)])
+        if model.remembers:
+            for start in range(0, len(queries), self.batch_size):
+                rows = np.arange(start, min(start + self.batch_size, len(queries)))
+                # Item -1, none, takes the last item's number, which nobody looks at.
+                scores[rows] += np.take_along_axis(self.memory(model, rows), candidates[rows], axis=1)
+        return scores
 
     def scores(self, model: DeepFM, candidates: np.ndarray, similarities: np.ndarray | None = None) -> np.ndarray:
         """`[n, m]` float32 scores of the ranker for candidates (item rows, -1 for none)."""
@@ -55,8 +71,17 @@ class StageLists:
             inputs["similarity"] = similarities
         return call_in_batches(model.call, inputs, batch_size=self.batch_size)
 
-    def _embeddings(self, model):
-        """Queries and candidates whose dot product is the score at the moment of each query."""
+    def memory(self, model: TwoTower, positions: np.ndarray | None = None) -> np.ndarray:
+        """`[n, items]` float32: what the neighbours of the users' latest items add to the score."""
+        history = self.asked["history"] if positions is None else self.asked["history"][positions]
+        return call_in_batches(model.remembered, history, batch_size=self.batch_size)[:, 1:]
+
+    def embeddings(self, model: TwoTower) -> tuple[np.ndarray, np.ndarray]:
+        """Queries and candidates, index 0 (no item) included, whose dot product is the towers' score.
+
+        Behind the places, `[:, dim]`, stands the popularity, and behind it the trend; of users who ask at different
+        moments one number for each of these.
+        """
         queries, candidates = model.query_embeddings(**self.asked), model.candidate_embeddings()
         if self.moments is None:
             return queries, candidates

@@ -12,8 +12,8 @@ from mmrec_tf.config import Config, EncoderConfig
 from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retrieval_dataset
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
-from mmrec_tf.data.trends import Trends, table_periods
 from mmrec_tf.data.splits import Split, split_interactions
+from mmrec_tf.data.trends import Trends, table_periods
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.registry import build_encoder, resolved
 from mmrec_tf.errors import DataError, RunError

@@ -12,17 +12,20 @@ class BinaryLoss(RetrievalLoss):
 
         loss = -beta log sigmoid(s_+) - mean over negatives j of log(1 - sigmoid(s_j))
 
-    where the mean weighs each negative by 1 / E_j, so that every item of the catalogue counts alike. With a few
+    where the mean weighs each negative by 1 / E_j, so that every item of the catalogue counts alike. With few
     negatives for a large catalogue the positives win too easily, and scores near the top all come close to 1. gBCE
-    (generalised cross-entropy) takes that back, by the share alpha of the catalogue that the negatives are:
+    (generalised cross-entropy) takes that back, by the share alpha of the catalogue that the negatives weigh:
 
         beta = alpha (t (1 - 1/alpha) + 1/alpha)
+
+    The paper sums k negatives, and its alpha is k / (items - 1). Their mean weighs as much as one, however many they
+    are: with alpha = 1 / (items - 1) and t = 1, sigmoid(s_i) comes to be the chance that i is the positive.
 
     Args:
         calibration: float t in [0, 1]: 0, the default, for plain cross-entropy (beta = 1), 1 for fully calibrated
             (beta = alpha).
-        share: float alpha in (0, 1]: the negatives of an example by the items of the catalogue. Defaults to 1, where
-            there is nothing to calibrate.
+        share: float alpha in (0, 1]: 1 / (items of the catalogue - 1), whatever the source of negatives. Defaults to 1,
+            where there is nothing to calibrate.
 
     See `RetrievalLoss` for call arguments.
 
@@ -46,7 +49,9 @@ class BinaryLoss(RetrievalLoss):
 
     def judge(self, positive, negatives, counted, log_expected):
         refused = mean_over_catalogue(tf.math.softplus(negatives), counted, log_expected)
-        return self.beta * tf.math.softplus(-positive) + refused
+        # Without negatives nothing would keep the positive from growing.
+        has_any = tf.cast(tf.reduce_any(counted, axis=-1), tf.float32)
+        return has_any * self.beta * tf.math.softplus(-positive) + refused
 
     def get_config(self):
         return {**super().get_config(), "calibration": self.calibration, "share": self.share}

@@ -17,7 +17,7 @@ class NegativeSource(tf_keras.layers.Layer):
             estimate made while training; or False, for no correction. Defaults to `counts`.
 
     Call arguments:
-        item_index: `[batch]` int32, the batch's positives.
+        item_index: `[batch]` int32, the batch's positives, 0 where a window is padded.
         training: bool. Outside of training nothing is estimated or kept. Defaults to False.
 
     Returns:
@@ -59,7 +59,9 @@ class NegativeSource(tf_keras.layers.Layer):
         ids = self.draw(item_index, training)
         if not self.logq:
             return ids, tf.zeros(tf.shape(ids), tf.float32)
-        return ids, tf.math.log(self.expected(ids, tf.cast(tf.size(item_index), tf.float32)))
+        # What a window is padded with is no example, and brings no negative.
+        examples = tf.maximum(tf.reduce_sum(tf.cast(item_index > 0, tf.float32)), 1.0)
+        return ids, tf.math.log(self.expected(ids, examples))
 
     def draw(self, item_index, training):
         """`[n]` int32 indices."""
@@ -143,7 +145,7 @@ class CachedNegatives(NegativeSource):
         return tf.concat([item_index, kept], axis=0)
 
     def expected(self, ids, batch):
-        filled = tf.reduce_sum(tf.cast(ids > 0, tf.float32))
+        filled = tf.maximum(tf.reduce_sum(tf.cast(ids > 0, tf.float32)), 1.0)
         return filled * self.share(ids)
 
 
@@ -173,3 +175,18 @@ def hard_negatives(lists: tf.Tensor, user_index: tf.Tensor, count: int) -> tf.Te
     """
     columns = tf.random.uniform([user_index.shape[0] or tf.size(user_index), count], 0, lists.shape[1], tf.int32)
     return tf.gather_nd(lists, tf.stack([tf.broadcast_to(user_index[:, None], tf.shape(columns)), columns], axis=2))
+
+
+def own_negatives(count: int, batch: int, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws items of the catalogue for each example by itself, as the pairwise losses were first trained.
+
+    Args:
+        count: int. Items for each example.
+        batch: int. Examples.
+        size: int. Number of item indices, 0 (no item) included.
+
+    Returns:
+        `[batch, count]` int32 indices, and a float32 scalar: the log of how often each is expected among an example's.
+    """
+    ids = tf.random.uniform([batch, count], 1, size, tf.int32)
+    return ids, tf.math.log(tf.constant(count / (size - 1), tf.float32))

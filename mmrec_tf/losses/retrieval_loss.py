@@ -23,7 +23,7 @@ class RetrievalLoss(tf_keras.layers.Layer):
             negatives; 0 where every item stands there exactly once.
 
     Returns:
-        `[batch]` float32 losses, 0 (or near it) for an example without negatives.
+        `[batch]` float32 losses, 0 for an example without negatives.
     """
 
     def __init__(self, **kwargs):

@@ -25,9 +25,9 @@ class SoftmaxLoss(RetrievalLoss):
 
     See `RetrievalLoss` for call arguments.
 
-    Reference: Bengio and Senecal, Adaptive importance sampling to accelerate training of a neural probabilistic language
-    model (2008); Yi et al., Sampling-bias-corrected neural modeling for large corpus item recommendations (RecSys
-    2019), who correct the positive too.
+    Reference: Bengio and Senecal, Adaptive importance sampling to accelerate training of a neural probabilistic
+    language model (2008); Yi et al., Sampling-bias-corrected neural modeling for large corpus item recommendations
+    (RecSys 2019), who correct the positive too.
     """
 
     def __init__(self, smoothing: float = 0.0, **kwargs):

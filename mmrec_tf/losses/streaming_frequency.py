@@ -36,9 +36,9 @@ class StreamingFrequency(tf_keras.layers.Layer):
         self.batch = self.add_weight(name="batch", shape=[], dtype="float32", initializer="ones", trainable=False)
 
     def update(self, item_index: tf.Tensor) -> None:
-        """Takes in a batch's `[batch]` items."""
+        """Takes in a batch's `[batch]` items, of which 0 (no item) is no example."""
         step = self.step.assign_add(1)
-        self.batch.assign(tf.cast(tf.size(item_index), tf.float32))
+        self.batch.assign(tf.maximum(tf.reduce_sum(tf.cast(item_index > 0, tf.float32)), 1.0))
         counts = tf.math.unsorted_segment_sum(tf.ones_like(item_index, tf.float32), item_index, self.size)
         counts = tf.gather(counts, item_index)
         last = tf.gather(self.last, item_index)
@@ -48,13 +48,12 @@ class StreamingFrequency(tf_keras.layers.Layer):
         gap = tf.where(is_first, passed, gap + self.rate * (passed - gap))
         at_a_time = tf.where(is_first, counts, at_a_time + self.rate * (counts - at_a_time))
         # An item that stands in the batch several times is written several times, with the same values.
-        places = item_index[:, None]
         for variable, values in (
             (self.gap, gap),
             (self.at_a_time, at_a_time),
             (self.last, tf.fill(tf.shape(last), step)),
         ):
-            variable.assign(tf.tensor_scatter_nd_update(variable, places, values))
+            variable.scatter_update(tf.IndexedSlices(values, item_index))
 
     def share(self, item_index: tf.Tensor) -> tf.Tensor:
         """float32, the shape of the items: the estimated shares; of an item that was never seen, one in all so far."""

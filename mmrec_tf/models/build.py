@@ -13,8 +13,9 @@ from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
 from mmrec_tf.losses.sampling import sampling_probabilities
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.feature_lookup import FeatureLookup
-from mmrec_tf.models.item_embedding import ItemEmbedding
 from mmrec_tf.models.history.registry import build_history_encoder
+from mmrec_tf.models.item_embedding import ItemEmbedding
+from mmrec_tf.models.neighbour_memory import NeighbourMemory
 from mmrec_tf.models.retrieval_task import RetrievalTask
 from mmrec_tf.models.towers import RETRIEVAL, CandidateTower, QueryTower
 from mmrec_tf.models.two_tower import TwoTower
@@ -57,15 +58,15 @@ def build_two_tower(
             **tower,
         ),
         candidate_tower=CandidateTower(tasks=[RETRIEVAL, *heads], **tower),
-        task=RetrievalTask(
-            _loss(options.loss, options.negatives, items.size), options.temperature, options.learned_temperature
-        ),
+        task=RetrievalTask(_loss(options.loss, items.size), options.temperature, options.learned_temperature),
         negatives=_negatives(options.negatives, items.size),
         periods=table_periods(items.size, half_lives, wanted.periods) if half_lives else 1,
         half_lives=half_lives,
         user_dropout=options.user_dropout,
         alignment=build_pairwise_alignment(config, items),
         adversarial=options.adversarial and options.adversarial.model_dump(),
+        embedding_l2=options.embedding_l2,
+        memory=NeighbourMemory(items.size, options.neighbours) if options.neighbours else None,
     )
     model.create_weights(options.history_length)
     if train_item_index is not None:
@@ -121,15 +122,11 @@ def _history_encoder(options):
     return build_history_encoder(history.encoder, options.dim, options.history_length, **settings)
 
 
-def _loss(options, negatives, size):
-    # What one example is told apart from, of all there is: a batch's items are taken as drawn ones.
-    is_drawn = _negatives(negatives, size)["name"] in ("uniform", "mixed")
+def _loss(options, size):
     settings = {
         "softmax": {"smoothing": options.smoothing},
-        "binary": {
-            "calibration": options.calibration,
-            "share": min(1.0, negatives.count / (size - 1)) if is_drawn else 1.0,
-        },
+        # The negatives of an example are averaged, which makes them count as one of the catalogue.
+        "binary": {"calibration": options.calibration, "share": 1.0 / (size - 1)},
         "hinge": {"margin": options.margin},
     }
     return {"name": options.name, **settings.get(options.name, {})}

@@ -60,6 +60,26 @@ class ItemEmbedding(tf_keras.layers.Layer):
             embedding += self.fusion({**features["vectors"], **(vectors or {})}, masks, training=training)
         return embedding
 
+    def rows(self, needed: int | None, training: bool):
+        """A function from item indices, of any shape, to their embeddings.
+
+        A step looks up the same popular items over and over. When it needs more rows than the catalogue has, the
+        whole catalogue is embedded once and gathered from.
+
+        Args:
+            needed: int. Rows that the step looks up; None where that is not known.
+            training: bool.
+        """
+        if needed is not None and needed >= self.lookup.size:
+            catalogue = self(tf.range(self.lookup.size), training=training)
+            return lambda index: tf.gather(catalogue, index)
+
+        def embed(index):
+            flat = self(tf.reshape(index, [-1]), training=training)
+            return tf.reshape(flat, tf.concat([tf.shape(index), [self.dim]], axis=0))
+
+        return embed
+
     def get_config(self):
         serialize = tf_keras.saving.serialize_keras_object
         return {

@@ -12,8 +12,8 @@ class LossScaledModel(tfrs.Model):
     to be multiplied, so that small gradients are not rounded to 0 on their way. The train step of `tfrs.Model` leaves
     the multiplication out.
 
-    What `fit` logs as an epoch's loss is the mean over its steps, however many of them run in one call; `tfrs.Model` logs
-    the last one's, which says little.
+    What `fit` logs as an epoch's loss is the mean over its steps, however many of them run in one call; `tfrs.Model`
+    logs the last one's, which says little.
     """
 
     def __init__(self, *args, **kwargs):

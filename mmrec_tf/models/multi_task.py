@@ -116,7 +116,7 @@ class MultiTask(LossScaledModel):
             return {}
         user_index, history, item_index = (inputs[f"rated_{key}"] for key in ("user_index", "history", "item_index"))
         model = self.two_tower
-        rows = model.rows((history.shape.num_elements() or 0) + (item_index.shape.num_elements() or 0), training)
+        rows = model.items.rows((history.shape.num_elements() or 0) + (item_index.shape.num_elements() or 0), training)
         query = {"user_index": user_index, "history": history, "history_items": rows(history)}
         candidate = {"item": rows(item_index)}
         shared = {

@@ -16,7 +16,8 @@ class RetrievalTask(tf_keras.layers.Layer, tfrs.tasks.Task):
     In float32 whatever the policy: the softmax is not safe in half precision.
 
     Args:
-        loss: dict with the `name` of a retrieval loss and its settings; see `build_retrieval_loss`. Defaults to softmax.
+        loss: dict with the `name` of a retrieval loss and its settings; see `build_retrieval_loss`. Defaults to
+            softmax.
         temperature: float. Divides the scores. Defaults to 0.1.
         learned_temperature: bool. Let training change it. Defaults to False.
 

@@ -9,12 +9,14 @@ import tf_keras
 from mmrec_tf.data.trends import Trends
 from mmrec_tf.losses.negatives_registry import build_negatives
 from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
-from mmrec_tf.models.adversarial import adversarial_vectors
 from mmrec_tf.models.batched_calls import call_in_batches
 from mmrec_tf.models.item_embedding import ItemEmbedding, hide_ids
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
+from mmrec_tf.models.negative_masks import counted_negatives
+from mmrec_tf.models.neighbour_memory import NeighbourMemory
 from mmrec_tf.models.retrieval_scores import Candidates, Queries
 from mmrec_tf.models.retrieval_task import RetrievalTask
+from mmrec_tf.models.side_losses import loss_of_pushed, misalignment, squared_lengths
 from mmrec_tf.models.towers import CandidateTower, QueryTower
 
 
@@ -47,12 +49,16 @@ class TwoTower(LossScaledModel):
             added in training; None, the default, for none.
         adversarial: dict with `weight` and `epsilon`: the weight of a second loss, on modality vectors of the batch's
             items that are pushed by `epsilon` where it hurts (see `adversarial_vectors`); None, the default, for none.
+        memory: `NeighbourMemory`, which is added to the score beside the towers, not in their embeddings and not in the
+            loss; None, the default, for none.
+        embedding_l2: float. Weight of the squared lengths of the id embeddings of a batch's users and items, which is
+            added in training. Defaults to 0.
 
     Call arguments:
         inputs: dict with `user_index` `[batch]` and `history` `[batch, length]`; where they are known, `gaps`
-            `[batch, length]`, `since` and `moment` `[batch]`; and, for training, `item_index` and, where examples differ
-            in it, `weight` `[batch]`; all int32 but the weight. With `since`, `moment`, `item_index` and `weight`
-            `[batch, length]`, every position is an example; see `retrieval_dataset`.
+            `[batch, length]`, `since` and `moment` `[batch]`; and, for training, `item_index` and, where examples
+            differ in it, `weight` `[batch]`; all int32 but the weight. With `since`, `moment`, `item_index` and
+            `weight` `[batch, length]`, every position is an example; see `retrieval_dataset`.
 
     Returns:
         `[batch, dim + 2]` query embeddings.
@@ -72,6 +78,8 @@ class TwoTower(LossScaledModel):
         user_dropout: float = 0.0,
         alignment: PairwiseAlignment | None = None,
         adversarial: dict[str, float] | None = None,
+        memory: NeighbourMemory | None = None,
+        embedding_l2: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -85,6 +93,8 @@ class TwoTower(LossScaledModel):
         self.user_dropout = user_dropout
         self.alignment = alignment
         self.adversarial = None if adversarial is None else dict(adversarial)
+        self.memory = memory
+        self.embedding_l2 = embedding_l2
         size = items.lookup.size
         self.negatives = build_negatives(size=size, **self.negatives_options)
         self.sampling_probabilities = self.add_weight(
@@ -133,7 +143,7 @@ class TwoTower(LossScaledModel):
         """
         inputs = {"user_index": user_index, "history": history}
         inputs |= {name: value for name, value in (("gaps", gaps), ("since", since)) if value is not None}
-        queries = self._queries(inputs, self.rows(history.shape.num_elements(), training), training)
+        queries = self._queries(inputs, self.items.rows(history.shape.num_elements(), training), training)
         ones = tf.ones_like(queries.place[:, :1])
         return tf.concat([queries.place, ones, queries.gain[:, None]], axis=1)
 
@@ -148,7 +158,7 @@ class TwoTower(LossScaledModel):
             without: modalities that are left out; see `ItemEmbedding`.
         """
         item = self.items(item_index, training=training, vectors=vectors, without_ids=without_ids, without=without)
-        candidates = self._candidates(item_index, item, training, without_ids)
+        candidates = self.candidates(item_index, item, training, without_ids)
         return tf.concat([candidates.place, candidates.popularity[:, None], candidates.trend[:, -1:]], axis=1)
 
     def place_by_content(self, item_index, vectors, training=False):
@@ -162,6 +172,17 @@ class TwoTower(LossScaledModel):
         item = self.items(item_index, training=training, vectors=vectors, without_ids=True)
         return self.candidate_tower({"item": item}, training=training)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the neighbours' memory counts in the score."""
+        # Also asked while a graph is traced, which then holds the memory or does not.
+        with tf.init_scope():
+            return self.memory is not None and float(self.memory.weight) > 0.0
+
+    def remembered(self, history):
+        """`[batch, size]` what the neighbours of the latest items, `[batch, length]`, add to the score."""
+        return self.memory(history)
+
     def set_trends(self, trends: Trends) -> None:
         """Takes the popularity of every item over time; the last period is the present."""
         self.trends.assign(trends.table)
@@ -173,23 +194,24 @@ class TwoTower(LossScaledModel):
         return tf.linalg.matvec(tf.gather(self.trends, item_index), self.trend_blend)
 
     def compute_loss(self, inputs, training=False):
-        inputs = self._completed(inputs)
         item_index = tf.reshape(inputs["item_index"], [-1])
         ids, log_expected = self.negatives(item_index, training=training)
         looked_up = sum(x.shape.num_elements() or 0 for x in (inputs["history"], item_index, ids))
-        rows = self.rows(looked_up, training)
+        rows = self.items.rows(looked_up, training)
         queries = self._queries(inputs, rows, training, self.user_dropout if training else 0.0)
-        own = self._candidates(item_index, rows(item_index), training)
+        own = self.candidates(item_index, rows(item_index), training)
         # Of negatives that are the batch's positives, ids are the same tensor, and so need not be embedded again.
-        pool = own if ids is item_index else self._candidates(ids, rows(ids), training)
-        weight = tf.reshape(inputs["weight"], [-1])
-        counted = self._counted(inputs, item_index, ids)
+        pool = own if ids is item_index else self.candidates(ids, rows(ids), training)
+        weight = tf.reshape(inputs.get("weight", tf.ones_like(item_index, tf.float32)), [-1])
+        counted = counted_negatives(inputs, ids, self.negatives, self.items.lookup.size)
         loss = self.task(queries, own, pool, counted, log_expected, sample_weight=weight)
+        if training and self.embedding_l2:
+            loss += self.embedding_l2 * squared_lengths(self, inputs["user_index"], item_index)
         if training and self.items.lookup.has_modalities:
             if self.adversarial is not None:
-                loss += self.adversarial["weight"] * self._loss_of_pushed(queries, item_index, weight)
+                loss += self.adversarial["weight"] * loss_of_pushed(self, queries, item_index, weight)
             if self.alignment is not None:
-                loss += self._misalignment(item_index)
+                loss += misalignment(self, item_index)
         return loss
 
     def candidate_embeddings(
@@ -231,11 +253,13 @@ class TwoTower(LossScaledModel):
             "user_dropout": self.user_dropout,
             "alignment": None if self.alignment is None else serialize(self.alignment),
             "adversarial": self.adversarial,
+            "embedding_l2": self.embedding_l2,
+            "memory": None if self.memory is None else serialize(self.memory),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = ("items", "query_tower", "candidate_tower", "task", "alignment")
+        parts = ("items", "query_tower", "candidate_tower", "task", "alignment", "memory")
         deserialize = tf_keras.saving.deserialize_keras_object
         return cls(**{**config, **{name: deserialize(config[name]) for name in parts if config.get(name) is not None}})
 
@@ -246,36 +270,11 @@ class TwoTower(LossScaledModel):
         self.embed_candidate(index)
         self.negatives(index)
         if self.alignment is not None and self.items.lookup.has_modalities:
-            self._misalignment(index)
+            misalignment(self, index)
 
     def build_from_config(self, config):
         # Keras' own way calls the model with floats, and leaves out the candidates' side.
         self.create_weights(config["input_shape"]["history"][-1])
-
-    def rows(self, needed: int | None, training: bool):
-        """A function from item indices to their embeddings.
-
-        A step looks up the same popular items over and over. When it needs more rows than the catalogue has, the
-        whole catalogue is embedded once and gathered from.
-
-        Args:
-            needed: int. Rows that the step looks up; None where that is not known.
-            training: bool.
-        """
-        if needed is not None and needed >= self.items.lookup.size:
-            catalogue = self.items(tf.range(self.items.lookup.size), training=training)
-            return lambda index: tf.gather(catalogue, index)
-
-        def embed(index):
-            flat = self.items(tf.reshape(index, [-1]), training=training)
-            return tf.reshape(flat, tf.concat([tf.shape(index), [self.items.dim]], axis=0))
-
-        return embed
-
-    def _completed(self, inputs):
-        """Examples with what a dataset may leave out: the present, and equal weights."""
-        like = inputs["item_index"]
-        return {"moment": tf.fill(tf.shape(like), self.periods - 1), "weight": tf.ones_like(like, tf.float32), **inputs}
 
     def _queries(self, inputs, rows, training, user_dropout=0.0):
         features = {name: inputs[name] for name in ("user_index", "history", "gaps", "since") if name in inputs}
@@ -286,7 +285,15 @@ class TwoTower(LossScaledModel):
         moment = inputs.get("moment", tf.fill(tf.shape(place)[:1], self.periods - 1))
         return Queries(place, 1.0 + self.gain(place)[:, 0], tf.reshape(moment, [-1]))
 
-    def _candidates(self, item_index, item, training, without_ids=False):
+    def candidates(self, item_index, item, training=False, without_ids=False) -> Candidates:
+        """Items as they are scored at any time.
+
+        Args:
+            item_index: `[batch]` int tensor.
+            item: `[batch, dim]`, their `ItemEmbedding`.
+            training: bool.
+            without_ids: bool. As if their ids were new.
+        """
         place = self.candidate_tower({"item": item}, training=training)
         rate = 1.0 if without_ids else self.items.id_dropout
         id_index = hide_ids(tf.gather(self.items.lookup.id_index, item_index), rate, training or without_ids)
@@ -295,41 +302,3 @@ class TwoTower(LossScaledModel):
             # Whose id is hidden stands for an item that nobody has touched yet.
             trend = tf.where((id_index == 0)[:, None], 0.0, trend)
         return Candidates(place, tf.cast(self.popularity(id_index), tf.float32)[:, 0], trend)
-
-    def _counted(self, inputs, item_index, ids):
-        """`[batch, negatives]` bool: not an example's own item, nor what its user is known to have touched."""
-        history = inputs["history"]
-        if self.negatives.is_whole_catalogue:
-            rows, columns = history.shape[0] or tf.shape(history)[0], self.items.lookup.size
-            touched = tf.concat([history, tf.reshape(item_index, [rows, -1])], axis=1)
-            places = tf.stack([tf.broadcast_to(tf.range(rows)[:, None], tf.shape(touched)), touched], axis=2)
-            counted = tf.scatter_nd(places, tf.ones_like(touched, tf.float32), [rows, columns])[:, 1:] == 0.0
-            each = inputs["item_index"].shape[1] if inputs["item_index"].shape.rank == 2 else 1
-            return counted if each == 1 else tf.repeat(counted, each, axis=0)
-        counted = (ids != item_index[:, None]) & (ids > 0)
-        if not self.negatives.has_batch:
-            return counted
-        users = inputs["user_index"]
-        if inputs["item_index"].shape.rank == 2:
-            users = tf.reshape(tf.broadcast_to(users[:, None], tf.shape(history)), [-1])
-        others = users[:, None] != users
-        return counted & tf.pad(others, [[0, 0], [0, tf.size(ids) - tf.size(users)]], constant_values=True)
-
-    def _loss_of_pushed(self, queries, item_index, weight):
-        vectors = self.items.lookup(item_index)["vectors"]
-        counted = item_index != item_index[:, None]
-        expected = tf.math.log(tf.gather(self.sampling_probabilities, item_index) * float(item_index.shape[0] or 1))
-
-        def loss(vectors, queries):
-            item = self.items(item_index, training=True, vectors=vectors)
-            candidates = self._candidates(item_index, item, training=True)
-            return self.task(queries, candidates, candidates, counted, expected, sample_weight=weight)
-
-        frozen = Queries(*(tf.stop_gradient(part) for part in queries))
-        pushed = adversarial_vectors(vectors, lambda vectors: loss(vectors, frozen), self.adversarial["epsilon"])
-        return loss(pushed, queries)
-
-    def _misalignment(self, item_index):
-        features = self.items.lookup(item_index)
-        tokens = self.items.fusion.modality_tokens(features["vectors"], features["masks"])
-        return self.alignment(tokens, masks=features["masks"], ids=item_index)

@@ -188,6 +188,8 @@ class RecommendationEngine(tf.Module):
         """
         queries = self._query(users)
         scores = tf.matmul(queries, self.item_embeddings, transpose_b=True)
+        if self.retrieval.remembers:
+            scores += self.retrieval.remembered(tf.gather(self.histories, users))
         if weights is not None and self.modalities:
             extra = tf.einsum("bm,bd->bmd", weights - 1.0, queries)
             extra = tf.reshape(extra, [-1, self.modality_shares.shape[1]])
@@ -245,6 +247,9 @@ class RecommendationEngine(tf.Module):
     def _score(self, queries, users, items, vectors=None, **left_out):
         candidates = self.retrieval.embed_candidate(items, vectors=vectors, **left_out)
         similarities = tf.reduce_sum(queries * candidates, axis=1)
+        if self.retrieval.remembers and not left_out.get("without_ids"):
+            remembered = self.retrieval.remembered(tf.gather(self.histories, users))
+            similarities += tf.gather(remembered, items, batch_dims=1)
         if self.ranking is None:
             return similarities
         pairs = {**self._pairs(users, items), "similarity": similarities}

@@ -49,8 +49,8 @@ def fit(
         average: float in [0, 1). Momentum of an exponential moving average of the weights, which is what is scored and
             kept; 0, the default, for the weights themselves.
         steps_per_call: int. Steps that TensorFlow runs before it comes back to Python. Defaults to 1.
-        optimizer: `adam`, or `lazy_adam`, which touches only the rows of an embedding that a step has looked up. Defaults
-            to `adam`.
+        optimizer: `adam`, or `lazy_adam`, which touches only the rows of an embedding that a step has looked up.
+            Defaults to `adam`.
         progress: called with (description, epochs done, epochs).
 
     Returns:

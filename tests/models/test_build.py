@@ -13,17 +13,27 @@ from tests import tiny_world
 
 def test_models_take_their_settings_from_the_configuration():
     settings = tiny_world.config(
-        retrieval={"dim": 6, "hidden": [9, 7], "temperature": 0.2, "negatives": {"source": "cached", "count": 9, "logq": False},
-                   "loss": {"name": "binary", "calibration": 0.5}, "history": {"encoder": "gru"}, "id_dropout": 0.4, "user_dropout": 0.3, "dropout": 0.2, "history_length": 3},
+        retrieval={
+            "dim": 6,
+            "hidden": [9, 7],
+            "temperature": 0.2,
+            "negatives": {"source": "cached", "count": 9, "logq": False},
+            "loss": {"name": "binary", "calibration": 0.5},
+            "history": {"encoder": "gru"},
+            "id_dropout": 0.4,
+            "user_dropout": 0.3,
+            "dropout": 0.2,
+            "history_length": 3,
+        },
         ranking={"dim": 5, "hidden": [8], "dropout": 0.1},
         fusion={"modality_dropout": 0.5},
-    )  # fmt: skip
+    )
     tables = tiny_world.user_table(), tiny_world.item_table()
     model = build_two_tower(settings, *tables)
     assert (model.task.temperature.initial, model.user_dropout) == (0.2, 0.3)
     assert model.negatives_options == {"name": "cached", "count": 9, "logq": False}
     # An example is told from the cached items and from those of its batch.
-    assert model.task.loss_options == {"name": "binary", "calibration": 0.5, "share": 1.0}
+    assert model.task.loss_options == {"name": "binary", "calibration": 0.5, "share": 1 / 30}
     assert (model.periods, model.half_lives) == (64, 5)
     for tower in (model.query_tower, model.candidate_tower):
         assert (tower.dim, tower.hidden, tower.dropout) == (6, [9, 7], 0.2)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from sklearn.metrics import log_loss
 
 from mmrec_tf.data.pipelines import retrieval_dataset
 from mmrec_tf.serving.export import export_models
@@ -114,7 +113,7 @@ def test_all_positions_are_the_examples_one_by_one():
             single["since"].append(int(window["since"][row, place]))
             single["item_index"].append(int(window["item_index"][row, place]))
     single = {name: np.array(values, np.int32) for name, values in single.items()}
-    rows = model.rows(None, False)
+    rows = model.items.rows(None, False)
     at_once = model._queries(window, rows, False).place.numpy()
     one_by_one = model._queries(tensors(single), rows, False).place.numpy()
     np.testing.assert_allclose(at_once, one_by_one, atol=1e-5)

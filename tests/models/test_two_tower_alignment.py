@@ -10,6 +10,7 @@ from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.fusion import fusion_names
 from mmrec_tf.losses.alignment_registry import alignment_names
 from mmrec_tf.models.build import build_two_tower
+from mmrec_tf.models.side_losses import misalignment
 from tests import tiny_world
 from tests.tiny_world import retrieval_batch
 
@@ -56,7 +57,7 @@ def test_every_alignment_trains_and_compiles(alignment):
 def test_every_fusion_can_be_aligned(method):
     model, batch = aligned("contrastive", method), tensors(slice(0, 60))
     with tf.GradientTape() as tape:
-        loss = model._misalignment(batch["item_index"])
+        loss = misalignment(model, batch["item_index"])
     weights = model.items.fusion.trainable_weights
     reached = [gradient for gradient in tape.gradient(loss, weights) if gradient is not None]
     assert any(np.abs(tf.convert_to_tensor(gradient)).max() > 0 for gradient in reached)

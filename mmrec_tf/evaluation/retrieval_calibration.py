@@ -1,0 +1,113 @@
+"""Settings of a trained retrieval model that validation chooses: what weighs how much in the score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mmrec_tf.evaluation.evaluation_set import EvaluationSet
+from mmrec_tf.evaluation.ranking_metrics import user_metrics
+from mmrec_tf.evaluation.stage_lists import StageLists
+from mmrec_tf.models.two_tower import TwoTower
+
+TREND_SCALES = (0.5, 1.5, 2.0, 3.0, 5.0)
+"""What the trends' weights are multiplied by."""
+
+MEMORY_WEIGHTS = (0.1, 0.2, 0.4, 0.8, 1.6)
+HALF_LIVES = (2.0, 8.0, 1000.0)
+"""Of the neighbours' memory, in items; the last counts all alike."""
+
+NEW_ITEM_BONUSES = (0.02, 0.05, 0.1, 0.15)
+"""Added to the score of items that training has not seen, where validation holds some."""
+
+_MOST_SCORES = 2**25
+
+
+def calibrate(model: TwoTower, users: EvaluationSet, lists: StageLists, k: int, seed: int = 0) -> dict[str, float]:
+    """Weighs trends, neighbours and new items against the towers, one after the other, by NDCG@k.
+
+    Training weighs what it sees; it sees the past, in which no item is new and what was popular then is well known.
+    A setting other than the model's own is taken when its gain over the users is above half a standard error of their
+    differences, so that a small validation set changes little.
+
+    Args:
+        model: a trained `TwoTower`, whose settings are changed in place.
+        users: the validation users.
+        lists: their lists' makings.
+        k: int.
+        seed: int. Which users are asked where they and the catalogue are many.
+
+    Returns:
+        What was chosen, by name, and `gain`, the change of NDCG@k.
+    """
+    count = min(len(users), max(_MOST_SCORES // users.item_count, 50))
+    rows = np.sort(np.random.default_rng(seed).choice(len(users), count, replace=False))
+    judge = _Judge(users, rows, k)
+    asked, candidates = lists.embeddings(model)
+    asked, candidates = asked[rows], candidates[1:]
+    dim = model.dim
+    towers = asked[:, : dim + 1] @ candidates[:, : dim + 1].T
+    trend = asked[:, dim + 1 :] @ candidates[:, dim + 1 :].T
+    before = best = judge(towers + trend)
+    chosen = {"trend_scale": 1.0}
+    if model.half_lives:
+        scale, best = _choose(best, TREND_SCALES, lambda scale: judge(towers + scale * trend))
+        if scale is not None:
+            chosen["trend_scale"] = scale
+            model.trend_blend.assign(model.trend_blend * scale)
+            trend = scale * trend
+    scores = towers + trend
+    if model.memory is not None:
+        memory = model.memory
+        memory.weight.assign(1.0)
+        remembered = {}
+        for half_life in HALF_LIVES:
+            memory.half_life.assign(half_life)
+            remembered[half_life] = lists.memory(model)[rows]
+        settings = [(weight, half_life) for half_life in HALF_LIVES for weight in MEMORY_WEIGHTS]
+        found, best = _choose(best, settings, lambda setting: judge(scores + setting[0] * remembered[setting[1]]))
+        weight, half_life = found or (0.0, HALF_LIVES[-1])
+        memory.weight.assign(weight)
+        memory.half_life.assign(half_life)
+        chosen |= {"memory_weight": weight, "memory_half_life": half_life}
+        scores = scores + weight * remembered[half_life]
+    is_new = model.items.lookup.id_index.numpy()[1:] == 0
+    if users.relevant[rows][:, is_new].nnz:
+        bonus, best = _choose(best, NEW_ITEM_BONUSES, lambda bonus: judge(scores + bonus * is_new))
+        if bonus is not None:
+            popularity = model.popularity.embeddings.numpy()
+            popularity[0] += bonus
+            model.popularity.embeddings.assign(popularity)
+        chosen["new_item_bonus"] = bonus or 0.0
+    return {**chosen, "gain": float((best - before).mean())}
+
+
+class _Judge:
+    """NDCG@k of each user from scores of all items, what they have seen left out."""
+
+    def __init__(self, users: EvaluationSet, rows: np.ndarray, k: int):
+        self.profiles, self.relevant, self.k = users.profiles[rows], users.relevant[rows], k
+        self.seen = np.repeat(np.arange(len(rows)), np.diff(self.profiles.indptr)), self.profiles.indices
+
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
+        scores = scores.copy()
+        scores[self.seen] = -np.inf
+        k = min(self.k, scores.shape[1])
+        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        lists = np.take_along_axis(best, order, axis=1).astype(np.int32)
+        return user_metrics(lists, self.relevant, [self.k])[f"ndcg@{self.k}"]
+
+
+def _choose(best: np.ndarray, settings, judge: Callable):
+    """The setting whose gain is the largest and above half its standard error, or None; and the users' figures."""
+    chosen, most = None, 0.0
+    figures = best
+    for setting in settings:
+        found = judge(setting)
+        difference = found - best
+        error = difference.std() / np.sqrt(len(difference))
+        if difference.mean() > max(most, 0.5 * error):
+            chosen, most, figures = setting, difference.mean(), found
+    return chosen, figures
