@@ -98,6 +98,22 @@ class TrendsConfig(StrictModel):
         return half_lives
 
 
+class GraphConfig(StrictModel):
+    """Neighbours in the catalogue whose id embeddings are added to an item's own.
+
+    Args:
+        neighbours: int. Of each item; 0, the default, for no graph.
+        cooccurrence: float. Share of the neighbours that the same users consumed.
+        content: float. Share of the neighbours with the most similar content.
+        layers: int. How far apart items still count.
+    """
+
+    neighbours: int = Field(default=0, ge=0)
+    cooccurrence: float = Field(default=0.5, ge=0.0, le=1.0)
+    content: float = Field(default=0.5, ge=0.0, le=1.0)
+    layers: int = Field(default=1, ge=1)
+
+
 class RetrievalConfig(StrictModel):
     """The two-tower model.
 
@@ -109,6 +125,7 @@ class RetrievalConfig(StrictModel):
         negatives: what an example's own item is told apart from.
         loss: how.
         trends: popularity of late.
+        graph: neighbours in the catalogue.
         neighbours: int. Items consumed by the same users that are remembered of each item and, as far as validation
             finds them of use, added to the score; 0 for none.
         temperature: float. Divides the cosine similarity.
@@ -129,6 +146,7 @@ class RetrievalConfig(StrictModel):
     negatives: NegativesConfig = NegativesConfig()
     loss: LossConfig = LossConfig()
     trends: TrendsConfig = TrendsConfig()
+    graph: GraphConfig = GraphConfig()
     neighbours: int = Field(default=50, ge=0)
     temperature: float = Field(default=0.07, gt=0.0)
     learned_temperature: bool = False

@@ -11,15 +11,18 @@ from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.stage_lists import StageLists
 from mmrec_tf.models.two_tower import TwoTower
 
-TREND_SCALES = (0.5, 1.5, 2.0, 3.0, 5.0)
+TREND_SCALES = (0.5, 1.5, 2.0, 3.0, 5.0, 8.0)
 """What the trends' weights are multiplied by."""
 
-MEMORY_WEIGHTS = (0.1, 0.2, 0.4, 0.8, 1.6)
+MEMORY_WEIGHTS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 HALF_LIVES = (2.0, 8.0, 1000.0)
 """Of the neighbours' memory, in items; the last counts all alike."""
 
-NEW_ITEM_BONUSES = (0.02, 0.05, 0.1, 0.15)
-"""Added to the score of items that training has not seen, where validation holds some."""
+NEW_ITEM_BONUSES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2)
+"""Added to the score of items that training has not seen."""
+
+MOST_NEW_PLACES = 0.1
+"""Share of the places that new items are given where no validation interaction tells what they are worth."""
 
 _MOST_SCORES = 2**25
 
@@ -30,6 +33,10 @@ def calibrate(model: TwoTower, users: EvaluationSet, lists: StageLists, k: int, 
     Training weighs what it sees; it sees the past, in which no item is new and what was popular then is well known.
     A setting other than the model's own is taken when its gain over the users is above half a standard error of their
     differences, so that a small validation set changes little.
+
+    Items that training has not seen have neither trend nor neighbours, and lists would go without them. They are shown
+    as often as it costs nothing that validation could tell; and where nothing in validation is new, as often as their
+    share of the catalogue, up to `MOST_NEW_PLACES`, because what nobody was shown nobody could take.
 
     Args:
         model: a trained `TwoTower`, whose settings are changed in place.
@@ -73,14 +80,30 @@ def calibrate(model: TwoTower, users: EvaluationSet, lists: StageLists, k: int, 
         chosen |= {"memory_weight": weight, "memory_half_life": half_life}
         scores = scores + weight * remembered[half_life]
     is_new = model.items.lookup.id_index.numpy()[1:] == 0
-    if users.relevant[rows][:, is_new].nnz:
-        bonus, best = _choose(best, NEW_ITEM_BONUSES, lambda bonus: judge(scores + bonus * is_new))
-        if bonus is not None:
-            popularity = model.popularity.embeddings.numpy()
-            popularity[0] += bonus
-            model.popularity.embeddings.assign(popularity)
-        chosen["new_item_bonus"] = bonus or 0.0
+    if is_new.any():
+        bonus, best = _new_item_bonus(best, scores, is_new, judge)
+        popularity = model.popularity.embeddings.numpy()
+        popularity[0] += bonus
+        model.popularity.embeddings.assign(popularity)
+        chosen["new_item_bonus"] = bonus
     return {**chosen, "gain": float((best - before).mean())}
+
+
+def _new_item_bonus(best, scores, is_new, judge):
+    """The largest bonus that costs nothing, or the smallest that makes new items visible; and the users' figures."""
+    has_evidence = judge.relevant[:, is_new].nnz > 0
+    wanted = min(is_new.mean(), MOST_NEW_PLACES)
+    chosen, figures = 0.0, best
+    for bonus in NEW_ITEM_BONUSES:
+        lists = judge.lists(scores + bonus * is_new)
+        found = judge.figures(lists)
+        difference = best - found
+        if has_evidence and difference.mean() > 0.5 * difference.std() / np.sqrt(len(difference)):
+            break
+        chosen, figures = bonus, found
+        if not has_evidence and is_new[lists].mean() >= wanted:
+            break
+    return chosen, figures
 
 
 class _Judge:
@@ -91,13 +114,20 @@ class _Judge:
         self.seen = np.repeat(np.arange(len(rows)), np.diff(self.profiles.indptr)), self.profiles.indices
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
+        return self.figures(self.lists(scores))
+
+    def figures(self, lists: np.ndarray) -> np.ndarray:
+        """`[users]` NDCG@k of lists."""
+        return user_metrics(lists, self.relevant, [self.k])[f"ndcg@{self.k}"]
+
+    def lists(self, scores: np.ndarray) -> np.ndarray:
+        """`[users, k]` int32 item rows, the best first."""
         scores = scores.copy()
         scores[self.seen] = -np.inf
         k = min(self.k, scores.shape[1])
         best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        lists = np.take_along_axis(best, order, axis=1).astype(np.int32)
-        return user_metrics(lists, self.relevant, [self.k])[f"ndcg@{self.k}"]
+        return np.take_along_axis(best, order, axis=1).astype(np.int32)
 
 
 def _choose(best: np.ndarray, settings, judge: Callable):

@@ -13,6 +13,7 @@ from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
 from mmrec_tf.losses.sampling import sampling_probabilities
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.graph_propagation import GraphSmoothing
 from mmrec_tf.models.history.registry import build_history_encoder
 from mmrec_tf.models.item_embedding import ItemEmbedding
 from mmrec_tf.models.neighbour_memory import NeighbourMemory
@@ -47,9 +48,16 @@ def build_two_tower(
     }
     heads = named_heads(config.tasks, config.features)
     judging_pairs = [name for name, head in heads.items() if head.task != "category"]
+    graph = options.graph
     wanted, half_lives = options.trends, 0 if config.features.timestamp is None else len(options.trends.half_lives)
     model = TwoTower(
-        items=ItemEmbedding(FeatureLookup.from_table(items, name="items"), fusion, options.dim, options.id_dropout),
+        items=ItemEmbedding(
+            FeatureLookup.from_table(items, name="items"),
+            fusion,
+            options.dim,
+            options.id_dropout,
+            GraphSmoothing(items.size, graph.neighbours, graph.layers) if graph.neighbours else None,
+        ),
         query_tower=QueryTower(
             FeatureLookup.from_table(users, name="users"),
             _history_encoder(options),

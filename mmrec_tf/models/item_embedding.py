@@ -5,6 +5,7 @@ import tf_keras
 
 from mmrec_tf.fusion.base import Fusion
 from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.graph_propagation import GraphSmoothing
 from mmrec_tf.models.side_features import SideFeatures
 
 
@@ -12,7 +13,7 @@ from mmrec_tf.models.side_features import SideFeatures
 class ItemEmbedding(tf_keras.layers.Layer):
     """Embeds items by index, shared by the candidate tower and by the histories in the query tower.
 
-        z = id embedding + W [categories; numbers] + fusion(modalities)
+        z = id embedding + W [categories; numbers] + fusion(modalities) + what neighbours' id embeddings add
 
     A sum, so that an item whose id is new is still placed by its content. In training the id is hidden at random for
     the same reason: the hidden id takes the embedding that new items will take.
@@ -22,6 +23,8 @@ class ItemEmbedding(tf_keras.layers.Layer):
         fusion: `Fusion` of width `dim`.
         dim: int. Width of the embedding.
         id_dropout: float in [0, 1). Chance of hiding an id while training.
+        graph: `GraphSmoothing` over all items, by which an item that few have touched takes on what its neighbours have
+            learned; None, the default, for none.
 
     Call arguments:
         index: `[batch]` int tensor.
@@ -35,12 +38,21 @@ class ItemEmbedding(tf_keras.layers.Layer):
         `[batch, dim]` float tensor.
     """
 
-    def __init__(self, lookup: FeatureLookup, fusion: Fusion, dim: int, id_dropout: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        lookup: FeatureLookup,
+        fusion: Fusion,
+        dim: int,
+        id_dropout: float = 0.0,
+        graph: GraphSmoothing | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.lookup = lookup
         self.fusion = fusion
         self.dim = dim
         self.id_dropout = id_dropout
+        self.graph = graph
         self.ids = tf_keras.layers.Embedding(
             lookup.id_vocabulary_size, dim, embeddings_initializer=tf_keras.initializers.RandomNormal(stddev=0.05)
         )
@@ -52,6 +64,10 @@ class ItemEmbedding(tf_keras.layers.Layer):
         features = self.lookup(index)
         rate = 1.0 if without_ids else self.id_dropout
         embedding = self.ids(hide_ids(features["id_index"], rate, training or without_ids))
+        if self.graph is not None:
+            table = self.ids(self.lookup.id_index)
+            # Without the item's own, which is there already and may be hidden.
+            embedding += self.graph(table, index) - tf.gather(table, index)
         if self.lookup.has_side_features:
             fields = self.side({key: features[key] for key in ("categorical", "multi_categorical", "numbers")})
             embedding += self.mix_side(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
@@ -88,12 +104,14 @@ class ItemEmbedding(tf_keras.layers.Layer):
             "fusion": serialize(self.fusion),
             "dim": self.dim,
             "id_dropout": self.id_dropout,
+            "graph": None if self.graph is None else serialize(self.graph),
         }
 
     @classmethod
     def from_config(cls, config):
         deserialize = tf_keras.saving.deserialize_keras_object
-        return cls(**{**config, "lookup": deserialize(config["lookup"]), "fusion": deserialize(config["fusion"])})
+        layers = {name: deserialize(config[name]) for name in ("lookup", "fusion", "graph") if config.get(name)}
+        return cls(**{**config, **layers})
 
 
 def hide_ids(id_index: tf.Tensor, rate: float, training: bool) -> tf.Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.models.item_knn import ItemKnn
 from mmrec_tf.models.recommender_model import TrainingData
 
@@ -70,6 +71,32 @@ def modality_neighbours(vectors: np.ndarray, mask: np.ndarray, k: int) -> tuple[
         indices[rows, :found] = np.where(near > 0.0, there[nearest], -1)
         weights[rows, :found] = near > 0.0
     return indices, weights
+
+
+def graph_of(
+    items: FeatureTable, positives: csr_matrix, k: int, cooccurrence: float, content: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The graph of a catalogue: who consumed both, and every modality, as far as there are any.
+
+    Args:
+        items: the feature table; its modalities are compared as they stand there.
+        positives: CSR `[users, items]`.
+        k: int. Neighbours of each kind, and of each item in the end.
+        cooccurrence, content: float. Shares of the two kinds; that of content is divided among the modalities.
+
+    Returns:
+        Indices and weights, as `item_graph` gives them.
+    """
+    parts = [(*cooccurrence_neighbours(positives, k), cooccurrence)] if cooccurrence else []
+    names = sorted(items.vectors) if content else []
+    for name in names:
+        found = modality_neighbours(items.vectors[name][1:], items.masks[name][1:], k)
+        parts.append((*found, content / len(names)))
+    if not parts:
+        return np.zeros([items.size, k], np.int32), np.zeros([items.size, k], np.float32)
+    indices, weights = item_graph(parts, k)
+    missing = [(0, 0), (0, k - indices.shape[1])]
+    return np.pad(indices, missing), np.pad(weights, missing)
 
 
 def item_graph(parts: Sequence[tuple[np.ndarray, np.ndarray, float]], width: int) -> tuple[np.ndarray, np.ndarray]:

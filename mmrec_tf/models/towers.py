@@ -88,7 +88,9 @@ class QueryTower(_Tower):
 
     The history's encoder makes one vector of the items' embeddings. It is added to the output, so that a user nobody
     has seen in training is placed near what they just looked at. A user of whom nothing is known is placed at zero,
-    equally near to all items.
+    equally near to all items. In between, the length of a place says how far it can be trusted, as against what is
+    popular: a history that ended a year ago says less than one of today. It starts at 1 for everybody and stays below
+    2.
 
     Args:
         lookup: `FeatureLookup` of the users.
@@ -108,7 +110,7 @@ class QueryTower(_Tower):
         task: as for `CandidateTower`.
 
     Returns:
-        As `CandidateTower`, `[batch, dim]` or, of every position, `[batch * length, dim]`.
+        As `CandidateTower` but of a length below 2, `[batch, dim]` or, of every position, `[batch * length, dim]`.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class QueryTower(_Tower):
         self.ids = tf_keras.layers.Embedding(
             lookup.id_vocabulary_size, dim, embeddings_initializer=tf_keras.initializers.RandomNormal(stddev=0.05)
         )
+        self.confidence = tf_keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="confidence")
         self.since = tf_keras.layers.Embedding(
             GAP_BUCKETS, 8, embeddings_initializer=tf_keras.initializers.RandomNormal(stddev=0.05)
         )
@@ -153,7 +156,11 @@ class QueryTower(_Tower):
         if self.lookup.has_side_features:
             fields = self.side({key: user[key] for key in ("categorical", "multi_categorical", "numbers")})
             parts.append(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
-        place = self.transform(tf.concat(parts, axis=1), state, training, task)
+        known_of_user = tf.concat(parts, axis=1)
+        place = self.transform(known_of_user, state, training, task)
+        if task != RETRIEVAL and self.experts:
+            return place
+        place *= 2.0 * tf.sigmoid(self.confidence(known_of_user))
         # Whatever is learned of those of whom nothing is known is a popularity, and an older one than the trends'.
         is_stranger = (id_index == 0) & (count[:, 0] == 0)
         if self.lookup.has_side_features:

@@ -116,6 +116,10 @@ class TwoTower(LossScaledModel):
         self.trend_blend = self.add_weight(
             name="trend_blend", shape=[half_lives], initializer="zeros", trainable=half_lives > 0, dtype="float32"
         )
+        # With trends, which an item that nobody has touched has none of, this is all that it has in their place.
+        self.newness = self.add_weight(
+            name="newness", shape=[], initializer="zeros", trainable=half_lives > 0, dtype="float32"
+        )
         self.gain = tf_keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="gain")
 
     @property
@@ -297,8 +301,10 @@ class TwoTower(LossScaledModel):
         place = self.candidate_tower({"item": item}, training=training)
         rate = 1.0 if without_ids else self.items.id_dropout
         id_index = hide_ids(tf.gather(self.items.lookup.id_index, item_index), rate, training or without_ids)
+        popularity = tf.cast(self.popularity(id_index), tf.float32)[:, 0]
         trend = self.trends_of(item_index)
+        is_new = id_index == 0
         if training or without_ids:
             # Whose id is hidden stands for an item that nobody has touched yet.
-            trend = tf.where((id_index == 0)[:, None], 0.0, trend)
-        return Candidates(place, tf.cast(self.popularity(id_index), tf.float32)[:, 0], trend)
+            trend = tf.where(is_new[:, None], 0.0, trend)
+        return Candidates(place, popularity + tf.where(is_new, self.newness, 0.0), trend)

@@ -8,6 +8,7 @@ import tf_keras
 from mmrec_tf.config import Config
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.build import build_two_tower
+from mmrec_tf.models.item_graph import graph_of
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.cross_modal import cross_modal
 from mmrec_tf.pretraining.denoising import denoising
@@ -49,7 +50,13 @@ def pretrained_two_tower(
     config = prepared.config
     if any(named_stages(config.pretraining, BEFORE)):
         tf_keras.utils.set_random_seed(config.seed)
-    model = build_two_tower(config, prepared.users, prepared.items, prepared.sequences().item_index, prepared.trends())
+    train = prepared.sequences()
+    model = build_two_tower(config, prepared.users, prepared.items, train.item_index, prepared.trends())
+    if model.items.graph is not None:
+        graph = config.models.retrieval.graph
+        consumed = train.profiles(len(prepared.data.items))
+        found = graph_of(prepared.items, consumed, graph.neighbours, graph.cooccurrence, graph.content)
+        model.items.graph.set_graph(*found)
     return model, pretrain(model, prepared, config, folder, progress)
 
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
+from mmrec_tf.evaluation.evaluation_set import EvaluationSet
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
-from mmrec_tf.evaluation.retrieval_calibration import _choose, calibrate
+from mmrec_tf.evaluation.retrieval_calibration import _choose, _Judge, _new_item_bonus, calibrate
 from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.models.item_graph import cooccurrence_neighbours
 from mmrec_tf.stages import judged_users
@@ -67,3 +69,38 @@ def test_a_gain_within_half_its_standard_error_is_none():
     chosen, figures = _choose(best, ["small", "large", "larger"], found.get)
     assert chosen == "larger"
     np.testing.assert_array_equal(figures, found["larger"])
+
+
+def four_items(relevant, k) -> _Judge:
+    """Users who have seen nothing, and four items, the last of which is new."""
+    relevant = csr_matrix(np.array(relevant, np.float32))
+    users = len(relevant.indptr) - 1
+    nothing = csr_matrix((users, 4), dtype=np.float32)
+    users_asked = EvaluationSet(np.arange(users), nothing, relevant, np.arange(4) == 3, np.ones(users, bool))
+    return _Judge(users_asked, np.arange(users), k)
+
+
+IS_NEW = np.array([False, False, False, True])
+
+
+def test_without_evidence_new_items_get_their_share_of_the_places():
+    # Each list has one place, and the new item is behind by 0.03, 0.12, and so on. A tenth of the places is one of ten.
+    judge = four_items(np.tile([1, 0, 0, 0], [10, 1]), k=1)
+    scores = np.tile([1.0, 0.5, 0.5, 0.0], [10, 1])
+    scores[:, 3] = 1.0 - np.array([0.12, 0.13, 0.14, 0.16, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    best = judge(scores)
+    bonus, figures = _new_item_bonus(best, scores, IS_NEW, judge)
+    # With 0.1 it is first for nobody, with 0.15 for three of ten.
+    assert bonus == 0.15
+    assert best.mean() == 1.0 and figures.mean() == pytest.approx(0.7)
+
+
+def test_with_evidence_new_items_are_shown_as_long_as_it_costs_nothing():
+    # One of three users wants the new item, which is behind by 0.25 for this one and by 0.5 for the others.
+    judge = four_items([[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]] * 5, k=1)
+    scores = np.tile([[1.0, 0.0, 0.0, 0.5], [1.0, 0.0, 0.0, 0.5], [1.0, 0.0, 0.0, 0.75]], [5, 1])
+    best = judge(scores)
+    bonus, figures = _new_item_bonus(best, scores, IS_NEW, judge)
+    # From 0.3 on the third finds it; with 0.6 the others would be shown it instead of what they want.
+    assert bonus == 0.4
+    assert best.mean() == pytest.approx(2 / 3) and figures.mean() == 1.0

@@ -6,7 +6,8 @@ from scipy.sparse import csr_matrix
 from sklearn.neighbors import NearestNeighbors
 
 from mmrec_tf.models import item_graph as module
-from mmrec_tf.models.item_graph import cooccurrence_neighbours, item_graph, modality_neighbours
+from mmrec_tf.models.item_graph import cooccurrence_neighbours, graph_of, item_graph, modality_neighbours
+from tests import tiny_world
 
 
 def test_neighbours_by_common_users_by_hand():
@@ -84,3 +85,23 @@ def test_kinds_of_other_catalogues_are_refused():
         item_graph([(*ONE, 0.5), (ONE[0][:2], ONE[1][:2], 0.5)], width=2)
     with pytest.raises(ValueError, match="got 0 kinds"):
         item_graph([], width=2)
+
+
+def test_graph_of_a_catalogue_mixes_both_kinds():
+    items = tiny_world.item_table()
+    consumed = tiny_world.sequences().profiles(tiny_world.ITEMS)
+    indices, weights = graph_of(items, consumed, 4, cooccurrence=0.5, content=0.5)
+    assert indices.shape == weights.shape == (31, 4) and not weights[0].any()
+    # By content alone an item without text and picture has no neighbour, and by common users a new one has none.
+    by_content = graph_of(items, consumed, 4, cooccurrence=0.0, content=1.0)[1]
+    by_users = graph_of(items, consumed, 4, cooccurrence=1.0, content=0.0)[1]
+    without = tiny_world.WITHOUT_MODALITIES + 1
+    assert not by_content[without].any() and by_users[without].any()
+    assert by_content[28].any() and not by_users[28:].any()
+    assert weights[without].any() and weights[28].any()
+    # Neighbours by content are of the same group more often than by chance, one in four.
+    groups = (np.arange(31) - 1) % tiny_world.GROUPS
+    rows, places = np.nonzero(by_content)
+    near = graph_of(items, consumed, 4, cooccurrence=0.0, content=1.0)[0][rows, places]
+    assert (groups[rows] == groups[near]).mean() > 0.5
+    assert not graph_of(items, consumed, 4, cooccurrence=0.0, content=0.0)[1].any()
