@@ -215,7 +215,7 @@ class TrainConfig(StrictModel):
     batch_size: int = Field(default=1024, ge=2)
     learning_rate: float = Field(default=0.002, gt=0.0)
     patience: int = Field(default=5, ge=0)
-    average: float = Field(default=0.0, ge=0.0, lt=1.0)
+    average: float = Field(default=0.99, ge=0.0, lt=1.0)
     optimizer: Literal["adam", "lazy_adam"] = "adam"
     steps_per_call: int = Field(default=1, ge=1)
     xla: bool = False

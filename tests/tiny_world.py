@@ -23,6 +23,7 @@ from mmrec_tf.schema import Schema
 USERS, ITEMS, GROUPS = 20, 30, 4
 ACTIVE_USERS, TRAINED_ITEMS = 18, 27
 HISTORY = 5
+DIM = 8
 WITHOUT_MODALITIES = 17
 
 SCHEMA = Schema(
@@ -102,7 +103,7 @@ def item_table() -> FeatureTable:
 
 def config(**sections) -> Config:
     """A small configuration; `retrieval`, `ranking` and `data` update those sections, others replace theirs."""
-    retrieval = {"dim": 8, "hidden": [12], "history_length": HISTORY, **sections.pop("retrieval", {})}
+    retrieval = {"dim": DIM, "hidden": [12], "history_length": HISTORY, **sections.pop("retrieval", {})}
     ranking = {"dim": 4, "hidden": [12], **sections.pop("ranking", {})}
     return Config.model_validate(
         {

@@ -22,6 +22,17 @@ def model_with(**retrieval):
     return build_two_tower(config, *tables, tiny_world.sequences().item_index)
 
 
+def in_batch_loss(model, batch, vectors):
+    """The softmax of each example's own item among the batch's others, divided by how often they are expected there."""
+    query = model.embed_query(batch["user_index"], batch["history"])
+    items = batch["item_index"]
+    scores = tf.matmul(query, model.embed_candidate(items, vectors=vectors), transpose_b=True) / model.temperature
+    expected = tf.gather(model.sampling_probabilities, items) * len(items)
+    others = tf.where(items != items[:, None], tf.exp(scores) / expected, 0.0)
+    own = tf.exp(tf.linalg.diag_part(scores))
+    return -tf.reduce_mean(tf.math.log(own / (own + tf.reduce_sum(others, axis=1))))
+
+
 def test_push_by_hand():
     # The loss is sum of x^2 / 2, so its gradient is x: a row goes on in its own direction by epsilon.
     vectors = {"image": tf.constant([[3.0, 4.0], [0.0, 0.0]])}
@@ -45,11 +56,9 @@ def test_the_loss_is_that_of_the_vectors_and_of_the_pushed_ones():
     hardened.set_weights(plain.get_weights())
     own = float(plain.compute_loss(batch, training=True))
     item_index = batch["item_index"]
-    queries = plain.embed_query(batch["user_index"], batch["history"])
 
     def loss(vectors):
-        item = plain.items(item_index, vectors=vectors)
-        return plain._softmax(queries, plain._candidate(item_index, item, training=False), item_index)
+        return in_batch_loss(plain, batch, vectors)
 
     pushed = adversarial_vectors(plain.items.lookup(item_index)["vectors"], loss, epsilon=0.4)
     worse = float(loss(pushed))
@@ -66,11 +75,10 @@ def test_a_hardened_model_loses_less_to_an_attack():
         model = model_with(adversarial=adversarial)
         model.compile(tf_keras.optimizers.Adam(0.01))
         model.fit(tf.data.Dataset.from_tensors(batch).repeat(150), verbose=0)
-        queries, item_index = model.embed_query(batch["user_index"], batch["history"]), batch["item_index"]
+        item_index = batch["item_index"]
 
         def loss(vectors):
-            item = model.items(item_index, vectors=vectors)
-            return model._softmax(queries, model._candidate(item_index, item, training=False), item_index)
+            return in_batch_loss(model, batch, vectors)
 
         vectors = model.items.lookup(item_index)["vectors"]
         return float(loss(adversarial_vectors(vectors, loss, epsilon=1.0)) - loss(vectors))

@@ -32,8 +32,8 @@ def losses_by_hand(model, batch) -> dict[str, float]:
     two_tower = model.two_tower
     known = two_tower.items.lookup(batch["item_index"])
     content = two_tower.items.fusion(known["vectors"], known["masks"])
-    query = two_tower.embed_query(batch["rated_user_index"], batch["rated_history"])[:, :-1]
-    candidate = two_tower.embed_candidate(batch["rated_item_index"])[:, :-1]
+    query = two_tower.embed_query(batch["rated_user_index"], batch["rated_history"])[:, : two_tower.dim]
+    candidate = two_tower.embed_candidate(batch["rated_item_index"])[:, : two_tower.dim]
     if two_tower.candidate_tower.experts:
         content = two_tower.candidate_tower.mixture(content)
         history = two_tower.items(tf.reshape(batch["rated_history"], [-1]))
@@ -83,7 +83,7 @@ def test_losses_and_their_sums_against_numpy(tmp_path, experts):
     total = sum(weight * expected[task] for task, weight in weights.items())
     for training in (False, True):
         assert float(model.compute_loss(batch, training=training)) == pytest.approx(total, rel=1e-4)
-    shown = {metric.name: float(metric.result()) for metric in model.metrics}
+    shown = {metric.name: float(metric.result()) for metric in model.means.values()}
     assert shown == pytest.approx({f"{task} loss": value for task, value in expected.items()}, rel=1e-4)
 
     learned = MultiTask(model.two_tower, model.heads, weights, "uncertainty")
@@ -168,8 +168,8 @@ def test_a_rating_head_beats_the_mean_on_what_it_has_not_seen(tmp_path):
     history = prepared.sequences().before_moment(users, prepared.times(held))
     index, item_index = (users + 1).astype(np.int32), (items + 1).astype(np.int32)
     read = {
-        "query": two_tower.embed_query(tf.constant(index), tf.constant(history))[:, :-1],
-        "candidate": two_tower.embed_candidate(tf.constant(item_index))[:, :-1],
+        "query": two_tower.embed_query(tf.constant(index), tf.constant(history))[:, : two_tower.dim],
+        "candidate": two_tower.embed_candidate(tf.constant(item_index))[:, : two_tower.dim],
         "user_id": prepared.users.id_index[index],
         "item_id": prepared.items.id_index[item_index],
     }
@@ -193,8 +193,8 @@ def test_what_is_served_is_the_retrieval_model_with_its_experts(tmp_path):
     fresh.load_weights(str(tmp_path / "retrieval.weights.h5"))
     np.testing.assert_allclose(fresh.candidate_embeddings(), candidates, atol=1e-6)
     batch = first_batch(prepared)
-    query = two_tower.embed_query(batch["user_index"], batch["history"]).numpy()
-    np.testing.assert_allclose(fresh.embed_query(batch["user_index"], batch["history"]).numpy(), query, atol=1e-6)
+    query = two_tower(batch).numpy()
+    np.testing.assert_allclose(fresh(batch).numpy(), query, atol=1e-6)
     np.testing.assert_allclose(model(batch).numpy(), query, atol=1e-6)
 
     engine = tiny_world.engine(fresh)

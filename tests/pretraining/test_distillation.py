@@ -32,7 +32,7 @@ def test_loss_by_hand():
     stage = DistillationStage(model, dim=6, temperature=0.2, match=0.7)
     taught = teacher_vectors()
     values = stage({"item_index": tf.constant(INDEX), "teacher": tf.constant(3.0 * taught)})
-    learned = model.embed_candidate(tf.constant(INDEX)).numpy()[:, :-1]
+    learned = model.embed_candidate(tf.constant(INDEX)).numpy()[:, : tiny_world.DIM]
     others = ~np.eye(len(INDEX), dtype=bool)
     given, found = ((vectors @ vectors.T) / 0.2 for vectors in (taught, learned))
     divergence = np.mean([entropy(softmax(p[o]), softmax(q[o])) for p, q, o in zip(given, found, others)])
@@ -45,7 +45,7 @@ def test_loss_by_hand():
 
 def test_a_student_that_is_the_teacher_has_nothing_to_learn():
     model = tiny_world.calm_two_tower()
-    own = model.embed_candidate(tf.constant(INDEX)).numpy()[:, :-1]
+    own = model.embed_candidate(tf.constant(INDEX)).numpy()[:, : tiny_world.DIM]
     stage = DistillationStage(model, dim=own.shape[1])
     batch = {"item_index": tf.constant(INDEX), "teacher": tf.constant(own)}
     stage(batch)
@@ -89,7 +89,7 @@ def test_similarities_come_near_the_teachers():
     taught = unit(groups + 0.2 * np.random.default_rng(0).normal(size=groups.shape)).astype(np.float32)
 
     def agreement():
-        learned = model.embed_candidate(tf.constant(index)).numpy()[:, :-1]
+        learned = model.embed_candidate(tf.constant(index)).numpy()[:, : tiny_world.DIM]
         pairs = np.triu_indices(len(index), k=1)
         return np.corrcoef((learned @ learned.T)[pairs], (taught @ taught.T)[pairs])[0, 1]
 
@@ -116,7 +116,7 @@ def test_a_teacher_is_read_from_a_finished_run(tmp_path):
     folder, model = written_run(tmp_path, dim=6)
     teacher = Teacher.read(folder)
     assert teacher.ids == [f"i{row}" for row in range(tiny_world.ITEMS)]
-    expected = model.embed_candidate(tf.range(1, tiny_world.ITEMS + 1)).numpy()[:, :-1]
+    expected = model.embed_candidate(tf.range(1, tiny_world.ITEMS + 1)).numpy()[:, : model.dim]
     np.testing.assert_allclose(teacher.vectors, expected, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(teacher.vectors, axis=1), 1.0, atol=1e-5)
 
@@ -133,7 +133,7 @@ def test_the_stage_of_a_configuration_teaches_the_items_both_know(tmp_path):
     prepared.items.ids[3] = "new"
     stage, batches, sources = distillation(model, prepared, DistillationConfig(teacher=folder, batch_size=8), seed=1)
     assert batches.arrays["item_index"].tolist() == [row for row in range(1, 31) if row != 4]
-    expected = teacher.embed_candidate(tf.constant([5])).numpy()[0, :-1]
+    expected = teacher.embed_candidate(tf.constant([5])).numpy()[0, : teacher.dim]
     np.testing.assert_allclose(batches.arrays["teacher"][3], expected, atol=1e-6)
     # Another teacher is another stage.
     assert any(array is batches.arrays["teacher"] for array in sources)

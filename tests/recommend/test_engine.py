@@ -28,7 +28,7 @@ def engine(trained, monkeypatch):
     # Index 0 is no item: it must not be found however near it is.
     by_hand[0, 0] = 1.0
     engine.item_embeddings.assign(by_hand)
-    monkeypatch.setattr(engine, "_query", lambda users: tf.one_hot(tf.zeros_like(users), 9))
+    monkeypatch.setattr(engine, "_query", lambda users: tf.one_hot(tf.zeros_like(users), 10))
     yield engine
     engine.item_embeddings.assign(embeddings)
 
@@ -150,9 +150,9 @@ def test_ratings_are_served_as_ratings():
 
 
 def test_similar_items_leave_the_item_itself_out(engine):
-    embeddings = np.zeros((31, 9), np.float32)
-    # The last number is the popularity, which has no say in what is alike.
-    embeddings[:, 8] = np.arange(31)
+    embeddings = np.zeros((31, 10), np.float32)
+    # The last numbers are popularity and trend, which have no say in what is alike.
+    embeddings[:, 8:] = np.arange(31)[:, None]
     angles = np.deg2rad(np.arange(31) * 3.0)
     embeddings[:, 0], embeddings[:, 1] = np.cos(angles), np.sin(angles)
     engine.item_embeddings.assign(embeddings)
@@ -176,7 +176,7 @@ def test_an_unknown_item_has_no_neighbours(engine):
 def test_embed_item_is_the_candidate_embedding_and_zeros_for_the_unknown(trained):
     engine, embeddings = trained
     found = engine.embed_item(tf.constant(["i4", "nothing"])).numpy()
-    np.testing.assert_array_equal(found, [embeddings[5], np.zeros(9)])
+    np.testing.assert_array_equal(found, [embeddings[5], np.zeros(10)])
 
 
 def test_seen_can_be_more_than_the_history():

@@ -51,11 +51,11 @@ def test_the_loss_by_hand(tales):
     is_known = data._is_known(users, item_index)
     batch = {**batch, "item_index": tf.constant(item_index), "content": content, "is_known": is_known}
     histories = batch["history"].numpy()
-    queries = retrieval.query_embeddings(users.ravel(), histories.reshape(-1, histories.shape[-1]))[:, :-1]
+    queries = retrieval.query_embeddings(users.ravel(), histories.reshape(-1, histories.shape[-1]))[:, : retrieval.dim]
     # As if no id were known: an item is what its stored vector, which is the live one, says.
     known_ids = retrieval.items.lookup.id_index.numpy()
     retrieval.items.lookup.id_index.assign(np.zeros_like(known_ids))
-    catalogue = retrieval.candidate_embeddings()[:, :-1]
+    catalogue = retrieval.candidate_embeddings()[:, : retrieval.dim]
     retrieval.items.lookup.id_index.assign(known_ids)
     chosen = tales.sequences()
     losses, left_out = [], 0
