@@ -49,8 +49,8 @@ class NegativesConfig(StrictModel):
         count: int. Items that are drawn a step, or kept of earlier batches.
         logq: `counts`, `streaming` (estimated while training) or False: the correction for how often an item stands
             among the negatives.
-        hard: int. Negatives of each example that the model itself ranks high for the user; looked up anew after every
-            epoch.
+        hard: int. Negatives of each example that the model itself ranks high for the user; looked up anew whenever an
+            epoch is validated, and so none without a validation part.
         full_up_to: int. Items.
     """
 

@@ -104,6 +104,8 @@ def train_retrieval(
     validation, lists = judged_users(prepared, "validation")
 
     def score():
+        if model.hard_negatives:
+            model.set_hard_items(hard_negatives(prepared, model))
         return user_metrics(lists.retrieval(model, k), validation.relevant, [k])[f"ndcg@{k}"].mean()
 
     options = config.train

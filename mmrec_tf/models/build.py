@@ -74,6 +74,7 @@ def build_two_tower(
         alignment=build_pairwise_alignment(config, items),
         adversarial=options.adversarial and options.adversarial.model_dump(),
         embedding_l2=options.embedding_l2,
+        hard_negatives=options.negatives.hard,
         memory=NeighbourMemory(items.size, options.neighbours) if options.neighbours else None,
     )
     model.create_weights(options.history_length)

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.data.trends import Trends
+from mmrec_tf.losses.negatives import hard_negatives
 from mmrec_tf.losses.negatives_registry import build_negatives
 from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
 from mmrec_tf.models.batched_calls import call_in_batches
@@ -18,6 +19,8 @@ from mmrec_tf.models.retrieval_scores import Candidates, Queries
 from mmrec_tf.models.retrieval_task import RetrievalTask
 from mmrec_tf.models.side_losses import loss_of_pushed, misalignment, squared_lengths
 from mmrec_tf.models.towers import CandidateTower, QueryTower
+
+_HARD_ITEMS = 100
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -53,6 +56,8 @@ class TwoTower(LossScaledModel):
             loss; None, the default, for none.
         embedding_l2: float. Weight of the squared lengths of the id embeddings of a batch's users and items, which is
             added in training. Defaults to 0.
+        hard_negatives: int. Further negatives of each example, drawn from what `set_hard_items` holds for its user.
+            Defaults to 0.
 
     Call arguments:
         inputs: dict with `user_index` `[batch]` and `history` `[batch, length]`; where they are known, `gaps`
@@ -80,6 +85,7 @@ class TwoTower(LossScaledModel):
         adversarial: dict[str, float] | None = None,
         memory: NeighbourMemory | None = None,
         embedding_l2: float = 0.0,
+        hard_negatives: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -95,6 +101,7 @@ class TwoTower(LossScaledModel):
         self.adversarial = None if adversarial is None else dict(adversarial)
         self.memory = memory
         self.embedding_l2 = embedding_l2
+        self.hard_negatives = hard_negatives
         size = items.lookup.size
         self.negatives = build_negatives(size=size, **self.negatives_options)
         self.sampling_probabilities = self.add_weight(
@@ -109,6 +116,10 @@ class TwoTower(LossScaledModel):
             embeddings_initializer="zeros",
             name="popularity",
             trainable=not half_lives,
+        )
+        users = query_tower.lookup.size if hard_negatives else 0
+        self.hard_items = self.add_weight(
+            name="hard_items", shape=[users, _HARD_ITEMS], dtype="int32", initializer="zeros", trainable=False
         )
         self.trends = self.add_weight(
             name="trends", shape=[size, periods, half_lives], initializer="zeros", trainable=False, dtype="float32"
@@ -191,6 +202,11 @@ class TwoTower(LossScaledModel):
         """Takes the popularity of every item over time; the last period is the present."""
         self.trends.assign(trends.table)
 
+    def set_hard_items(self, items: np.ndarray) -> None:
+        """Takes `[users + 1, n]` item indices that rank high for users who have not touched them, 0 for none."""
+        items = items[:, :_HARD_ITEMS]
+        self.hard_items.assign(np.pad(items, [(0, 0), (0, _HARD_ITEMS - items.shape[1])]))
+
     def trends_of(self, item_index):
         """`[items, periods]` what being popular of late adds to the score of items."""
         if not self.half_lives:
@@ -208,7 +224,8 @@ class TwoTower(LossScaledModel):
         pool = own if ids is item_index else self.candidates(ids, rows(ids), training)
         weight = tf.reshape(inputs.get("weight", tf.ones_like(item_index, tf.float32)), [-1])
         counted = counted_negatives(inputs, ids, self.negatives, self.items.lookup.size)
-        loss = self.task(queries, own, pool, counted, log_expected, sample_weight=weight)
+        hard = self._hard_negatives(inputs, item_index, training) if self.hard_negatives else {}
+        loss = self.task(queries, own, pool, counted, log_expected, sample_weight=weight, **hard)
         if training and self.embedding_l2:
             loss += self.embedding_l2 * squared_lengths(self, inputs["user_index"], item_index)
         if training and self.items.lookup.has_modalities:
@@ -258,6 +275,7 @@ class TwoTower(LossScaledModel):
             "alignment": None if self.alignment is None else serialize(self.alignment),
             "adversarial": self.adversarial,
             "embedding_l2": self.embedding_l2,
+            "hard_negatives": self.hard_negatives,
             "memory": None if self.memory is None else serialize(self.memory),
         }
 
@@ -288,6 +306,15 @@ class TwoTower(LossScaledModel):
         place = self.query_tower(features, training=training)
         moment = inputs.get("moment", tf.fill(tf.shape(place)[:1], self.periods - 1))
         return Queries(place, 1.0 + self.gain(place)[:, 0], tf.reshape(moment, [-1]))
+
+    def _hard_negatives(self, inputs, item_index, training):
+        users = inputs["user_index"]
+        if inputs["item_index"].shape.rank == 2:
+            users = tf.reshape(tf.broadcast_to(users[:, None], tf.shape(inputs["item_index"])), [-1])
+        ids = hard_negatives(self.hard_items, users, self.hard_negatives)
+        flat = tf.reshape(ids, [-1])
+        candidates = self.candidates(flat, self.items.rows(flat.shape[0], training)(flat), training)
+        return {"extra": candidates, "extra_counted": (ids > 0) & (ids != item_index[:, None])}
 
     def candidates(self, item_index, item, training=False, without_ids=False) -> Candidates:
         """Items as they are scored at any time.

@@ -73,6 +73,27 @@ def test_whole_catalogue_loss_against_numpy():
     assert float(model.compute_loss(tensors(batch))) == pytest.approx(expected, rel=1e-4)
 
 
+def test_hard_negatives_count_beside_the_others():
+    model = calm_two_tower(temperature=0.2, negatives={"source": "in_batch", "hard": 2})
+    batch = three_examples()
+    plain = float(model.compute_loss(tensors(batch)))
+    # For the users of examples 0 and 2 the item 7 stands at every place, for that of example 1 its own item and none.
+    hard = np.zeros([21, 100], np.int32)
+    hard[batch["user_index"][[0, 2]]] = 7
+    hard[batch["user_index"][1]] = [9, 0] * 50
+    model.set_hard_items(hard)
+    queries, candidates = embeddings(model, batch)
+    counted = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], bool)
+    expected = 3 * model.sampling_probabilities.numpy()[batch["item_index"]]
+    scores = queries @ candidates.T / 0.2
+    drawn = np.exp(queries @ model.candidate_embeddings()[7] / 0.2) * [2, 0, 2]
+    others = np.where(counted, np.exp(scores) / expected, 0.0).sum(axis=1) + drawn
+    own = np.exp(np.diag(scores))
+    losses = -np.log(own / (own + others))
+    assert losses.mean() > plain
+    assert float(model.compute_loss(tensors(batch), training=True)) == pytest.approx(losses.mean(), rel=1e-4)
+
+
 def test_trends_of_the_moment_are_part_of_the_score():
     model = calm_two_tower(temperature=0.2, negatives={"source": "full"}, trends={"half_lives": [1, 7], "periods": 3})
     random = np.random.default_rng(0)
