@@ -103,7 +103,9 @@ def measure(prepared: Prepared, missing: float = 0.5) -> dict[str, float]:
         wanted = np.diff(relevant.indptr) > 0
         if not wanted.any():
             return float("nan")
-        scores = model.query_embeddings(lists.user_index, lists.history) @ model.candidate_embeddings()[1:].T
+        # Neighbours and trends tell new items nothing.
+        queries, candidates = lists.embeddings(model)
+        scores = queries @ candidates[1:].T
         found = np.argsort(np.where(cold, -scores[wanted], np.inf), axis=1, kind="stable")[:, :K]
         return float(np.mean(user_metrics(found, relevant[wanted], [K])[f"recall@{K}"]))
 

@@ -1,7 +1,5 @@
 """The retrieval model: query and candidate towers trained to tell what comes next from negatives."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -10,12 +8,12 @@ from mmrec_tf.data.trends import Trends
 from mmrec_tf.losses.negatives import hard_negatives
 from mmrec_tf.losses.negatives_registry import build_negatives
 from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
-from mmrec_tf.models.batched_calls import call_in_batches
 from mmrec_tf.models.item_embedding import ItemEmbedding, hide_ids
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
 from mmrec_tf.models.negative_masks import counted_negatives
 from mmrec_tf.models.neighbour_memory import NeighbourMemory
 from mmrec_tf.models.retrieval_scores import Candidates, Queries
+from mmrec_tf.models.retrieval_tables import RetrievalTables
 from mmrec_tf.models.retrieval_task import RetrievalTask
 from mmrec_tf.models.side_losses import loss_of_pushed, misalignment, squared_lengths
 from mmrec_tf.models.towers import CandidateTower, QueryTower
@@ -24,7 +22,7 @@ _HARD_ITEMS = 100
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
-class TwoTower(LossScaledModel):
+class TwoTower(RetrievalTables, LossScaledModel):
     """Finds, among all items, the few hundred that a user may want.
 
     Queries and candidates meet only in a dot product, so the items' side is computed once and a user's request costs
@@ -187,17 +185,6 @@ class TwoTower(LossScaledModel):
         item = self.items(item_index, training=training, vectors=vectors, without_ids=True)
         return self.candidate_tower({"item": item}, training=training)
 
-    @property
-    def remembers(self) -> bool:
-        """Whether the neighbours' memory counts in the score."""
-        # Also asked while a graph is traced, which then holds the memory or does not.
-        with tf.init_scope():
-            return self.memory is not None and float(self.memory.weight) > 0.0
-
-    def remembered(self, history):
-        """`[batch, size]` what the neighbours of the latest items, `[batch, length]`, add to the score."""
-        return self.memory(history)
-
     def set_trends(self, trends: Trends) -> None:
         """Takes the popularity of every item over time; the last period is the present."""
         self.trends.assign(trends.table)
@@ -234,32 +221,6 @@ class TwoTower(LossScaledModel):
             if self.alignment is not None:
                 loss += misalignment(self, item_index)
         return loss
-
-    def candidate_embeddings(
-        self, batch_size: int = 4096, without_ids: bool = False, without: Sequence[str] = ()
-    ) -> np.ndarray:
-        """`[size, dim + 2]` float32 embeddings of all items, index 0 (no item) included; see `embed_candidate`."""
-        index = np.arange(self.items.lookup.size, dtype=np.int32)
-        return np.concatenate(
-            [
-                self.embed_candidate(
-                    index[start : start + batch_size], without_ids=without_ids, without=without
-                ).numpy()
-                for start in range(0, len(index), batch_size)
-            ]
-        )
-
-    def query_embeddings(
-        self, user_index: np.ndarray, history: np.ndarray, batch_size: int = 1024, **known: np.ndarray
-    ) -> np.ndarray:
-        """`[n, dim + 2]` float32 embeddings of users given their histories; see `embed_query`."""
-        inputs = {"user_index": user_index, "history": history, **known}
-        inputs = {name: np.asarray(array, np.int32) for name, array in inputs.items()}
-        return call_in_batches(self.call, inputs, batch_size=batch_size)
-
-    def trend_scores(self, moments: np.ndarray) -> np.ndarray:
-        """`[n, size]` float32: what being popular of late added to each item's score at each moment (a period)."""
-        return self.trends_of(tf.range(self.items.lookup.size)).numpy().T[np.asarray(moments)]
 
     def get_config(self):
         serialize = tf_keras.saving.serialize_keras_object

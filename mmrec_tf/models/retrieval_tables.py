@@ -1,0 +1,49 @@
+"""What a retrieval model says of many users and of all items, as arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from mmrec_tf.models.batched_calls import call_in_batches
+
+
+class RetrievalTables:
+    """The part of `TwoTower` that is asked by evaluation and by what is served, not by training."""
+
+    def candidate_embeddings(
+        self, batch_size: int = 4096, without_ids: bool = False, without: Sequence[str] = ()
+    ) -> np.ndarray:
+        """`[size, dim + 2]` float32 embeddings of all items, index 0 (no item) included; see `embed_candidate`."""
+        index = np.arange(self.items.lookup.size, dtype=np.int32)
+        return np.concatenate(
+            [
+                self.embed_candidate(
+                    index[start : start + batch_size], without_ids=without_ids, without=without
+                ).numpy()
+                for start in range(0, len(index), batch_size)
+            ]
+        )
+
+    def query_embeddings(
+        self, user_index: np.ndarray, history: np.ndarray, batch_size: int = 1024, **known: np.ndarray
+    ) -> np.ndarray:
+        """`[n, dim + 2]` float32 embeddings of users given their histories; see `embed_query`."""
+        inputs = {"user_index": user_index, "history": history, **known}
+        inputs = {name: np.asarray(array, np.int32) for name, array in inputs.items()}
+        return call_in_batches(self.call, inputs, batch_size=batch_size)
+
+    def trend_scores(self, moments: np.ndarray) -> np.ndarray:
+        """`[n, size]` float32: what being popular of late added to each item's score at each moment (a period)."""
+        return self.trends_of(tf.range(self.items.lookup.size)).numpy().T[np.asarray(moments)]
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the neighbours' memory counts in the score."""
+        # Also asked while a graph is traced, which then holds the memory or does not.
+        with tf.init_scope():
+            return self.memory is not None and float(self.memory.weight) > 0.0
+
+    def remembered(self, history):
+        """`[batch, size]` what the neighbours of the latest items, `[batch, length]`, add to the score."""
+        return self.memory(history)
