@@ -203,6 +203,8 @@ class TrainConfig(StrictModel):
         batch_size: int. Examples a step; also the number of in-batch candidates.
         learning_rate: float. Peak rate of Adam.
         patience: int. Epochs without a better validation score before training stops.
+        half_life: float. Days before the end of training at which an interaction counts half in the retrieval loss,
+            where tastes drift; None, the default, for equal weights.
         average: float. Momentum of the exponential moving average of the weights that is validated and kept; 0 for the
             weights themselves.
         optimizer: `adam`, or `lazy_adam`, whose steps touch only the embeddings that they look up: for catalogues of
@@ -215,6 +217,7 @@ class TrainConfig(StrictModel):
     batch_size: int = Field(default=1024, ge=2)
     learning_rate: float = Field(default=0.002, gt=0.0)
     patience: int = Field(default=5, ge=0)
+    half_life: float | None = Field(default=None, gt=0.0)
     average: float = Field(default=0.99, ge=0.0, lt=1.0)
     optimizer: Literal["adam", "lazy_adam"] = "adam"
     steps_per_call: int = Field(default=1, ge=1)

@@ -13,7 +13,7 @@ from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retriev
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.data.splits import Split, split_interactions
-from mmrec_tf.data.trends import Trends, table_periods
+from mmrec_tf.data.trends import DAY, Trends, table_periods
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.registry import build_encoder, resolved
 from mmrec_tf.errors import DataError, RunError
@@ -93,11 +93,15 @@ class Prepared:
     def retrieval_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
         """Training batches for a `TwoTower`; see `mmrec_tf.data.pipelines.retrieval_dataset`."""
         sequences, trends = self.sequences(), self.trends()
+        half_life, weights = self.config.train.half_life, None
+        if half_life is not None and self.data.schema.timestamp is not None:
+            weights = 0.5 ** ((sequences.times.max() - sequences.times) / (half_life * DAY))
         return retrieval_dataset(
             sequences,
             batch_size or self.config.train.batch_size,
             self.config.seed,
             moments=None if trends is None else trends.periods(sequences.times),
+            weights=weights,
             all_positions=self.config.models.retrieval.history.all_positions,
         )
 

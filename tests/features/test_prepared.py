@@ -134,7 +134,11 @@ def test_multi_task_batches_have_as_many_labelled_interactions_beside_them(tmp_p
     assert spec == {
         "user_index": ([16], "int32"),
         "history": ([16, tiny_world.HISTORY], "int32"),
+        "gaps": ([16, tiny_world.HISTORY], "int32"),
+        "since": ([16], "int32"),
+        "moment": ([16], "int32"),
         "item_index": ([16], "int32"),
+        "weight": ([16], "float32"),
         "rated_user_index": ([16], "int32"),
         "rated_history": ([16, tiny_world.HISTORY], "int32"),
         "rated_item_index": ([16], "int32"),
@@ -158,7 +162,7 @@ def test_multi_task_batches_have_as_many_labelled_interactions_beside_them(tmp_p
 def test_without_a_head_for_labels_the_batches_are_those_of_retrieval(tmp_path):
     head = {"task": "category", "feature": "category"}
     known = tiny_world.prepared(tmp_path, tasks={"heads": [head]}, train={"batch_size": 16})
-    assert set(known.multi_task_dataset().element_spec) == {"user_index", "history", "item_index"}
+    assert known.multi_task_dataset().element_spec == known.retrieval_dataset().element_spec
     assert known.multi_task_dataset(8).element_spec["item_index"].shape == (8,)
 
 
@@ -170,6 +174,29 @@ def test_datasets_take_their_sizes_from_the_configuration(tmp_path):
     assert known.ranking_dataset(hard_negatives=hard).element_spec["item_index"].shape == (4, 7)
     # Without hard negatives 5 groups of 5.
     assert known.ranking_dataset().element_spec["item_index"].shape == (5, 5)
+
+
+def test_old_interactions_count_less_where_tastes_drift(tmp_path):
+    prepared = tiny_world.prepared(tmp_path, train={"half_life": 10 / 86_400})
+    batches = list(prepared.retrieval_dataset(6).as_numpy_iterator())
+    times = dict(
+        zip(prepared.sequences().item_index + 100 * prepared.sequences().user_index, prepared.sequences().times)
+    )
+    last = max(times.values())
+    for batch in batches:
+        at = np.array([times[key] for key in batch["item_index"] + 100 * batch["user_index"]])
+        np.testing.assert_allclose(batch["weight"], 0.5 ** ((last - at) / 10), rtol=1e-5)
+
+
+def test_trends_bring_in_what_came_later_and_nothing_without_time(tmp_path):
+    prepared = tiny_world.prepared(tmp_path, split={"method": "temporal", "validation": 0.2, "test": 0.2})
+    before, after = prepared.trends(), prepared.trends(prepared.split.validation)
+    assert before.table.shape == after.table.shape == (31, 64, 5)
+    # Periods of training say the same, and only the present has changed.
+    np.testing.assert_array_equal(before.table[:, : len(before.starts) - 1], after.table[:, : len(before.starts) - 1])
+    assert after.starts[-1] > before.starts[-1] and np.abs(after.table[:, -1] - before.table[:, -1]).max() > 0.1
+    none = {"trends": {"half_lives": []}}
+    assert tiny_world.prepared(tmp_path / "none", retrieval=none).trends() is None
 
 
 def test_random_negatives_are_items_of_training(tmp_path):
