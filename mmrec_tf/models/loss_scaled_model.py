@@ -20,6 +20,16 @@ class LossScaledModel(tfrs.Model):
         super().__init__(*args, **kwargs)
         self.mean_loss = tf_keras.metrics.Mean(name="loss", dtype="float32")
 
+    @property
+    def metrics(self):
+        """Its own metrics and its layers', but for the losses of models in it, which would stand for its own."""
+        inner = {
+            id(layer.mean_loss)
+            for layer in self._flatten_layers(include_self=False)
+            if isinstance(layer, LossScaledModel)
+        }
+        return [metric for metric in super().metrics if id(metric) not in inner]
+
     def train_step(self, inputs):
         with tf.GradientTape() as tape:
             loss = self.compute_loss(inputs, training=True)

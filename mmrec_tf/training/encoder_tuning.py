@@ -1,17 +1,17 @@
 """The model that lets an encoder learn from the interactions: a trained two-tower model with the encoder in it."""
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 import tf_keras
 
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.tuning import TuningPlan
+from mmrec_tf.models.loss_scaled_model import LossScaledModel
 from mmrec_tf.models.two_tower import TwoTower
 
 _MASKED = -1e9
 
 
-class EncoderTuning(tfrs.Model):
+class EncoderTuning(LossScaledModel):
     """Tunes an encoder by what its vectors are for: finding the items that a user chose.
 
     Encoding is far dearer than all else in a step, so few items are encoded, and each is used well: it is what several
@@ -53,7 +53,6 @@ class EncoderTuning(tfrs.Model):
         self._centre, self._scale = tf.constant(centre, tf.float32), tf.constant(scale, tf.float32)
         # In a function's keeping, so that Keras counts no weight twice.
         self._learning = lambda: list(plan.weights.values())
-        self.mean_loss = tf_keras.metrics.Mean(name="loss")
 
     @property
     def trainable_weights(self):

@@ -35,6 +35,42 @@ def test_latest_and_a_user_without_interactions():
     assert by_hand().latest([3, 0, 2, 1]).tolist() == [[0, 1], [3, 4], [0, 0], [5, 6]]
 
 
+# User 0 does something at 0, 1, 4 and 100 seconds, user 1 once, user 2 nothing. The buckets 1 + floor(log2(1 + s)) of
+# the 1, 3 and 96 seconds between are 2, 3 and 7; of the first of each user it is 0.
+TIMED = Sequences([0, 0, 1, 0, 0], [0, 1, 8, 2, 3], [0, 1, 50, 4, 100], users=3, length=2)
+
+
+def as_lists(asked):
+    assert {array.dtype for array in asked.values()} == {np.dtype(np.int32)}
+    return {name: array.tolist() for name, array in asked.items()}
+
+
+def test_what_was_known_when_each_interaction_came_about():
+    assert as_lists(TIMED.asked_at([3, 0, 1, 2, 4])) == {
+        "user_index": [1, 1, 1, 1, 2],
+        "history": [[2, 3], [0, 0], [0, 1], [1, 2], [0, 0]],
+        "gaps": [[2, 3], [0, 0], [0, 0], [0, 2], [0, 0]],
+        "since": [7, 0, 2, 3, 0],
+    }
+
+
+def test_what_is_known_now_and_how_long_ago_the_last_was():
+    # Of 7 seconds the bucket is 4, of 3 it is 3; who never did anything has no last time.
+    known = {"user_index": [1, 2, 3], "history": [[3, 4], [0, 9], [0, 0]], "gaps": [[3, 7], [0, 0], [0, 0]]}
+    assert as_lists(TIMED.asked_now([0, 1, 2], [107.0, 53.0, 60.0])) == {**known, "since": [4, 3, 0]}
+    assert as_lists(TIMED.asked_now([0, 1, 2])) == {**known, "since": [0, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    "length, ends, users", [(1, [4, 3, 2, 1, 5], [0, 0, 0, 0, 1]), (3, [4, 1, 5], [0, 0, 1]), (9, [4, 5], [0, 1])]
+)
+def test_windows_are_full_from_the_end_backwards(length, ends, users):
+    # User 0 has positions 0 to 3 and user 1 position 4.
+    sequences = Sequences([0, 0, 0, 0, 1], [0, 1, 2, 3, 8], np.arange(5), users=3, length=length)
+    found = sequences.window_ends()
+    assert [array.tolist() for array in found] == [ends, users]
+
+
 def test_before_moment_is_strict():
     # Of one user several moments, out of order, and a user who did nothing.
     asked = [(0, 10), (0, 10.5), (1, 31), (1, 30), (2, 99), (3, 5), (3, 6), (1, 10), (1, -1)]
@@ -94,7 +130,10 @@ def test_the_future_changes_no_history():
 def test_no_interactions_and_no_length(length):
     empty = Sequences([], [], [], users=3, length=length)
     assert len(empty) == 0
-    for history in (empty.latest([0, 2]), empty.before_moment([1, 2], [5.0, 6.0])):
+    asked = empty.asked_now([0, 2], [5.0, 6.0])
+    assert asked["since"].tolist() == [0, 0]
+    assert [array.tolist() for array in empty.window_ends()] == [[], []]
+    for history in (empty.latest([0, 2]), empty.before_moment([1, 2], [5.0, 6.0]), asked["history"], asked["gaps"]):
         np.testing.assert_array_equal(history, np.zeros((2, length)))
     assert empty.before([]).shape == (0, length)
     assert empty.profiles(4).toarray().tolist() == [[0] * 4] * 3

@@ -49,3 +49,18 @@ def test_small_gradients_arrive_with_a_scale(scale, expected):
     model.compile(optimizer=optimizer)
     model.train_on_batch(tf.ones([4]))
     np.testing.assert_allclose(model.weight.numpy(), expected, rtol=1e-4)
+
+
+def test_a_model_in_a_model_does_not_log_its_loss_in_place_of_the_outer_ones():
+    class Outer(LossScaledModel):
+        def __init__(self):
+            super().__init__()
+            self.inner = Slope(3.0)
+
+        def compute_loss(self, inputs, training=False):
+            return 2.0 * self.inner.compute_loss(inputs, training=training)
+
+    model = Outer()
+    model.compile(optimizer=tf_keras.optimizers.SGD(0.0))
+    history = model.fit(tf.data.Dataset.from_tensors(tf.ones([4])).repeat(2), verbose=0).history
+    assert history["loss"] == [6.0]

@@ -201,10 +201,10 @@ def test_each_model_holds_only_what_its_signatures_use(written):
         name: [shape for _, shape in tf.train.list_variables(str(path / "variables" / "variables"))]
         for name, path in written.items()
     }
-    # Eight numbers and the popularity for every item and for index 0.
-    catalogue, ranker_head = [tiny_world.ITEMS + 1, 9], [12, 1]
+    # Eight numbers, popularity and trend for every item and for index 0.
+    catalogue, ranker_head = [tiny_world.ITEMS + 1, 10], [12, 1]
     # The same once more for each of two modalities.
-    weighted = [tiny_world.ITEMS + 1, 18]
+    weighted = [tiny_world.ITEMS + 1, 20]
     assert {
         name: tuple(shape in found for shape in (catalogue, ranker_head, weighted)) for name, found in shapes.items()
     } == {
