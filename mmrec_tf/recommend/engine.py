@@ -20,7 +20,7 @@ class RecommendationEngine(tf.Module):
 
     Everything it needs is inside, as variables and tables that a SavedModel tracks: no constant grows with the
     catalogue, every op is one of TensorFlow's own, and clients send the ids they know. A user who is not known is
-    index 0, with an empty history: the query tower places them where the average user is.
+    index 0, with an empty history: to them all items are equally near, and what is popular comes first.
 
     Args:
         retrieval: a trained `TwoTower`.

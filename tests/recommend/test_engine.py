@@ -79,6 +79,39 @@ def test_an_unknown_user_gets_the_models_answer_for_index_zero(trained):
     )
 
 
+def test_a_stranger_is_served_what_is_popular(trained):
+    # Where nothing is known of a user, nothing but the items' own numbers is left in the score.
+    engine, embeddings = trained
+    _, scores = asked(engine.recommend, ["nobody"], 30)
+    np.testing.assert_allclose(scores[0], np.sort(embeddings[1:, 8] + embeddings[1:, 9])[::-1], atol=1e-6)
+    # Before training, two items differ by the temperature times the log of how much oftener one was consumed.
+    count = np.bincount(tiny_world.interactions()[1], minlength=30)
+    rows = np.flatnonzero(count)
+    expected = tiny_world.config().models.retrieval.temperature * np.log(count[rows] / count[rows[0]])
+    np.testing.assert_allclose(embeddings[rows + 1, 8] - embeddings[rows[0] + 1, 8], expected, atol=1e-6)
+
+
+def test_neighbours_of_the_history_are_added_beside_the_towers():
+    retrieval = tiny_world.two_tower(neighbours=1)
+    plain = tiny_world.engine(retrieval)
+    before = plain.score(tf.constant([4, 4, 0]), tf.constant([30, 29, 30])).numpy()
+    # Item row 29 is the one neighbour of every item, at a similarity of 0.5.
+    retrieval.memory.remember(np.full((30, 1), 29), np.full((30, 1), 0.5))
+    retrieval.memory.weight.assign(20.0)
+    engine = tiny_world.engine(retrieval)
+    after = engine.score(tf.constant([4, 4, 0]), tf.constant([30, 29, 30])).numpy()
+    # 20 * 0.5 whatever the weights of a history's items, and nothing without a history.
+    np.testing.assert_allclose(after - before, [10.0, 0.0, 0.0], atol=1e-5)
+    names, scores = asked(engine.recommend, ["u3", "nobody"], 30)
+    assert names[0][0] == "i29" and scores[0, 0] == pytest.approx(before[0] + 10.0, abs=1e-5)
+    assert names[1] == asked(plain.recommend, ["nobody"], 30)[0][0]
+    # Which items were consumed together is told by their ids: without i29's own, the 10 are gone.
+    _, lost, _ = engine.explain(tf.constant(["u3"]), tf.constant(["i5"]))
+    retrieval.memory.remember(np.full((30, 1), 5), np.full((30, 1), 0.5))
+    _, more, _ = engine.explain(tf.constant(["u3"]), tf.constant(["i5"]))
+    np.testing.assert_allclose(more - lost, [[0.0, 0.0, 10.0]], atol=1e-5)
+
+
 @pytest.mark.parametrize("k", [24, 25, 30, 100])
 def test_places_beyond_what_is_left_are_empty(engine, k):
     # u3 has seen 6 of the 30 items.

@@ -52,6 +52,8 @@ def test_what_is_absent_contributes_nothing():
     # Item 2 has no picture (2 modulo 5), and a text.
     found = integrated_gradients(engine, "u3", "i2")
     assert found["image"] == 0.0 and abs(found["text"]) > 1e-4
+    # To a stranger all items are equally near, whatever their content.
+    assert integrated_gradients(tiny_world.engine(), "nobody", "i2") == {"image": 0.0, "text": 0.0}
 
 
 @pytest.fixture(scope="module")
