@@ -47,7 +47,8 @@ def fit(
         score_name: str. Its name in the history.
         xla: bool. Compile the train step with XLA.
         average: float in [0, 1). Momentum of an exponential moving average of the weights, which is what is scored and
-            kept; 0, the default, for the weights themselves.
+            kept; 0, the default, for the weights themselves. It is lowered where it would reach back over more than two
+            epochs, to 1 - 1 / (2 * steps of an epoch).
         steps_per_call: int. Steps that TensorFlow runs before it comes back to Python. Defaults to 1.
         optimizer: `adam`, or `lazy_adam`, which touches only the rows of an embedding that a step has looked up.
             Defaults to `adam`.
@@ -59,14 +60,14 @@ def fit(
     Raises:
         RunError: when the loss is no longer a number.
     """
-    steps = max(int(dataset.cardinality().numpy()), 1) * epochs
-    schedule = warm_up_cosine(steps, learning_rate)
-    averaging = {"use_ema": True, "ema_momentum": average} if average else {}
+    steps = max(int(dataset.cardinality().numpy()), 1)
+    schedule = warm_up_cosine(steps * epochs, learning_rate)
+    averaging = {"use_ema": True, "ema_momentum": min(average, 1.0 - 0.5 / steps)} if average else {}
     adam = {"adam": tf_keras.optimizers.Adam, "lazy_adam": LazyAdam}[optimizer]
     model.compile(
         optimizer=adam(schedule, global_clipnorm=1.0, **averaging),
         jit_compile=xla,
-        steps_per_execution=min(steps_per_call, max(int(dataset.cardinality().numpy()), 1)),
+        steps_per_execution=min(steps_per_call, steps),
     )
     best = None if score is None else BestByScore(score, score_name, patience)
     callbacks = [*([] if best is None else [best]), StopOnBadLoss(best)]

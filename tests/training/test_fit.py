@@ -95,6 +95,13 @@ def test_an_epochs_loss_is_the_mean_of_its_steps_however_many_run_in_a_call():
     assert one[0] > one[1]
 
 
+def test_averages_reach_back_over_two_epochs_at_most():
+    for asked, count, expected in ((0.99, 4, 0.875), (0.5, 4, 0.5), (0.99, 200, 0.99)):
+        model = Slope()
+        fit(model, steps(count), epochs=1, learning_rate=0.1, patience=1, average=asked)
+        assert model.optimizer.ema_momentum == expected
+
+
 SEEDED_RUN = """
 import sys
 import mmrec_tf
