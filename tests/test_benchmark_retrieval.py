@@ -1,0 +1,77 @@
+"""tools/benchmark_retrieval.py: what its figures are made of. The measurements themselves are not run."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[1] / "tools"
+sys.path[:0] = [str(TOOLS), str(TOOLS / "retrieval_speed")]
+
+import benchmark_retrieval  # noqa: E402
+from growth_plot import computed_megabytes, plot_growth  # noqa: E402
+from interactions import interactions  # noqa: E402
+from processes import MeasurementError, measured, quickest  # noqa: E402
+from variants import Variant  # noqa: E402
+
+
+def test_quickest_span_of_each_clock_by_itself():
+    # Wall spans 4 and 2, CPU spans 1 and 3, over 2 pieces of work.
+    assert quickest([(0.0, 0.0), (4.0, 1.0), (6.0, 4.0)], 2.0) == {"wall": 1.0, "cpu": 0.5}
+
+
+def test_interactions_have_the_skew_of_movielens():
+    users, items = interactions(943, 1_682, 100_000)
+    assert users.min() >= 0 and users.max() < 943 and items.max() < 1_682
+    counts = np.sort(np.bincount(items, minlength=1_682))[::-1]
+    # The first tenth of u^(1/(1-0.75)) has 0.1^0.25 = 0.56 of the interactions.
+    assert counts[:168].sum() / 100_000 == pytest.approx(0.56, abs=0.02)
+
+
+def test_memory_is_counted_number_by_number():
+    # 9 users: 10 rows of 2 numbers, three times, and an index: 70. 4 items: 5 rows of (2 + 1) * 3 + 3 numbers: 60.
+    assert computed_megabytes({"users": 9, "items": 4, "dim": 2}) * 2**20 == pytest.approx(4 * 130)
+
+
+def test_plot_of_growth(tmp_path):
+    row = {"cpu": 1e-6, "resident_mb": 500.0, "computed_mb": 10.0}
+    plot_growth({10: row, 100: {**row, "resident_mb": 600.0}}, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_failing_measurement_says_why():
+    with pytest.raises(MeasurementError, match="KeyError: 'users'"):
+        measured("ranking", {}, 1)
+
+
+def test_rows_count_their_quickest_round_and_a_failing_row_is_named(monkeypatch, capsys):
+    rounds = iter([{"cpu": 0.5, "wall": 1.0, "peak_mb": 9.0}, {"cpu": 1.0, "wall": 0.25, "peak_mb": 8.0}])
+
+    def made_up(script, *_):
+        if script == "broken":
+            raise MeasurementError("no such library")
+        return next(rounds)
+
+    monkeypatch.setattr(benchmark_retrieval, "measured", made_up)
+    variants = [Variant("works", "ranking", {}), Variant("does not", "broken", {})]
+    found = benchmark_retrieval.in_turns(variants, argparse.Namespace(rounds=2, threads=1, recbole=None))
+    assert found["works"] == {"cpu": 0.5, "wall": 0.25, "peak_mb": 8.0}
+    benchmark_retrieval.show(found, "users", "works")
+    printed = capsys.readouterr().out
+    assert "failed: no such library" in printed
+    assert " 2 " in printed and " 4 " in printed
+
+
+def test_recbole_is_left_out_without_its_environment(monkeypatch, capsys):
+    asked = []
+
+    def made_up(script, *_):
+        asked.append(script)
+        return {"cpu": 1.0, "wall": 1.0, "peak_mb": 1.0}
+
+    monkeypatch.setattr(benchmark_retrieval, "measured", made_up)
+    benchmark_retrieval.recbole(argparse.Namespace(rounds=1, threads=1, recbole=None))
+    assert set(asked) == {"our_training"}
+    assert "RecBole is left out" in capsys.readouterr().out
