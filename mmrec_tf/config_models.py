@@ -180,8 +180,15 @@ class RankingConfig(StrictModel):
 
 
 class ModelsConfig(StrictModel):
-    """The retrieval and the ranking model."""
+    """The retrieval and the ranking model.
 
+    Args:
+        clock: list of `hour_of_day`, `day_of_week`, `month`: what both models are told of the moment of a request
+            (UTC), beside the other features of `schema.context`. Defaults to none.
+        retrieval, ranking: each model's settings.
+    """
+
+    clock: list[Literal["hour_of_day", "day_of_week", "month"]] = Field(default_factory=list)
     retrieval: RetrievalConfig = RetrievalConfig()
     ranking: RankingConfig = RankingConfig()
 

@@ -5,6 +5,7 @@
     metrics.json  history.json      what was measured
     report.html                     the same for people
     features/{users,items}/         feature tables and vocabularies
+    features/context.json           vocabularies and scales of what is known of a request
     checkpoints/                    the weights of the models
     checkpoints/pretrained/         encoders that a stage of pretraining has changed
     checkpoints/encoders/           what tuning has changed in them
@@ -35,6 +36,7 @@ from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.registry import build_encoder
 from mmrec_tf.encoders.tuning import load_tuned, plan_tuning, save_tuned
 from mmrec_tf.errors import RunError
+from mmrec_tf.features.context_features import ContextFeatures
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.prepared import Prepared, encoder_config
 from mmrec_tf.models.build import build_deepfm, build_two_tower
@@ -97,12 +99,18 @@ class Run:
     def save_tables(self, prepared: Prepared) -> None:
         prepared.users.save(self.folder / "features" / "users")
         prepared.items.save(self.folder / "features" / "items")
+        if prepared.context is not None:
+            prepared.context.save(self._context)
         catalogue = catalogue_of(prepared.data, prepared.config)
         catalogue.to_parquet(self.folder / "items.parquet", index=False)
         prepared.data.users[[prepared.data.schema.user_id]].to_parquet(self.folder / "users.parquet", index=False)
 
     def load_tables(self) -> tuple[FeatureTable, FeatureTable]:
         return tuple(FeatureTable.load(self.folder / "features" / side) for side in ("users", "items"))
+
+    def load_context(self) -> ContextFeatures | None:
+        """What is known of a request besides who asks; None where the run knows nothing of it."""
+        return ContextFeatures.load(self._context) if self._context.is_file() else None
 
     def save_models(self, retrieval: TwoTower, ranking: DeepFM | None) -> None:
         folder = self.folder / "checkpoints"
@@ -112,7 +120,8 @@ class Run:
                 model.save_weights(str(folder / f"{name}.weights.h5"))
 
     def load_models(self, config: Config, users: FeatureTable, items: FeatureTable) -> tuple[TwoTower, DeepFM | None]:
-        retrieval = build_two_tower(config, users, items)
+        context = self.load_context()
+        retrieval = build_two_tower(config, users, items, context=context)
         self._load_weights(retrieval, "retrieval")
         if not config.models.ranking.enabled:
             return retrieval, None
@@ -144,6 +153,10 @@ class Run:
         else:
             encoder = build_encoder(feature, asked)
         return encoder if asked.tuning.mode == "frozen" else load_tuned(self._encoders, name, encoder, asked.tuning)
+
+    @property
+    def _context(self) -> Path:
+        return self.folder / "features" / "context.json"
 
     @property
     def _encoders(self) -> Path:

@@ -15,7 +15,7 @@ from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.retrieval_calibration import calibrate
 from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
-from mmrec_tf.evaluation.training_data import asking_times, training_data
+from mmrec_tf.evaluation.training_data import asking_context, asking_times, training_data
 from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
 from mmrec_tf.models.build import build_deepfm
 from mmrec_tf.models.deepfm import DeepFM
@@ -199,9 +199,11 @@ def judged_users(prepared: Prepared, part: str) -> tuple[EvaluationSet, StageLis
     before = split.train if part == "validation" else pd.concat([split.train, split.validation])
     users = build_evaluation_set(prepared.data, before, getattr(split, part), split.train)
     batch_size = prepared.config.evaluation.batch_size
-    times = asking_times(prepared, users, getattr(split, part))
+    target = getattr(split, part)
+    times, context = (asked(prepared, users, target) for asked in (asking_times, asking_context))
     trends = prepared.trends() if part == "validation" else prepared.trends(split.validation)
-    return users, StageLists(prepared.sequences(before), users.user_rows, users.profiles, batch_size, times, trends)
+    known = (batch_size, times, trends, context)
+    return users, StageLists(prepared.sequences(before), users.user_rows, users.profiles, *known)
 
 
 def evaluate_models(

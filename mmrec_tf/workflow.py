@@ -148,7 +148,7 @@ class OpenRun:
         check_same_ids(users.ids, data.users[data.schema.user_id].tolist(), "users")
         check_same_ids(items.ids, data.items[data.schema.item_id].tolist(), "items")
         split = split_interactions(data, config.split, config.seed)
-        self.prepared = Prepared(data, config, split, users, items, {})
+        self.prepared = Prepared(data, config, split, users, items, {}, self.run.load_context())
         self.retrieval, self.ranking = self.run.load_models(config, users, items)
 
     def evaluate(self, progress: Progress | None = None) -> dict:

@@ -13,6 +13,7 @@ def retrieval_dataset(
     moments: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     all_positions: bool = False,
+    context: dict | None = None,
 ) -> tf.data.Dataset:
     """Batches for the retrieval model: a user, what they did before, and what they did next.
 
@@ -28,11 +29,14 @@ def retrieval_dataset(
         all_positions: bool. A row is a window of a user's interactions, and each of them an example, with what stands
             before it in the window as its history. `batch_size` still counts examples. Defaults to False, where a row
             is one example with a full history.
+        context: nested dict of `[n, ...]` arrays, what is known of the request behind each interaction; None, the
+            default, for nothing.
 
     Returns:
         A dataset of dicts: `user_index` `[rows]`, `history`, `gaps` `[rows, length]`, and `since`, `moment`,
         `item_index` (int32) and `weight` (float32), `[rows]` or, of all positions, `[rows, length]` with weight 0 and
-        item 0 where a window is padded. See `Sequences.asked_at` and `Sequences.windows`.
+        item 0 where a window is padded. See `Sequences.asked_at` and `Sequences.windows`. Where it is given, `context`
+        in the same nesting, with a row for each example: of all positions `[rows * length, ...]`.
     """
     n, length = len(sequences), sequences.length
     flat = {
@@ -52,6 +56,14 @@ def retrieval_dataset(
         "user_index": tf.constant(users + 1, tf.int32),
     }
 
+    size = min(batch_size, max(len(ends), 1))
+    context = tf.nest.map_structure(tf.constant, context or {})
+
+    def known(values, row):
+        if not all_positions:
+            return tf.gather(values, row["end"])
+        return tf.reshape(windows_of(values, row["end"], row["start"], length), [size * length, *values.shape[1:]])
+
     def cut(row):
         end, start = row["end"], row["start"]
         batch = {"user_index": row["user_index"]}
@@ -67,17 +79,22 @@ def retrieval_dataset(
             batch[name] = (
                 windows_of(flat[source], end, start, length) if all_positions else tf.gather(flat[source], end)
             )
+        if context:
+            batch["context"] = tf.nest.map_structure(lambda values: known(values, row), context)
         return batch
 
-    batches = gathered_batches(rows, min(batch_size, max(len(ends), 1)), seed)
+    batches = gathered_batches(rows, size, seed)
     return batches.map(cut, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
 def windows_of(values: tf.Tensor, ends: tf.Tensor, starts: tf.Tensor, length: int) -> tf.Tensor:
-    """`[batch, length]` values before each end, none before its start, padded in front with 0."""
+    """`[batch, length, ...]` values before each end, none before its start, padded in front with 0."""
     wanted = ends[:, None] - tf.range(length, 0, -1, dtype=ends.dtype)[None, :]
     inside = wanted >= starts[:, None]
-    return tf.where(inside, tf.gather(values, tf.maximum(wanted, 0)), tf.zeros([], values.dtype))
+    found = tf.gather(values, tf.maximum(wanted, 0))
+    for _ in values.shape[1:]:
+        inside = inside[..., None]
+    return tf.where(inside, found, tf.zeros([], values.dtype))
 
 
 def multi_task_dataset(
@@ -101,20 +118,20 @@ def multi_task_dataset(
     return tf.data.Dataset.zip((batches, beside)).map(lambda one, other: {**one, **other})
 
 
-def gathered_batches(arrays: dict[str, np.ndarray], batch_size: int, seed: int | None) -> tf.data.Dataset:
-    """Shuffled batches of row-aligned arrays, drawn by position rather than row by row.
+def gathered_batches(arrays: dict, batch_size: int, seed: int | None) -> tf.data.Dataset:
+    """Shuffled batches of row-aligned arrays, which may be nested, drawn by position rather than row by row.
 
     One gather per batch is about a hundred times cheaper than slicing and re-batching single rows. With a seed the
     order changes every epoch and the incomplete last batch is dropped; with None the order is kept and nothing is
     dropped.
     """
-    count = len(next(iter(arrays.values())))
-    tensors = {name: tf.constant(array) for name, array in arrays.items()}
+    count = len(tf.nest.flatten(arrays)[0])
+    tensors = tf.nest.map_structure(tf.constant, arrays)
     dataset = tf.data.Dataset.range(count)
     if seed is not None:
         dataset = dataset.shuffle(count, seed=seed, reshuffle_each_iteration=True)
     dataset = dataset.batch(batch_size, drop_remainder=seed is not None)
-    dataset = dataset.map(lambda rows: {name: tf.gather(tensor, rows) for name, tensor in tensors.items()})
+    dataset = dataset.map(lambda rows: tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), tensors))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -135,7 +152,8 @@ def ranking_dataset(
     history gets weight 0, and so do the negatives of an example whose label is 0.
 
     Args:
-        examples: `user_index`, `item_index` `[n]` int32, `history` `[n, length]` int32, `label` `[n]` float32.
+        examples: `user_index`, `item_index` `[n]` int32, `history` `[n, length]` int32, `label` `[n]` float32; and
+            where it is known, `context`, a nested dict of `[n, ...]` arrays.
         catalogue: `[m]` int. Indices of the items that may be drawn.
         batch_size: int. Pairs a batch, negatives included.
         negatives: int. Random negatives for each example.
@@ -144,8 +162,8 @@ def ranking_dataset(
         seed: int. Of order and draws.
 
     Returns:
-        A dataset of dicts: `user_index` `[batch]`, `history` `[batch, length]`, `item_index`, `label`, `weight`
-        `[batch, 1 + negatives + hard_per_example]`, the example's own item first.
+        A dataset of dicts: `user_index` `[batch]`, `history` `[batch, length]`, `context` as in the examples,
+        `item_index`, `label`, `weight` `[batch, 1 + negatives + hard_per_example]`, the example's own item first.
     """
     hard_per_example = 0 if hard_negatives is None or hard_negatives.shape[1] == 0 else hard_per_example
     group = 1 + negatives + hard_per_example
@@ -171,8 +189,7 @@ def ranking_dataset(
         clash = tf.reduce_any(drawn[:, :, None] == known[:, None, :], axis=2) | (drawn == 0)
         use = tf.logical_and(~clash, label > 0.0)
         return {
-            "user_index": rows["user_index"],
-            "history": rows["history"],
+            **{name: rows[name] for name in ("user_index", "history", "context") if name in rows},
             "item_index": tf.concat([own, drawn], axis=1),
             "label": tf.concat([label, tf.zeros_like(drawn, tf.float32)], axis=1),
             "weight": tf.concat([tf.ones_like(label), tf.cast(use, tf.float32)], axis=1),

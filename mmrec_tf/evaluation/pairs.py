@@ -1,6 +1,7 @@
 """Labelled pairs for judging a ranker: what users did, beside items they left alone."""
 
 import numpy as np
+import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.features.prepared import Prepared
@@ -23,7 +24,7 @@ def evaluation_pairs(
         seed: int. Of the draw.
 
     Returns:
-        dict of `user_index`, `item_index`, `history`, `label`, row-aligned.
+        dict of `user_index`, `item_index`, `history`, `label` and, where it is known, `context`, row-aligned.
     """
     pairs = prepared.ranking_examples(frame, history)
     if prepared.config.models.ranking.target == "rating" or negatives == 0:
@@ -43,9 +44,6 @@ def evaluation_pairs(
     # A user who has touched the whole catalogue has no item left to draw.
     keep = ~np.isin(user * items + drawn, taken)
     source, drawn = source[keep], drawn[keep]
-    return {
-        "user_index": np.concatenate([pairs["user_index"], pairs["user_index"][source]]),
-        "item_index": np.concatenate([pairs["item_index"], (drawn + 1).astype(np.int32)]),
-        "history": np.concatenate([pairs["history"], pairs["history"][source]]),
-        "label": np.concatenate([pairs["label"], np.zeros(len(source), np.float32)]),
-    }
+    negative = tf.nest.map_structure(lambda array: array[source], pairs)
+    negative["item_index"], negative["label"] = (drawn + 1).astype(np.int32), np.zeros(len(source), np.float32)
+    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), pairs, negative)

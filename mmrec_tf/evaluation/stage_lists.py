@@ -6,6 +6,7 @@ import tensorflow as tf
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.data.trends import Trends
 from mmrec_tf.evaluation.evaluator import rank_by_embeddings, rank_items
+from mmrec_tf.features.context_features import Context
 from mmrec_tf.models.batched_calls import call_in_batches
 from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.two_tower import TwoTower
@@ -23,6 +24,7 @@ class StageLists:
         batch_size: int. Users at a time.
         times: `[n]` float. When each of them asks; None where that is not known.
         trends: what the times' periods are; see `Trends`. Without times or trends all ask after the last period began.
+        context: what is known of each user's request; None for nothing.
     """
 
     def __init__(
@@ -33,8 +35,11 @@ class StageLists:
         batch_size: int = 256,
         times: np.ndarray | None = None,
         trends: Trends | None = None,
+        context: Context | None = None,
     ):
         self.asked = before.asked_now(user_rows, times)
+        if context is not None:
+            self.asked["context"] = context
         self.moments = None if times is None or trends is None else trends.periods(times)
         self.profiles = profiles
         self.batch_size = batch_size
@@ -65,7 +70,7 @@ class StageLists:
 
     def scores(self, model: DeepFM, candidates: np.ndarray, similarities: np.ndarray | None = None) -> np.ndarray:
         """`[n, m]` float32 scores of the ranker for candidates (item rows, -1 for none)."""
-        inputs = {name: self.asked[name] for name in ("user_index", "history")}
+        inputs = {name: self.asked[name] for name in ("user_index", "history", "context") if name in self.asked}
         inputs["item_index"] = (candidates + 1).astype(np.int32)
         if similarities is not None:
             inputs["similarity"] = similarities
@@ -102,6 +107,6 @@ def reordered(candidates: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 def predict_pairs(model: DeepFM, pairs: dict[str, np.ndarray], batch_size: int = 8192) -> np.ndarray:
     """`[n]` float32 predictions for labelled pairs: the chance of a click, or the rating."""
-    inputs = {name: pairs[name] for name in ("user_index", "history", "item_index")}
+    inputs = {name: array for name, array in pairs.items() if name != "label"}
     scores = call_in_batches(model.call, inputs, batch_size=batch_size)
     return tf.sigmoid(scores).numpy() if model.target == "click" else scores

@@ -7,6 +7,7 @@ import pandas as pd
 
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set, interaction_matrix
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
+from mmrec_tf.features.context_features import Context
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.recommender_model import Asked, HeldOut, TrainingData
 
@@ -47,10 +48,23 @@ def asking_times(prepared: Prepared, evaluation_set: EvaluationSet, target: pd.D
     """
     if prepared.data.schema.timestamp is None:
         return None
+    return prepared.times(_first_interactions(prepared, evaluation_set, target))
+
+
+def asking_context(prepared: Prepared, evaluation_set: EvaluationSet, target: pd.DataFrame) -> Context | None:
+    """What is known of each user's request, as of their first interaction to be found; None for nothing."""
+    if prepared.context is None:
+        return None
+    return prepared.context.encode(_first_interactions(prepared, evaluation_set, target))
+
+
+def _first_interactions(prepared, evaluation_set, target):
+    """A row for each user of the evaluation set, in its order."""
     positives = prepared.data.positives(target)
-    first = np.full(len(prepared.data.users), np.inf)
-    np.minimum.at(first, prepared.rows(positives)[0], prepared.times(positives))
-    return first[evaluation_set.user_rows]
+    users, times = prepared.rows(positives)[0], prepared.times(positives)
+    order = np.lexsort((times, users))
+    places = np.searchsorted(users[order], evaluation_set.user_rows)
+    return positives.iloc[order[places]]
 
 
 def _held_out(prepared, most):

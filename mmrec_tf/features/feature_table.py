@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mmrec_tf.data.number_scale import NumberScale
 from mmrec_tf.data.vocabulary import Vocabulary
 from mmrec_tf.errors import DataError, RunError
 from mmrec_tf.schema import Feature
@@ -90,7 +91,8 @@ class FeatureTable:
                 table.vocabularies[feature.name] = vocabulary
                 table.multi_categorical[feature.name] = _with_unknown(_pad(frame[feature.name], vocabulary))
             elif feature.kind == "number":
-                table.numbers[feature.name] = _with_unknown(_standardise(frame[feature.name].to_numpy(float), seen))
+                values = frame[feature.name].to_numpy(float)
+                table.numbers[feature.name] = _with_unknown(NumberScale.fit(values[seen]).apply(values))
         for name, (vectors, mask) in (modalities or {}).items():
             vectors, mask = np.asarray(vectors, np.float32), np.asarray(mask, bool)
             wrong = np.flatnonzero(mask & ~np.isfinite(vectors).all(axis=1))
@@ -149,16 +151,6 @@ def _pad(lists: pd.Series, vocabulary: Vocabulary) -> np.ndarray:
     filled = np.arange(padded.shape[1])[None, :] < lengths[:, None]
     padded[filled] = vocabulary.lookup([value for values in lists for value in values])
     return padded
-
-
-def _standardise(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    there = np.isfinite(values)
-    known = values[there & seen]
-    scaled = np.zeros(len(values))
-    # What was constant in training carries nothing: no weight is trained for the other values that new rows may have.
-    if len(known) and known.min() < known.max():
-        scaled[there] = np.clip((values[there] - known.mean()) / known.std(), -5.0, 5.0)
-    return np.stack([scaled, there], axis=1).astype(np.float32)
 
 
 def _centre_and_scale(vectors: np.ndarray) -> tuple[np.ndarray, np.float32]:

@@ -17,6 +17,7 @@ from mmrec_tf.data.trends import DAY, Trends, table_periods
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.registry import build_encoder, resolved
 from mmrec_tf.errors import DataError, RunError
+from mmrec_tf.features.context_features import Context, ContextFeatures
 from mmrec_tf.features.feature_store import EmbedSummary, FeatureStore
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.store_status import FeatureUse
@@ -35,6 +36,7 @@ class Prepared:
         split: train, validation and test interactions.
         users, items: the `FeatureTable`s, fitted on the training interactions.
         summaries: what the feature store did, by item feature.
+        context: what is known of a request besides who asks, as numbers; None where the schema names nothing.
     """
 
     data: RecData
@@ -43,6 +45,7 @@ class Prepared:
     users: FeatureTable
     items: FeatureTable
     summaries: dict[str, EmbedSummary]
+    context: ContextFeatures | None = None
 
     def sequences(self, *frames: pd.DataFrame) -> Sequences:
         """The positives of the given interactions in order; of the training interactions without an argument."""
@@ -75,12 +78,13 @@ class Prepared:
     def ranking_examples(self, frame: pd.DataFrame, history: Sequences) -> dict[str, np.ndarray]:
         """Interactions as the ranker takes them, each with what its user did strictly before."""
         users, items = self.rows(frame)
-        return {
+        examples = {
             "user_index": (users + 1).astype(np.int32),
             "item_index": (items + 1).astype(np.int32),
             "history": history.before_moment(users, self.times(frame)),
             "label": self.labels(frame),
         }
+        return examples if self.context is None else {**examples, "context": self.context.encode(frame)}
 
     def fingerprint(self) -> str:
         """Hex digits that change with any interaction, its label, or the part of the split that it is in."""
@@ -103,7 +107,14 @@ class Prepared:
             moments=None if trends is None else trends.periods(sequences.times),
             weights=weights,
             all_positions=self.config.models.retrieval.history.all_positions,
+            context=self._training_context(sequences),
         )
+
+    def _training_context(self, sequences: Sequences) -> Context | None:
+        if self.context is None:
+            return None
+        frame = self.data.positives(self.split.train)
+        return self.context.encode(frame.iloc[sequences.order])
 
     def trends(self, *later: pd.DataFrame) -> Trends | None:
         """Popularity over time by the training interactions and those that came later, positives only.
@@ -194,6 +205,7 @@ def prepare(
             f"{wanted}. Lower data.positive_from."
         )
     return Prepared(
+        context=ContextFeatures.fit(split.train, schema, config.models.clock),
         data=data,
         config=config,
         split=split,

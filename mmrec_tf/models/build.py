@@ -7,6 +7,7 @@ from mmrec_tf.config import Config
 from mmrec_tf.config_tasks import named_heads
 from mmrec_tf.data.trends import Trends, table_periods
 from mmrec_tf.errors import ConfigError
+from mmrec_tf.features.context_features import ContextFeatures
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.fusion import build_fusion
 from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
@@ -28,6 +29,7 @@ def build_two_tower(
     items: FeatureTable,
     train_item_index: np.ndarray | None = None,
     trends: Trends | None = None,
+    context: ContextFeatures | None = None,
 ) -> TwoTower:
     """The retrieval model that the configuration describes.
 
@@ -37,6 +39,7 @@ def build_two_tower(
         train_item_index: `[n]` int. Items of the training examples, for the logQ correction; None when the model is
             built to be loaded, not trained.
         trends: popularity over time, where the configuration wants it and the data have times.
+        context: what is known of a request; None for nothing.
     """
     options = config.models.retrieval
     fusion = build_fusion(config.fusion.model_copy(update={"dim": options.dim}))
@@ -63,6 +66,7 @@ def build_two_tower(
             _history_encoder(options),
             id_dropout=options.id_dropout,
             tasks=[RETRIEVAL, *judging_pairs],
+            context=None if context is None else context.spec,
             **tower,
         ),
         candidate_tower=CandidateTower(tasks=[RETRIEVAL, *heads], **tower),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from mmrec_tf.features.context_features import Context
 from mmrec_tf.models.batched_calls import call_in_batches
 
 
@@ -26,11 +27,11 @@ class RetrievalTables:
         )
 
     def query_embeddings(
-        self, user_index: np.ndarray, history: np.ndarray, batch_size: int = 1024, **known: np.ndarray
+        self, user_index: np.ndarray, history: np.ndarray, batch_size: int = 1024, **known: np.ndarray | Context
     ) -> np.ndarray:
         """`[n, dim + 2]` float32 embeddings of users given their histories; see `embed_query`."""
         inputs = {"user_index": user_index, "history": history, **known}
-        inputs = {name: np.asarray(array, np.int32) for name, array in inputs.items()}
+        inputs = tf.nest.map_structure(_as_numbers, inputs)
         return call_in_batches(self.call, inputs, batch_size=batch_size)
 
     def trend_scores(self, moments: np.ndarray) -> np.ndarray:
@@ -47,3 +48,8 @@ class RetrievalTables:
     def remembered(self, history):
         """`[batch, size]` what the neighbours of the latest items, `[batch, length]`, add to the score."""
         return self.memory(history)
+
+
+def _as_numbers(array):
+    array = np.asarray(array)
+    return array if array.dtype == np.float32 else array.astype(np.int32)

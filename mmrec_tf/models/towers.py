@@ -4,6 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.data.time_gaps import GAP_BUCKETS
+from mmrec_tf.models.context_fields import ContextFields, masked
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.history.base import HistoryEncoder
 from mmrec_tf.models.item_embedding import hide_ids
@@ -99,6 +100,7 @@ class QueryTower(_Tower):
         hidden: list of int. Widths of the hidden layers.
         dropout: float in [0, 1). Before the last layer.
         id_dropout: float in [0, 1). Chance of hiding the user's id while training.
+        context: dict as `ContextFeatures.spec` gives it, of what is known of a request; None, the default, for nothing.
         experts, tasks: as for `CandidateTower`.
 
     Call arguments:
@@ -106,7 +108,8 @@ class QueryTower(_Tower):
             `history_items` `[batch, length, dim]`, the embeddings of the history's items; and, where they are known,
             `gaps` `[batch, length]` and `since` `[batch]` int (see `Sequences.asked_at`), and `known` `[batch]` bool,
             False where all that is known of a user is to be hidden. With `since` and `known` `[batch, length]`, every
-            position asks, with what the history holds up to there.
+            position asks, with what the history holds up to there. `context`, where it is known, is a dict as
+            `ContextFeatures.encode` gives it, with one row for each that asks.
         task: as for `CandidateTower`.
 
     Returns:
@@ -114,12 +117,21 @@ class QueryTower(_Tower):
     """
 
     def __init__(
-        self, lookup: FeatureLookup, history: HistoryEncoder, dim, hidden, dropout=0.0, id_dropout=0.0, **kwargs
+        self,
+        lookup: FeatureLookup,
+        history: HistoryEncoder,
+        dim,
+        hidden,
+        dropout=0.0,
+        id_dropout=0.0,
+        context=None,
+        **kwargs,
     ):
         super().__init__(dim=dim, hidden=hidden, dropout=dropout, **kwargs)
         self.lookup = lookup
         self.history = history
         self.id_dropout = id_dropout
+        self.context = context
         self.ids = tf_keras.layers.Embedding(
             lookup.id_vocabulary_size, dim, embeddings_initializer=tf_keras.initializers.RandomNormal(stddev=0.05)
         )
@@ -129,6 +141,9 @@ class QueryTower(_Tower):
         )
         if lookup.has_side_features:
             self.side = SideFeatures(dim=16, vocabulary_sizes=lookup.vocabulary_sizes)
+        if context:
+            # Hidden as often as ids are, because whoever asks a server may leave the context out.
+            self.context_fields = ContextFields(dim=16, spec=context, hide=id_dropout)
 
     def call(self, features, training=False, task=RETRIEVAL):
         history, user_index = features["history"], features["user_index"]
@@ -156,6 +171,12 @@ class QueryTower(_Tower):
         if self.lookup.has_side_features:
             fields = self.side({key: user[key] for key in ("categorical", "multi_categorical", "numbers")})
             parts.append(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
+        if self.context:
+            context = features.get("context", self.context_fields.unknown(tf.shape(user_index)[0]))
+            if "known" in features:
+                context = masked(context, known)
+            fields = self.context_fields(context, training=training)
+            parts.append(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
         known_of_user = tf.concat(parts, axis=1)
         place = self.transform(known_of_user, state, training, task)
         if task != RETRIEVAL and self.experts:
@@ -165,6 +186,8 @@ class QueryTower(_Tower):
         is_stranger = (id_index == 0) & (count[:, 0] == 0)
         if self.lookup.has_side_features:
             is_stranger &= user_index == 0
+        if self.context:
+            is_stranger &= ~self.context_fields.is_told(context)
         return place * tf.cast(~is_stranger, place.dtype)[:, None]
 
     def get_config(self):
@@ -174,6 +197,7 @@ class QueryTower(_Tower):
             "lookup": serialize(self.lookup),
             "history": serialize(self.history),
             "id_dropout": self.id_dropout,
+            "context": self.context,
         }
 
     @classmethod

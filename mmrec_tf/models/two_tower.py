@@ -19,6 +19,7 @@ from mmrec_tf.models.side_losses import loss_of_pushed, misalignment, squared_le
 from mmrec_tf.models.towers import CandidateTower, QueryTower
 
 _HARD_ITEMS = 100
+_KNOWN_OF_USER = ("user_index", "history", "gaps", "since", "context")
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -59,9 +60,10 @@ class TwoTower(RetrievalTables, LossScaledModel):
 
     Call arguments:
         inputs: dict with `user_index` `[batch]` and `history` `[batch, length]`; where they are known, `gaps`
-            `[batch, length]`, `since` and `moment` `[batch]`; and, for training, `item_index` and, where examples
-            differ in it, `weight` `[batch]`; all int32 but the weight. With `since`, `moment`, `item_index` and
-            `weight` `[batch, length]`, every position is an example; see `retrieval_dataset`.
+            `[batch, length]`, `since` and `moment` `[batch]`, and `context` (see `ContextFeatures.encode`); and, for
+            training, `item_index` and, where examples differ in it, `weight` `[batch]`; all int32 but the weight and
+            the context's numbers. With `since`, `moment`, `item_index` and `weight` `[batch, length]`, every position
+            is an example; see `retrieval_dataset`.
 
     Returns:
         `[batch, dim + 2]` query embeddings.
@@ -142,10 +144,10 @@ class TwoTower(RetrievalTables, LossScaledModel):
         return self.items.dim
 
     def call(self, inputs, training=False):
-        optional = {name: inputs.get(name) for name in ("gaps", "since")}
+        optional = {name: inputs.get(name) for name in ("gaps", "since", "context")}
         return self.embed_query(inputs["user_index"], inputs["history"], training=training, **optional)
 
-    def embed_query(self, user_index, history, training=False, gaps=None, since=None):
+    def embed_query(self, user_index, history, training=False, gaps=None, since=None, context=None):
         """`[batch, dim + 2]` embeddings of users who ask now, given their recent item indices.
 
         Args:
@@ -153,9 +155,11 @@ class TwoTower(RetrievalTables, LossScaledModel):
             history: `[batch, length]` int tensor.
             training: bool.
             gaps, since: as `Sequences.asked_at` gives them; None where they are not known.
+            context: as `ContextFeatures.encode` gives it; None where it is not known.
         """
         inputs = {"user_index": user_index, "history": history}
-        inputs |= {name: value for name, value in (("gaps", gaps), ("since", since)) if value is not None}
+        optional = {"gaps": gaps, "since": since, "context": context}
+        inputs |= {name: value for name, value in optional.items() if value is not None}
         queries = self._queries(inputs, self.items.rows(history.shape.num_elements(), training), training)
         ones = tf.ones_like(queries.place[:, :1])
         return tf.concat([queries.place, ones, queries.gain[:, None]], axis=1)
@@ -260,7 +264,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
         self.create_weights(config["input_shape"]["history"][-1])
 
     def _queries(self, inputs, rows, training, user_dropout=0.0):
-        features = {name: inputs[name] for name in ("user_index", "history", "gaps", "since") if name in inputs}
+        features = {name: inputs[name] for name in _KNOWN_OF_USER if name in inputs}
         features["history_items"] = rows(inputs["history"])
         if user_dropout > 0.0:
             features["known"] = tf.random.uniform(tf.shape(inputs["item_index"])) >= user_dropout

@@ -51,7 +51,9 @@ def pretrained_two_tower(
     if any(named_stages(config.pretraining, BEFORE)):
         tf_keras.utils.set_random_seed(config.seed)
     train = prepared.sequences()
-    model = build_two_tower(config, prepared.users, prepared.items, train.item_index, prepared.trends())
+    model = build_two_tower(
+        config, prepared.users, prepared.items, train.item_index, prepared.trends(), prepared.context
+    )
     if model.items.graph is not None:
         graph = config.models.retrieval.graph
         consumed = train.profiles(len(prepared.data.items))

@@ -7,6 +7,7 @@ import numpy as np
 
 from mmrec_tf.config_file import load_config
 from mmrec_tf.errors import RunError
+from mmrec_tf.features.context_features import ContextFeatures
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.models.two_tower import TwoTower
@@ -42,8 +43,10 @@ class Teacher:
                 f"distillation.teacher {folder} is no finished run: {weights} is not there. Train the teacher first, "
                 f"with a configuration of its own: mmrec train CONFIG --out {folder}"
             )
-        users, items = (FeatureTable.load(Path(folder) / "features" / side) for side in ("users", "items"))
-        model = build_two_tower(load_config(Path(folder) / "config.yaml"), users, items)
+        features = Path(folder) / "features"
+        users, items = (FeatureTable.load(features / side) for side in ("users", "items"))
+        context = ContextFeatures.load(features / "context.json") if (features / "context.json").is_file() else None
+        model = build_two_tower(load_config(Path(folder) / "config.yaml"), users, items, context=context)
         model.load_weights(str(weights))
         return cls.of(model, items)
 
