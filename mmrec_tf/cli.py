@@ -204,6 +204,17 @@ def export(run: RunFolder):
     show_rows("exported", ("model", "version", "path"), [(name, p.name, p) for name, p in written.items()])
 
 
+@app.command("check-export")
+def check_export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="An export folder, a model's folder, or one version.")],
+    as_json: AsJson = False,
+):
+    """Check that TensorFlow Serving can run what was exported: ops, constants, nothing of Python or XLA."""
+    from mmrec_tf.cli_export import run_check_export
+
+    run_check_export(folder, as_json)
+
+
 @app.command()
 def serve(
     run: RunFolder,

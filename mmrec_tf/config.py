@@ -224,5 +224,18 @@ class Config(StrictModel):
             )
         if self.models.ranking.target == "rating" and self.data.label is None:
             raise ValueError("models.ranking.target rating needs data.label, the column that holds the rating.")
+        if self.models.ranking.loss == "ordinal" and self.rating_levels is None:
+            raise ValueError(
+                "models.ranking.loss ordinal needs the ratings there are: set models.ranking.levels, as in "
+                "[1, 2, 3, 4, 5], or a data.label_range between whole numbers."
+            )
         check_tasks(self.tasks, self.features, self.data.label, self.data.positive_from, self.models.retrieval.hidden)
         return self
+
+    @property
+    def rating_levels(self) -> list[float] | None:
+        """The ratings there are: as given, or the whole numbers of the label range; None where neither says."""
+        levels, label_range = self.models.ranking.levels, self.data.label_range
+        if levels is not None or label_range is None or any(end % 1 for end in label_range):
+            return levels
+        return [float(level) for level in range(int(label_range[0]), int(label_range[1]) + 1)]

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from mmrec_tf.config_ranking import RankingConfig
 from mmrec_tf.errors import suggestion
 from mmrec_tf.schema import StrictModel
 
@@ -99,19 +100,23 @@ class TrendsConfig(StrictModel):
 
 
 class GraphConfig(StrictModel):
-    """Neighbours in the catalogue whose id embeddings are added to an item's own.
+    """What id embeddings take on from others: an item from its neighbours in the catalogue, users and items from each
+    other.
 
     Args:
         neighbours: int. Of each item; 0, the default, for no graph.
         cooccurrence: float. Share of the neighbours that the same users consumed.
         content: float. Share of the neighbours with the most similar content.
         layers: int. How far apart items still count.
+        light_gcn: int. Layers of propagation between users and the items that they consumed; 0, the default, for none.
+            Each step then takes time in proportion to all interactions.
     """
 
     neighbours: int = Field(default=0, ge=0)
     cooccurrence: float = Field(default=0.5, ge=0.0, le=1.0)
     content: float = Field(default=0.5, ge=0.0, le=1.0)
     layers: int = Field(default=1, ge=1)
+    light_gcn: int = Field(default=0, ge=0)
 
 
 class RetrievalConfig(StrictModel):
@@ -155,28 +160,6 @@ class RetrievalConfig(StrictModel):
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     embedding_l2: float = Field(default=0.0, ge=0.0)
     adversarial: AdversarialConfig | None = None
-
-
-class RankingConfig(StrictModel):
-    """The DeepFM ranker.
-
-    Args:
-        enabled: bool. Train a ranker; without one, recommendations keep the retrieval order.
-        target: `click` (log loss on positives and sampled negatives) or `rating` (squared error on the label).
-        dim: int. Width of every field's embedding.
-        hidden: list of int. Widths of the deep part.
-        dropout: float. Dropout in the deep part.
-        negatives: int. Random negatives for each positive.
-        hard_negatives: int. Negatives for each positive that the retrieval stage ranks high.
-    """
-
-    enabled: bool = True
-    target: Literal["click", "rating"] = "click"
-    dim: int = Field(default=32, ge=1)
-    hidden: list[int] = Field(default_factory=lambda: [128, 64])
-    dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
-    negatives: int = Field(default=4, ge=0)
-    hard_negatives: int = Field(default=2, ge=0)
 
 
 class ModelsConfig(StrictModel):

@@ -39,8 +39,8 @@ from mmrec_tf.errors import RunError
 from mmrec_tf.features.context_features import ContextFeatures
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.prepared import Prepared, encoder_config
-from mmrec_tf.models.build import build_deepfm, build_two_tower
-from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.build import build_ranker, build_two_tower
+from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.encoder_stages import encoder_to_pretrain, pretrained_features
 from mmrec_tf.schema import Feature
@@ -112,20 +112,20 @@ class Run:
         """What is known of a request besides who asks; None where the run knows nothing of it."""
         return ContextFeatures.load(self._context) if self._context.is_file() else None
 
-    def save_models(self, retrieval: TwoTower, ranking: DeepFM | None) -> None:
+    def save_models(self, retrieval: TwoTower, ranking: Ranker | None) -> None:
         folder = self.folder / "checkpoints"
         folder.mkdir(exist_ok=True)
         for name, model in (("retrieval", retrieval), ("ranking", ranking)):
             if model is not None:
                 model.save_weights(str(folder / f"{name}.weights.h5"))
 
-    def load_models(self, config: Config, users: FeatureTable, items: FeatureTable) -> tuple[TwoTower, DeepFM | None]:
+    def load_models(self, config: Config, users: FeatureTable, items: FeatureTable) -> tuple[TwoTower, Ranker | None]:
         context = self.load_context()
         retrieval = build_two_tower(config, users, items, context=context)
         self._load_weights(retrieval, "retrieval")
         if not config.models.ranking.enabled:
             return retrieval, None
-        ranking = build_deepfm(config, users, items)
+        ranking = build_ranker(config, users, items, context)
         self._load_weights(ranking, "ranking")
         return retrieval, ranking
 

@@ -17,10 +17,10 @@ from mmrec_tf.evaluation.retrieval_calibration import calibrate
 from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
 from mmrec_tf.evaluation.training_data import asking_context, asking_times, training_data
 from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
-from mmrec_tf.models.build import build_deepfm
-from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.build import build_ranker
 from mmrec_tf.models.item_graph import cooccurrence_neighbours
 from mmrec_tf.models.multi_task import build_multi_task
+from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.running import stages_folder
 from mmrec_tf.pretraining.stages import pretrained_two_tower, refine
@@ -104,6 +104,7 @@ def train_retrieval(
     validation, lists = judged_users(prepared, "validation")
 
     def score():
+        model.settle()
         if model.hard_negatives:
             model.set_hard_items(hard_negatives(prepared, model))
         return user_metrics(lists.retrieval(model, k), validation.relevant, [k])[f"ndcg@{k}"].mean()
@@ -126,6 +127,7 @@ def train_retrieval(
         description="training retrieval",
     )
     warmed |= refine(model, prepared, config, folder, progress, score if len(validation.user_rows) else None)
+    model.settle()
     if len(validation.user_rows):
         if model.memory is not None:
             consumed = prepared.sequences().profiles(len(prepared.data.items))
@@ -137,10 +139,10 @@ def train_retrieval(
 
 def train_ranking(
     prepared: Prepared, retrieval: TwoTower, progress: Progress | None = None
-) -> tuple[DeepFM, dict[str, list[float]]]:
+) -> tuple[Ranker, dict[str, list[float]]]:
     """Trains the ranker, with negatives from the whole catalogue and from what retrieval ranks high."""
     config = prepared.config
-    model = build_deepfm(config, prepared.users, prepared.items)
+    model = build_ranker(config, prepared.users, prepared.items, prepared.context)
     options = config.train.ranking
     pairs = evaluation_pairs(prepared, prepared.split.validation, prepared.sequences(), seed=config.seed)
     is_rating = config.models.ranking.target == "rating"
@@ -164,7 +166,7 @@ def train_ranking(
     return model, history
 
 
-def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: DeepFM) -> float:
+def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: Ranker) -> float:
     """How much retrieval's similarity counts beside the ranker's score, by the chain's NDCG on the validation split.
 
     The largest weight leaves the order to retrieval, so that a ranker that is no help does no harm.
@@ -207,7 +209,7 @@ def judged_users(prepared: Prepared, part: str) -> tuple[EvaluationSet, StageLis
 
 
 def evaluate_models(
-    prepared: Prepared, retrieval: TwoTower, ranking: DeepFM | None, progress: Progress | None = None
+    prepared: Prepared, retrieval: TwoTower, ranking: Ranker | None, progress: Progress | None = None
 ) -> dict:
     """The test split's figures: both stages beside the baselines, and the ranker's own.
 
@@ -227,7 +229,8 @@ def evaluate_models(
         # What the ranker never sees keeps its place behind what it does.
         shown = retrieved[:, : config.export.candidates]
         ranked = reordered(shown, lists.scores(ranking, shown, lists.similarities(retrieval, shown)))
-        models["two-tower + DeepFM"] = np.concatenate([ranked, retrieved[:, config.export.candidates :]], axis=1)
+        behind = retrieved[:, config.export.candidates :]
+        models[f"two-tower + {ranking.title}"] = np.concatenate([ranked, behind], axis=1)
     comparison = compare(models, users, config.evaluation.k, batch_size=config.evaluation.batch_size, progress=progress)
     metrics = {"comparison": comparison.to_dict(), "data": facts(prepared)}
     if ranking is not None:

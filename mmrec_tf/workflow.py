@@ -16,7 +16,7 @@ from mmrec_tf.data.validation import load_data
 from mmrec_tf.errors import ConfigError, RunError
 from mmrec_tf.evaluation.report import write_report
 from mmrec_tf.features.prepared import Prepared, build_encoders, check_same_ids, prepare, resolve_encoders
-from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.encoder_stages import ON_ENCODERS, pretrain_encoders, pretrained_features
 from mmrec_tf.pretraining.fitting import StageResult
@@ -178,7 +178,7 @@ class OpenRun:
         return self.run.folder / "report.html"
 
 
-def serving_engine(prepared: Prepared, retrieval: TwoTower, ranking: DeepFM | None) -> RecommendationEngine:
+def serving_engine(prepared: Prepared, retrieval: TwoTower, ranking: Ranker | None) -> RecommendationEngine:
     """The chain as it is served: histories, trends and seen items from all interactions, the test's included."""
     trends = prepared.trends(prepared.split.validation, prepared.split.test)
     if trends is not None:

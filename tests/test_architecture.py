@@ -20,6 +20,7 @@ ORDER = (
     "schema",
     "config_named",
     "config_encoders",
+    "config_ranking",
     "config_models",
     "config_pretraining",
     "config_tasks",
@@ -45,6 +46,7 @@ ORDER = (
     "cli_embed",
     "cli_pretrain",
     "cli_explain",
+    "cli_export",
     "cli_recommend",
     "cli",
 )

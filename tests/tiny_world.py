@@ -14,8 +14,8 @@ from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.prepared import Prepared, prepare
-from mmrec_tf.models.build import build_deepfm, build_two_tower
-from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.build import build_ranker, build_two_tower
+from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.schema import Schema
@@ -145,13 +145,13 @@ def calm_two_tower(**retrieval) -> TwoTower:
     return build_two_tower(settings, user_table(), item_table(), sequences().item_index)
 
 
-def deepfm(**ranking) -> DeepFM:
-    """An untrained ranking model."""
+def ranker(**ranking) -> Ranker:
+    """An untrained ranking model, a DeepFM unless `model` says otherwise."""
     data = {"label": "stars"} if ranking.get("target") == "rating" else {}
-    return build_deepfm(config(ranking=ranking, data=data), user_table(), item_table())
+    return build_ranker(config(ranking=ranking, data=data), user_table(), item_table())
 
 
-def engine(retrieval: TwoTower | None = None, ranking: DeepFM | None = None, **options) -> RecommendationEngine:
+def engine(retrieval: TwoTower | None = None, ranking: Ranker | None = None, **options) -> RecommendationEngine:
     """A chain that knows all interactions; an untrained retrieval model unless one is given."""
     retrieval = retrieval or two_tower()
     return RecommendationEngine(retrieval, ranking, user_table(), item_table(), sequences(), **options)

@@ -59,13 +59,13 @@ def render_config(found: dict, tables: Path) -> str:
             *_defaults(FusionConfig(), "method", "dim", "modality_dropout"),
         ],
         [
-            "# The two-tower retrieval model and the DeepFM ranker. ranking.enabled: false leaves the ranker out;",
+            "# The two-tower retrieval model and the ranker. ranking.enabled: false leaves the ranker out;",
             "# ranking.target: click (positives and sampled negatives) or rating (the label, by squared error).",
             "models:",
             "  retrieval:",
             *_defaults(RetrievalConfig(), "dim", "hidden", "history_length", "temperature", indent=4),
             "  ranking:",
-            *_defaults(RankingConfig(), "enabled", "target", "dim", "hidden", indent=4),
+            *_defaults(RankingConfig(), "enabled", "model", "target", "dim", "hidden", indent=4),
         ],
         [
             "# Training. epochs is the most; training stops after `patience` epochs without a better validation score.",

@@ -8,7 +8,7 @@ from mmrec_tf.data.trends import Trends
 from mmrec_tf.evaluation.evaluator import rank_by_embeddings, rank_items
 from mmrec_tf.features.context_features import Context
 from mmrec_tf.models.batched_calls import call_in_batches
-from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
 
 _MOST_SCORES = 2**26
@@ -68,7 +68,7 @@ class StageLists:
                 scores[rows] += np.take_along_axis(self.memory(model, rows), candidates[rows], axis=1)
         return scores
 
-    def scores(self, model: DeepFM, candidates: np.ndarray, similarities: np.ndarray | None = None) -> np.ndarray:
+    def scores(self, model: Ranker, candidates: np.ndarray, similarities: np.ndarray | None = None) -> np.ndarray:
         """`[n, m]` float32 scores of the ranker for candidates (item rows, -1 for none)."""
         inputs = {name: self.asked[name] for name in ("user_index", "history", "context") if name in self.asked}
         inputs["item_index"] = (candidates + 1).astype(np.int32)
@@ -105,7 +105,7 @@ def reordered(candidates: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.take_along_axis(candidates, order, axis=1)
 
 
-def predict_pairs(model: DeepFM, pairs: dict[str, np.ndarray], batch_size: int = 8192) -> np.ndarray:
+def predict_pairs(model: Ranker, pairs: dict[str, np.ndarray], batch_size: int = 8192) -> np.ndarray:
     """`[n]` float32 predictions for labelled pairs: the chance of a click, or the rating."""
     inputs = {name: array for name, array in pairs.items() if name != "label"}
     scores = call_in_batches(model.call, inputs, batch_size=batch_size)

@@ -163,7 +163,7 @@ class Prepared:
     def ranking_dataset(
         self, batch_size: int | None = None, hard_negatives: np.ndarray | None = None
     ) -> tf.data.Dataset:
-        """Training batches for a `DeepFM`; see `mmrec_tf.data.pipelines.ranking_dataset`."""
+        """Training batches for a `Ranker`; see `mmrec_tf.data.pipelines.ranking_dataset`."""
         options = self.config.models.ranking
         return ranking_dataset(
             self.ranking_examples(self.split.train, self.sequences()),

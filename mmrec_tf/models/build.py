@@ -12,12 +12,15 @@ from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.fusion import build_fusion
 from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
 from mmrec_tf.losses.sampling import sampling_probabilities
-from mmrec_tf.models.deepfm import DeepFM
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.graph_propagation import GraphSmoothing
 from mmrec_tf.models.history.registry import build_history_encoder
+from mmrec_tf.models.id_propagation import IdPropagation
 from mmrec_tf.models.item_embedding import ItemEmbedding
 from mmrec_tf.models.neighbour_memory import NeighbourMemory
+from mmrec_tf.models.number_embeddings import quantile_edges
+from mmrec_tf.models.rankers.base import Ranker
+from mmrec_tf.models.rankers.registry import make_ranker
 from mmrec_tf.models.retrieval_task import RetrievalTask
 from mmrec_tf.models.towers import RETRIEVAL, CandidateTower, QueryTower
 from mmrec_tf.models.two_tower import TwoTower
@@ -80,6 +83,7 @@ def build_two_tower(
         embedding_l2=options.embedding_l2,
         hard_negatives=options.negatives.hard,
         memory=NeighbourMemory(items.size, options.neighbours) if options.neighbours else None,
+        propagation=IdPropagation(users.size, items.size, options.dim, graph.light_gcn) if graph.light_gcn else None,
     )
     model.create_weights(options.history_length)
     if train_item_index is not None:
@@ -111,17 +115,33 @@ def build_pairwise_alignment(config: Config, items: FeatureTable) -> PairwiseAli
     return PairwiseAlignment(options.method, options.pairs, options.weight, {"dim": options.dim})
 
 
-def build_deepfm(config: Config, users: FeatureTable, items: FeatureTable) -> DeepFM:
-    """The ranking model that the configuration describes."""
+def build_ranker(
+    config: Config, users: FeatureTable, items: FeatureTable, context: ContextFeatures | None = None
+) -> Ranker:
+    """The ranking model that the configuration describes.
+
+    Args:
+        config: the configuration; `models.ranking` is read, and of `models.retrieval` what both models share.
+        users, items: the feature tables, which the model keeps.
+        context: what is known of a request; None for nothing.
+    """
     options = config.models.ranking
-    model = DeepFM(
-        users=FeatureLookup.from_table(users, name="users"),
-        items=FeatureLookup.from_table(items, name="items"),
+    tables = {"users": users, "items": items}
+    model = make_ranker(
+        options.model,
+        **{name: FeatureLookup.from_table(table, name=name) for name, table in tables.items()},
         dim=options.dim,
         hidden=options.hidden,
         dropout=options.dropout,
         target=options.target,
+        loss=options.loss,
+        levels=config.rating_levels,
         id_dropout=config.models.retrieval.id_dropout,
+        embedding_l2=options.embedding_l2,
+        number_embedding=options.number_embedding,
+        number_edges={name: _number_edges(table, options) for name, table in tables.items()},
+        context=None if context is None else context.spec,
+        **options.own_settings,
     )
     model.create_weights(config.models.retrieval.history_length)
     return model
@@ -150,6 +170,15 @@ def _negatives(options, size):
     if source == "auto":
         source = "full" if size <= options.full_up_to else "mixed"
     return {"name": source, "count": options.count, "logq": options.logq}
+
+
+def _number_edges(table, options):
+    """Edges of the bins of each number of a table, by the rows seen in training; none for embeddings without bins."""
+    if options.number_embedding not in ("piecewise_linear", "bucketised"):
+        return {}
+    seen = table.id_index > 0
+    edges = {name: quantile_edges(numbers[seen], options.number_bins) for name, numbers in table.numbers.items()}
+    return {name: found for name, found in edges.items() if found is not None}
 
 
 def _log_shares(items: FeatureTable, probabilities: np.ndarray) -> np.ndarray:

@@ -33,6 +33,8 @@ class ItemEmbedding(tf_keras.layers.Layer):
             in for the stored ones, as where an encoder is trained.
         without_ids: bool. Embed all items as if their ids were new. Defaults to False.
         without: modalities that are left out, as if no item had them. Defaults to none.
+        added: `[size, dim]` what is added to each item's id embedding, and hidden with it; see `IdPropagation`. None,
+            the default, for nothing.
 
     Returns:
         `[batch, dim]` float tensor.
@@ -60,10 +62,13 @@ class ItemEmbedding(tf_keras.layers.Layer):
             self.side = SideFeatures(dim=16, vocabulary_sizes=lookup.vocabulary_sizes)
             self.mix_side = tf_keras.layers.Dense(dim, name="mix_side")
 
-    def call(self, index, training=False, vectors=None, without_ids=False, without=()):
+    def call(self, index, training=False, vectors=None, without_ids=False, without=(), added=None):
         features = self.lookup(index)
         rate = 1.0 if without_ids else self.id_dropout
-        embedding = self.ids(hide_ids(features["id_index"], rate, training or without_ids))
+        id_index = hide_ids(features["id_index"], rate, training or without_ids)
+        embedding = self.ids(id_index)
+        if added is not None:
+            embedding += tf.where(id_index[:, None] > 0, tf.gather(added, index), 0.0)
         if self.graph is not None:
             table = self.ids(self.lookup.id_index)
             # Without the item's own, which is there already and may be hidden.
@@ -76,7 +81,7 @@ class ItemEmbedding(tf_keras.layers.Layer):
             embedding += self.fusion({**features["vectors"], **(vectors or {})}, masks, training=training)
         return embedding
 
-    def rows(self, needed: int | None, training: bool):
+    def rows(self, needed: int | None, training: bool, added: tf.Tensor | None = None):
         """A function from item indices, of any shape, to their embeddings.
 
         A step looks up the same popular items over and over. When it needs more rows than the catalogue has, the
@@ -85,13 +90,14 @@ class ItemEmbedding(tf_keras.layers.Layer):
         Args:
             needed: int. Rows that the step looks up; None where that is not known.
             training: bool.
+            added: as for a call.
         """
         if needed is not None and needed >= self.lookup.size:
-            catalogue = self(tf.range(self.lookup.size), training=training)
+            catalogue = self(tf.range(self.lookup.size), training=training, added=added)
             return lambda index: tf.gather(catalogue, index)
 
         def embed(index):
-            flat = self(tf.reshape(index, [-1]), training=training)
+            flat = self(tf.reshape(index, [-1]), training=training, added=added)
             return tf.reshape(flat, tf.concat([tf.shape(index), [self.dim]], axis=0))
 
         return embed

@@ -116,8 +116,10 @@ class MultiTask(LossScaledModel):
             return {}
         user_index, history, item_index = (inputs[f"rated_{key}"] for key in ("user_index", "history", "item_index"))
         model = self.two_tower
-        rows = model.items.rows((history.shape.num_elements() or 0) + (item_index.shape.num_elements() or 0), training)
+        rows = model.item_rows((history.shape.num_elements() or 0) + (item_index.shape.num_elements() or 0), training)
         query = {"user_index": user_index, "history": history, "history_items": rows(history)}
+        if model.propagation is not None:
+            query["added"] = model.added(training)[0]
         candidate = {"item": rows(item_index)}
         shared = {
             "user_id": tf.gather(model.query_tower.lookup.id_index, user_index),

@@ -42,9 +42,15 @@ def pair_scores(queries: Queries, candidates: Candidates) -> tf.Tensor:
 
 def all_scores(queries: Queries, candidates: Candidates) -> tf.Tensor:
     """`[batch, items]` scores of each query with each candidate."""
-    scores = tf.matmul(queries.place, candidates.place, transpose_b=True) + candidates.popularity
+    # A product with some columns more is cheaper than going over all scores once more for each term.
+    query, candidate = [queries.place, tf.ones_like(queries.place[:, :1])], [candidates.place]
+    candidate.append(candidates.popularity[:, None])
     if candidates.trend.shape[1] == 1:
-        return scores + queries.gain[:, None] * candidates.trend[:, 0]
+        query.append(queries.gain[:, None])
+        candidate.append(candidates.trend)
+    scores = tf.matmul(tf.concat(query, axis=1), tf.concat(candidate, axis=1), transpose_b=True)
+    if candidates.trend.shape[1] == 1:
+        return scores
     # Rows of a small table, copied: the whole product of one-hot moments would cost as much as the places do.
     return scores + queries.gain[:, None] * tf.gather(tf.transpose(candidates.trend), queries.moment)
 

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from mmrec_tf.data.trends import Trends
 from mmrec_tf.features.context_features import Context
 from mmrec_tf.models.batched_calls import call_in_batches
 
+MOST_HARD_ITEMS = 100
+"""Hard negatives that are kept for each user."""
+
 
 class RetrievalTables:
-    """The part of `TwoTower` that is asked by evaluation and by what is served, not by training."""
+    """The part of `TwoTower` around training: what is set from the data, and what evaluation and serving ask."""
 
     def candidate_embeddings(
         self, batch_size: int = 4096, without_ids: bool = False, without: Sequence[str] = ()
@@ -34,6 +38,17 @@ class RetrievalTables:
         inputs = tf.nest.map_structure(_as_numbers, inputs)
         return call_in_batches(self.call, inputs, batch_size=batch_size)
 
+    def place_by_content(self, item_index, vectors, training=False):
+        """`[batch, dim]` places of items as if their ids were new, with other vectors than the stored ones.
+
+        Args:
+            item_index: `[batch]` int tensor.
+            vectors: dict of modality -> `[batch, width]`; see `ItemEmbedding`.
+            training: bool.
+        """
+        item = self.items(item_index, training=training, vectors=vectors, without_ids=True)
+        return self.candidate_tower({"item": item}, training=training)
+
     def trend_scores(self, moments: np.ndarray) -> np.ndarray:
         """`[n, size]` float32: what being popular of late added to each item's score at each moment (a period)."""
         return self.trends_of(tf.range(self.items.lookup.size)).numpy().T[np.asarray(moments)]
@@ -48,6 +63,20 @@ class RetrievalTables:
     def remembered(self, history):
         """`[batch, size]` what the neighbours of the latest items, `[batch, length]`, add to the score."""
         return self.memory(history)
+
+    def settle(self) -> None:
+        """After training: works out what propagation adds to each id, for whoever asks from now on."""
+        if self.propagation is not None:
+            self.propagation.settle(self._id_tables())
+
+    def set_trends(self, trends: Trends) -> None:
+        """Takes the popularity of every item over time; the last period is the present."""
+        self.trends.assign(trends.table)
+
+    def set_hard_items(self, items: np.ndarray) -> None:
+        """Takes `[users + 1, n]` item indices that rank high for users who have not touched them, 0 for none."""
+        items = items[:, :MOST_HARD_ITEMS]
+        self.hard_items.assign(np.pad(items, [(0, 0), (0, MOST_HARD_ITEMS - items.shape[1])]))
 
 
 def _as_numbers(array):

@@ -4,19 +4,23 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf._keras import weight_name
+from mmrec_tf.models.number_embeddings import build_number_embedding
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
 class SideFeatures(tf_keras.layers.Layer):
     """One embedding per categorical, multi-categorical and number feature.
 
-    A category is looked up, several categories are averaged, and a number scales a learned direction; a missing
-    number is told apart by a direction of its own. Every field comes out with the same width, which is what a
+    A category is looked up, several categories are averaged, and a number is embedded as `number_embedding` says; a
+    missing number is told apart by a direction of its own. Every field comes out with the same width, which is what a
     factorisation machine needs and what a tower concatenates.
 
     Args:
         dim: int. Width of each field's embedding.
         vocabulary_sizes: dict of feature name -> rows of its embedding.
+        number_embedding: `linear`, `periodic`, `piecewise_linear` or `bucketised`; see `NumberEmbedding`. Defaults to
+            `linear`.
+        number_edges: dict of number feature -> edges of its bins, for the latter two; without, `normal_edges`.
 
     Call arguments:
         features: dict with `categorical` (name -> `[batch]` int), `multi_categorical` (name -> `[batch, n]` int, 0 is
@@ -26,10 +30,12 @@ class SideFeatures(tf_keras.layers.Layer):
         `[batch, fields, dim]` float tensor, the fields in alphabetical order within each kind.
     """
 
-    def __init__(self, dim, vocabulary_sizes, **kwargs):
+    def __init__(self, dim, vocabulary_sizes, number_embedding="linear", number_edges=None, **kwargs):
         super().__init__(**kwargs)
         self.dim = dim
         self.vocabulary_sizes = vocabulary_sizes
+        self.number_embedding = number_embedding
+        self.number_edges = dict(number_edges or {})
 
     def build(self, input_shape):
         names = [*input_shape["categorical"], *input_shape["multi_categorical"]]
@@ -41,10 +47,14 @@ class SideFeatures(tf_keras.layers.Layer):
             )
             for name in sorted(names)
         }
-        self.directions = {
-            name: self.add_weight(name=f"number_{weight_name(name)}", shape=[2, self.dim], initializer="glorot_uniform")
+        self.numbers = {
+            name: build_number_embedding(
+                self.number_embedding, self.dim, self.number_edges.get(name), name=f"number_{weight_name(name)}"
+            )
             for name in sorted(input_shape["numbers"])
         }
+        for name, embed in self.numbers.items():
+            embed.build(input_shape["numbers"][name])
         super().build(input_shape)
 
     def call(self, features):
@@ -54,8 +64,14 @@ class SideFeatures(tf_keras.layers.Layer):
             total = tf.reduce_sum(tf.gather(self.embeddings[name], index) * present, axis=1)
             fields.append(total / tf.maximum(tf.reduce_sum(present, axis=1), 1.0))
         for name, value in sorted(features["numbers"].items()):
-            fields.append(tf.matmul(tf.cast(value, self.compute_dtype), self.directions[name]))
+            fields.append(self.numbers[name](value))
         return tf.stack(fields, axis=1)
 
     def get_config(self):
-        return {**super().get_config(), "dim": self.dim, "vocabulary_sizes": self.vocabulary_sizes}
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "vocabulary_sizes": self.vocabulary_sizes,
+            "number_embedding": self.number_embedding,
+            "number_edges": self.number_edges,
+        }

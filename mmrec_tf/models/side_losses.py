@@ -20,7 +20,7 @@ def loss_of_pushed(model: TwoTower, queries: Queries, item_index: tf.Tensor, wei
     expected = tf.math.log(tf.gather(model.sampling_probabilities, item_index) * float(item_index.shape[0] or 1))
 
     def loss(vectors, queries):
-        item = model.items(item_index, training=True, vectors=vectors)
+        item = model.items(item_index, training=True, vectors=vectors, added=model.added(True)[1])
         candidates = model.candidates(item_index, item, training=True)
         return model.task(queries, candidates, candidates, counted, expected, sample_weight=weight)
 

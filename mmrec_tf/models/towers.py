@@ -109,7 +109,8 @@ class QueryTower(_Tower):
             `gaps` `[batch, length]` and `since` `[batch]` int (see `Sequences.asked_at`), and `known` `[batch]` bool,
             False where all that is known of a user is to be hidden. With `since` and `known` `[batch, length]`, every
             position asks, with what the history holds up to there. `context`, where it is known, is a dict as
-            `ContextFeatures.encode` gives it, with one row for each that asks.
+            `ContextFeatures.encode` gives it, with one row for each that asks. `added` `[users, dim]`, where it is
+            there, is added to the users' id embeddings, and hidden with them.
         task: as for `CandidateTower`.
 
     Returns:
@@ -165,7 +166,10 @@ class QueryTower(_Tower):
             state, count = (x * tf.cast(known, x.dtype)[:, None] for x in (state, count))
         user = self.lookup(user_index)
         id_index = hide_ids(user["id_index"], self.id_dropout, training)
-        parts = [self.ids(id_index), state, tf.math.log1p(count)]
+        ids = self.ids(id_index)
+        if "added" in features:
+            ids += tf.where(id_index[:, None] > 0, tf.gather(features["added"], user_index), 0.0)
+        parts = [ids, state, tf.math.log1p(count)]
         # Hidden as often as ids are, because whoever asks a server may leave the times out.
         parts.append(self.since(hide_ids(since, self.id_dropout, training)))
         if self.lookup.has_side_features:

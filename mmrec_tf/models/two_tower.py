@@ -1,24 +1,22 @@
 """The retrieval model: query and candidate towers trained to tell what comes next from negatives."""
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.data.trends import Trends
 from mmrec_tf.losses.negatives import hard_negatives
 from mmrec_tf.losses.negatives_registry import build_negatives
 from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
+from mmrec_tf.models.id_propagation import IdPropagation
 from mmrec_tf.models.item_embedding import ItemEmbedding, hide_ids
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
 from mmrec_tf.models.negative_masks import counted_negatives
 from mmrec_tf.models.neighbour_memory import NeighbourMemory
 from mmrec_tf.models.retrieval_scores import Candidates, Queries
-from mmrec_tf.models.retrieval_tables import RetrievalTables
+from mmrec_tf.models.retrieval_tables import MOST_HARD_ITEMS, RetrievalTables
 from mmrec_tf.models.retrieval_task import RetrievalTask
 from mmrec_tf.models.side_losses import loss_of_pushed, misalignment, squared_lengths
 from mmrec_tf.models.towers import CandidateTower, QueryTower
 
-_HARD_ITEMS = 100
 _KNOWN_OF_USER = ("user_index", "history", "gaps", "since", "context")
 
 
@@ -53,6 +51,8 @@ class TwoTower(RetrievalTables, LossScaledModel):
             items that are pushed by `epsilon` where it hurts (see `adversarial_vectors`); None, the default, for none.
         memory: `NeighbourMemory`, which is added to the score beside the towers, not in their embeddings and not in the
             loss; None, the default, for none.
+        propagation: `IdPropagation`, by which ids take on each other's embeddings along what was consumed; None, the
+            default, for none. What is asked of the model outside training is as `settle` left it.
         embedding_l2: float. Weight of the squared lengths of the id embeddings of a batch's users and items, which is
             added in training. Defaults to 0.
         hard_negatives: int. Further negatives of each example, drawn from what `set_hard_items` holds for its user.
@@ -84,6 +84,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
         alignment: PairwiseAlignment | None = None,
         adversarial: dict[str, float] | None = None,
         memory: NeighbourMemory | None = None,
+        propagation: IdPropagation | None = None,
         embedding_l2: float = 0.0,
         hard_negatives: int = 0,
         **kwargs,
@@ -100,6 +101,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
         self.alignment = alignment
         self.adversarial = None if adversarial is None else dict(adversarial)
         self.memory = memory
+        self.propagation = propagation
         self.embedding_l2 = embedding_l2
         self.hard_negatives = hard_negatives
         size = items.lookup.size
@@ -119,7 +121,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
         )
         users = query_tower.lookup.size if hard_negatives else 0
         self.hard_items = self.add_weight(
-            name="hard_items", shape=[users, _HARD_ITEMS], dtype="int32", initializer="zeros", trainable=False
+            name="hard_items", shape=[users, MOST_HARD_ITEMS], dtype="int32", initializer="zeros", trainable=False
         )
         self.trends = self.add_weight(
             name="trends", shape=[size, periods, half_lives], initializer="zeros", trainable=False, dtype="float32"
@@ -160,7 +162,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
         inputs = {"user_index": user_index, "history": history}
         optional = {"gaps": gaps, "since": since, "context": context}
         inputs |= {name: value for name, value in optional.items() if value is not None}
-        queries = self._queries(inputs, self.items.rows(history.shape.num_elements(), training), training)
+        queries = self._queries(inputs, self.item_rows(history.shape.num_elements(), training), training)
         ones = tf.ones_like(queries.place[:, :1])
         return tf.concat([queries.place, ones, queries.gain[:, None]], axis=1)
 
@@ -174,29 +176,18 @@ class TwoTower(RetrievalTables, LossScaledModel):
             without_ids: bool. As if the items' ids were new: without what only their interactions tell.
             without: modalities that are left out; see `ItemEmbedding`.
         """
-        item = self.items(item_index, training=training, vectors=vectors, without_ids=without_ids, without=without)
+        options = {"vectors": vectors, "without_ids": without_ids, "without": without}
+        item = self.items(item_index, training=training, added=self.added(training)[1], **options)
         candidates = self.candidates(item_index, item, training, without_ids)
         return tf.concat([candidates.place, candidates.popularity[:, None], candidates.trend[:, -1:]], axis=1)
 
-    def place_by_content(self, item_index, vectors, training=False):
-        """`[batch, dim]` places of items as if their ids were new, with other vectors than the stored ones.
+    def item_rows(self, needed: int | None, training: bool):
+        """A function from item indices to their embeddings; see `ItemEmbedding.rows`."""
+        return self.items.rows(needed, training, self.added(training)[1])
 
-        Args:
-            item_index: `[batch]` int tensor.
-            vectors: dict of modality -> `[batch, width]`; see `ItemEmbedding`.
-            training: bool.
-        """
-        item = self.items(item_index, training=training, vectors=vectors, without_ids=True)
-        return self.candidate_tower({"item": item}, training=training)
-
-    def set_trends(self, trends: Trends) -> None:
-        """Takes the popularity of every item over time; the last period is the present."""
-        self.trends.assign(trends.table)
-
-    def set_hard_items(self, items: np.ndarray) -> None:
-        """Takes `[users + 1, n]` item indices that rank high for users who have not touched them, 0 for none."""
-        items = items[:, :_HARD_ITEMS]
-        self.hard_items.assign(np.pad(items, [(0, 0), (0, _HARD_ITEMS - items.shape[1])]))
+    def added(self, training: bool):
+        """What propagation adds to the users' and to the items' id embeddings; None and None without it."""
+        return (None, None) if self.propagation is None else self.propagation(self._id_tables(), training=training)
 
     def trends_of(self, item_index):
         """`[items, periods]` what being popular of late adds to the score of items."""
@@ -208,7 +199,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
         item_index = tf.reshape(inputs["item_index"], [-1])
         ids, log_expected = self.negatives(item_index, training=training)
         looked_up = sum(x.shape.num_elements() or 0 for x in (inputs["history"], item_index, ids))
-        rows = self.items.rows(looked_up, training)
+        rows = self.item_rows(looked_up, training)
         queries = self._queries(inputs, rows, training, self.user_dropout if training else 0.0)
         own = self.candidates(item_index, rows(item_index), training)
         # Of negatives that are the batch's positives, ids are the same tensor, and so need not be embedded again.
@@ -242,11 +233,12 @@ class TwoTower(RetrievalTables, LossScaledModel):
             "embedding_l2": self.embedding_l2,
             "hard_negatives": self.hard_negatives,
             "memory": None if self.memory is None else serialize(self.memory),
+            "propagation": None if self.propagation is None else serialize(self.propagation),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = ("items", "query_tower", "candidate_tower", "task", "alignment", "memory")
+        parts = ("items", "query_tower", "candidate_tower", "task", "alignment", "memory", "propagation")
         deserialize = tf_keras.saving.deserialize_keras_object
         return cls(**{**config, **{name: deserialize(config[name]) for name in parts if config.get(name) is not None}})
 
@@ -266,11 +258,16 @@ class TwoTower(RetrievalTables, LossScaledModel):
     def _queries(self, inputs, rows, training, user_dropout=0.0):
         features = {name: inputs[name] for name in _KNOWN_OF_USER if name in inputs}
         features["history_items"] = rows(inputs["history"])
+        if self.propagation is not None:
+            features["added"] = self.added(training)[0]
         if user_dropout > 0.0:
             features["known"] = tf.random.uniform(tf.shape(inputs["item_index"])) >= user_dropout
         place = self.query_tower(features, training=training)
         moment = inputs.get("moment", tf.fill(tf.shape(place)[:1], self.periods - 1))
         return Queries(place, 1.0 + self.gain(place)[:, 0], tf.reshape(moment, [-1]))
+
+    def _id_tables(self):
+        return tuple(side.ids(side.lookup.id_index) for side in (self.query_tower, self.items))
 
     def _hard_negatives(self, inputs, item_index, training):
         users = inputs["user_index"]
@@ -278,7 +275,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
             users = tf.reshape(tf.broadcast_to(users[:, None], tf.shape(inputs["item_index"])), [-1])
         ids = hard_negatives(self.hard_items, users, self.hard_negatives)
         flat = tf.reshape(ids, [-1])
-        candidates = self.candidates(flat, self.items.rows(flat.shape[0], training)(flat), training)
+        candidates = self.candidates(flat, self.item_rows(flat.shape[0], training)(flat), training)
         return {"extra": candidates, "extra_counted": (ids > 0) & (ids != item_index[:, None])}
 
     def candidates(self, item_index, item, training=False, without_ids=False) -> Candidates:

@@ -51,14 +51,15 @@ def pretrained_two_tower(
     if any(named_stages(config.pretraining, BEFORE)):
         tf_keras.utils.set_random_seed(config.seed)
     train = prepared.sequences()
-    model = build_two_tower(
-        config, prepared.users, prepared.items, train.item_index, prepared.trends(), prepared.context
-    )
+    known = (train.item_index, prepared.trends(), prepared.context)
+    model = build_two_tower(config, prepared.users, prepared.items, *known)
+    consumed = train.profiles(len(prepared.data.items))
     if model.items.graph is not None:
         graph = config.models.retrieval.graph
-        consumed = train.profiles(len(prepared.data.items))
         found = graph_of(prepared.items, consumed, graph.neighbours, graph.cooccurrence, graph.content)
         model.items.graph.set_graph(*found)
+    if model.propagation is not None:
+        model.propagation.set_edges(consumed)
     return model, pretrain(model, prepared, config, folder, progress)
 
 

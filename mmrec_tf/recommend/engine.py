@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.features.feature_table import FeatureTable
-from mmrec_tf.models.deepfm import DeepFM
+from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.recommend.modality_weights import weight_rows
 
@@ -24,7 +24,7 @@ class RecommendationEngine(tf.Module):
 
     Args:
         retrieval: a trained `TwoTower`.
-        ranking: a trained `DeepFM`, or None to keep the retrieval order.
+        ranking: a trained `Ranker`, or None to keep the retrieval order.
         users, items: the `FeatureTable`s that the models were built with.
         sequences: the positives known at serving time, from which the histories come.
         candidates: int. Items that retrieval hands to the ranker.
@@ -38,7 +38,7 @@ class RecommendationEngine(tf.Module):
     def __init__(
         self,
         retrieval: TwoTower,
-        ranking: DeepFM | None,
+        ranking: Ranker | None,
         users: FeatureTable,
         items: FeatureTable,
         sequences: Sequences,

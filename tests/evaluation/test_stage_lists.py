@@ -12,7 +12,7 @@ USERS = np.array([0, 3, 19])
 
 @pytest.fixture(scope="module")
 def models():
-    return tiny_world.two_tower(), tiny_world.deepfm()
+    return tiny_world.two_tower(), tiny_world.ranker()
 
 
 def lists(**options) -> StageLists:
@@ -93,7 +93,7 @@ def test_predicted_pairs_are_chances_or_ratings(models):
     scores = model(pairs).numpy()
     found = predict_pairs(model, pairs, batch_size=3)
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-scores)), atol=1e-6)
-    ratings = tiny_world.deepfm(target="rating")
+    ratings = tiny_world.ranker(target="rating")
     np.testing.assert_allclose(predict_pairs(ratings, pairs), ratings(pairs).numpy(), atol=1e-6)
     nothing = {name: array[:0] for name, array in pairs.items()}
     assert predict_pairs(model, nothing).shape == (0,)
@@ -101,7 +101,7 @@ def test_predicted_pairs_are_chances_or_ratings(models):
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_extreme_scores_are_chances_of_zero_and_one():
-    model = tiny_world.deepfm()
+    model = tiny_world.ranker()
     pairs = tiny_world.ranking_examples(slice(0, 3))
     for bias, chance in ((-200.0, 0.0), (200.0, 1.0)):
         model.head.bias.assign([bias])

@@ -4,7 +4,7 @@ import numpy as np
 
 from mmrec_tf.data.pipelines import ranking_dataset, retrieval_dataset
 from mmrec_tf.features.feature_table import FeatureTable
-from mmrec_tf.models.build import build_deepfm, build_two_tower
+from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.models.history.gru import GruHistory
 from mmrec_tf.schema import Schema
 from mmrec_tf.training.fit import fit
@@ -43,7 +43,7 @@ def test_models_take_their_settings_from_the_configuration():
     assert isinstance(model.query_tower.history, GruHistory) and model.query_tower.history.length == 3
     # Without training examples every item is drawn alike.
     np.testing.assert_allclose(model.sampling_probabilities.numpy(), 1 / 31)
-    ranker = build_deepfm(settings, *tables)
+    ranker = build_ranker(settings, *tables)
     assert (ranker.dim, ranker.hidden, ranker.dropout, ranker.target) == (5, [8], 0.1, "click")
 
 
@@ -73,7 +73,7 @@ def test_features_may_have_any_name(tmp_path):
     settings = tiny_world.config(schema=schema.model_dump(), split={"method": "random"})
     pairs = ranking_dataset(tiny_world.ranking_examples(), np.arange(1, 28), 200, negatives=1)
     examples = retrieval_dataset(tiny_world.sequences(), 100)
-    for build, dataset in ((build_two_tower, examples), (build_deepfm, pairs)):
+    for build, dataset in ((build_two_tower, examples), (build_ranker, pairs)):
         model, fresh = build(settings, *tables), build(settings, *tables)
         # Optimisers make scopes of the weights' names.
         fit(model, dataset, epochs=1, learning_rate=0.1, patience=1)

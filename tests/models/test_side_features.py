@@ -22,7 +22,7 @@ def test_fields_by_hand():
     side(FEATURES)
     side.embeddings["color"].assign([[9, 9], [1, 2], [3, 4]])
     side.embeddings["tags"].assign([[100, 100], [10, 20], [30, 40]])
-    side.directions["price"].assign([[1, -1], [5, 6]])
+    side.numbers["price"].kernel.assign([[1, -1], [5, 6]])
     color = [[1, 2], [9, 9], [3, 4]]  # 0 is the unknown's own embedding
     tags = [[20, 30], [0, 0], [30, 40]]  # mean of those present, padding is nothing
     # value * (1, -1) + presence * (5, 6): (0.5 + 5, -0.5 + 6), missing, (-2 + 5, 2 + 6)
@@ -41,5 +41,5 @@ def test_fields_stand_in_alphabetical_order_within_their_kind():
     for name, value in (("a", 1.0), ("b", 2.0)):
         side.embeddings[name].assign([[0.0], [value]])
     for name, value in (("c", 3.0), ("d", 4.0)):
-        side.directions[name].assign([[value], [0.0]])
+        side.numbers[name].kernel.assign([[value], [0.0]])
     assert side(features).numpy().ravel().tolist() == [1, 2, 3, 4]

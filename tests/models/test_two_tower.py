@@ -201,9 +201,9 @@ def test_catalogue_and_row_wise_embeddings_agree():
     model, batch = calm_two_tower(negatives={"source": "in_batch"}), retrieval_batch(slice(0, 20))
     asked, call = [], model.items.call
 
-    def spy(index, training=False):
+    def spy(index, **options):
         asked.append(index.shape.as_list())
-        return call(index, training=training)
+        return call(index, **options)
 
     model.items.call = spy
     # 20 * (5 + 1) rows are more than the catalogue's 31, so it is embedded once as a whole.

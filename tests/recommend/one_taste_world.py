@@ -12,7 +12,7 @@ import tf_keras
 from mmrec_tf.data.pipelines import ranking_dataset, retrieval_dataset
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.features.feature_table import FeatureTable
-from mmrec_tf.models.build import build_deepfm, build_two_tower
+from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.schema import Schema
 from mmrec_tf.training.fit import fit
@@ -60,7 +60,7 @@ def trained_engines() -> tuple[RecommendationEngine, RecommendationEngine]:
     retrieval = build_two_tower(config, *tables, sequences.item_index)
     fit(retrieval, retrieval_dataset(sequences, batch_size=120, seed=1), epochs=12, learning_rate=0.02, patience=12)
 
-    ranking = build_deepfm(config, *tables)
+    ranking = build_ranker(config, *tables)
     examples = {
         "user_index": sequences.user_index,
         "history": sequences.before(np.arange(len(sequences))),

@@ -154,7 +154,7 @@ def test_the_ranker_orders_the_candidates_and_nothing_else(engine, monkeypatch):
 
 
 def test_ranking_scores_blend_in_the_similarity():
-    ranking = tiny_world.deepfm()
+    ranking = tiny_world.ranker()
     engine = tiny_world.engine(ranking=ranking)
     users, items = tf.constant([4]), tf.constant([[3, 9, 30]])
     similarities = tf.constant([[0.5, -0.25, 0.125]])
@@ -171,7 +171,7 @@ def test_ranking_scores_blend_in_the_similarity():
 
 
 def test_ratings_are_served_as_ratings():
-    ranking = tiny_world.deepfm(target="rating")
+    ranking = tiny_world.ranker(target="rating")
     engine = tiny_world.engine(ranking=ranking)
     inputs = {
         "user_index": tf.constant([4]),

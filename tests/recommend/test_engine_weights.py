@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mmrec_tf.features.feature_table import FeatureTable
-from mmrec_tf.models.build import build_deepfm, build_two_tower
+from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.recommend.engine import NOTHING, RecommendationEngine
 from mmrec_tf.schema import Schema
 from tests import tiny_world
@@ -18,7 +18,7 @@ SIMILARITY_WEIGHT = 2.0
 def chains():
     """Untrained chains by name, in which every item is a candidate, so that lists show every score."""
     tf.keras.utils.set_random_seed(1)
-    retrieval, ranking = tiny_world.two_tower(), tiny_world.deepfm()
+    retrieval, ranking = tiny_world.two_tower(), tiny_world.ranker()
     ranking.similarity_weight.assign(SIMILARITY_WEIGHT)
     return {
         "retrieval": tiny_world.engine(retrieval),
@@ -197,7 +197,7 @@ def test_a_catalogue_without_modalities():
         FeatureTable.build(tiny_world.items_frame(), schema.item, np.unique(tiny_world.interactions()[1])),
     )
     config = tiny_world.config(schema=schema.model_dump())
-    retrieval, ranking = build_two_tower(config, *tables), build_deepfm(config, *tables)
+    retrieval, ranking = build_two_tower(config, *tables), build_ranker(config, *tables)
     engine = RecommendationEngine(retrieval, ranking, *tables, tiny_world.sequences())
     assert engine.modalities == ()
     users, k = tf.constant(USERS), tf.constant(5)

@@ -34,7 +34,7 @@ def test_by_hand():
 @pytest.mark.parametrize("with_ranker", [False, True])
 @pytest.mark.parametrize("user, item", [("u3", "i0"), ("u18", "i5"), ("u3", "i28")])
 def test_they_sum_to_the_way_from_the_average_item(with_ranker, user, item):
-    ranking = tiny_world.deepfm() if with_ranker else None
+    ranking = tiny_world.ranker() if with_ranker else None
     if with_ranker:
         ranking.similarity_weight.assign(2.0)
     engine = tiny_world.engine(ranking=ranking)
@@ -47,7 +47,7 @@ def test_they_sum_to_the_way_from_the_average_item(with_ranker, user, item):
 
 
 def test_what_is_absent_contributes_nothing():
-    engine = tiny_world.engine(ranking=tiny_world.deepfm())
+    engine = tiny_world.engine(ranking=tiny_world.ranker())
     assert integrated_gradients(engine, "u3", f"i{tiny_world.WITHOUT_MODALITIES}") == {"image": 0.0, "text": 0.0}
     # Item 2 has no picture (2 modulo 5), and a text.
     found = integrated_gradients(engine, "u3", "i2")

@@ -81,7 +81,7 @@ def test_known_users():
 
 
 def test_an_export_recommends_what_the_engine_does(tmp_path):
-    ranking = tiny_world.deepfm()
+    ranking = tiny_world.ranker()
     ranking.similarity_weight.assign(2.0)
     engine = tiny_world.engine(ranking=ranking, candidates=8)
     export_models(engine, tmp_path / "export", k=3)

@@ -41,7 +41,7 @@ ASKED = {
 @pytest.fixture(scope="module")
 def engine():
     tf.keras.utils.set_random_seed(1)
-    ranking = tiny_world.deepfm()
+    ranking = tiny_world.ranker()
     ranking.similarity_weight.assign(2.0)
     return tiny_world.engine(ranking=ranking, candidates=10)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mmrec_tf.errors import RunError
 from mmrec_tf.features.prepared import prepare
-from mmrec_tf.models.build import build_deepfm, build_two_tower
+from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
 from mmrec_tf.training.fit import fit
 from tests import tiny_world
@@ -112,7 +112,7 @@ import numpy as np
 from mmrec_tf.data.pipelines import ranking_dataset, retrieval_dataset
 from tests import tiny_world
 
-two_tower, deepfm = tiny_world.two_tower(), tiny_world.deepfm()
+two_tower, deepfm = tiny_world.two_tower(), tiny_world.ranker()
 fit(two_tower, retrieval_dataset(tiny_world.sequences(), 32, seed=5), epochs=3, learning_rate=0.01, patience=3)
 pairs = ranking_dataset(tiny_world.ranking_examples(), np.arange(1, 28), 160, negatives=4, seed=5)
 fit(deepfm, pairs, epochs=2, learning_rate=0.01, patience=2)
@@ -149,7 +149,7 @@ def test_constant_vectors_leave_training_finite(tmp_path):
     assert all((vectors == 0.0).all() for vectors in known.items.vectors.values())
     for model, dataset in (
         (build_two_tower(known.config, known.users, known.items), known.retrieval_dataset(16)),
-        (build_deepfm(known.config, known.users, known.items), known.ranking_dataset(16)),
+        (build_ranker(known.config, known.users, known.items), known.ranking_dataset(16)),
     ):
         history = fit(model, dataset, epochs=3, learning_rate=0.01, patience=3)
         assert len(history["loss"]) == 3 and np.isfinite(history["loss"]).all()

@@ -1,0 +1,225 @@
+"""What every ranker shares: the fields of user, item, history and context, the linear part, the task, the contract."""
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+import tf_keras
+
+from mmrec_tf.losses.float32_tasks import float32_tasks
+from mmrec_tf.losses.listwise_losses import GroupLoss
+from mmrec_tf.losses.ordinal_loss import OrdinalThresholds
+from mmrec_tf.losses.ranking_losses import build_ranking_loss, ranking_loss_names
+from mmrec_tf.models.context_fields import ContextFields
+from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.item_embedding import hide_ids
+from mmrec_tf.models.loss_scaled_model import LossScaledModel
+from mmrec_tf.models.rankers.fields import Pairs, TableFields, repeated
+
+
+class Ranker(LossScaledModel):
+    """Decides in which order the retrieved items are shown.
+
+    Every feature of the user, of the item, of the user's history and of the request's context is a field f with one
+    weight w_f and one embedding v_f. The history is fields too (the means of its items' ids, categories, numbers and
+    modalities), so that fields that meet tell both co-consumption and content similarity between what the user liked
+    and the item at hand. A ranker is a way in which the embeddings meet:
+
+        y = b + sum_f w_f + interactions(v_1, ..., v_F)
+
+    A subclass implements `interactions(pairs, training)`, which gives `[pairs]` float32, and sets `title`, its name in
+    tables. With `reads_steps` it is given the history item by item instead of its means.
+
+    When the inputs carry the retrieval stage's similarities, `similarity_weight` times these are added to the scores.
+    The weight is no part of the training: on its own training interactions retrieval looks better than it is, so the
+    weight is set afterwards, by what ranks held-out interactions best.
+
+    Args:
+        users: `FeatureLookup` of the users.
+        items: `FeatureLookup` of the items.
+        dim: int. Width of every field's embedding.
+        target: `click` (`call` returns logits) or `rating` (`call` returns ratings). Defaults to `click`.
+        loss: str. See `build_ranking_loss`. Defaults to `log_loss` for clicks and `mse` for ratings.
+        levels: list of float, rising. The ratings there are; for the loss `ordinal`.
+        id_dropout: float in [0, 1). Chance of hiding an id, and an example's whole context, while training, so that
+            what is new or not told is served sensibly. Defaults to 0.
+        embedding_l2: float. Weight of the squared lengths of the id embeddings of a batch's users and items. Defaults
+            to 0.
+        number_embedding: see `SideFeatures`. Defaults to `linear`.
+        number_edges: dict of `users` and `items` -> number feature -> edges of its bins; see `SideFeatures`.
+        context: what is known of a request, as `ContextFeatures.spec`; None, the default, for nothing.
+
+    Call arguments:
+        inputs: dict with `user_index` `[batch]`, `history` `[batch, length]` and `item_index`, `[batch]` or, for
+            several items per user, `[batch, group]`; all int32. For training also `label` and `weight`, float32, in the
+            shape of `item_index`. `similarity` of the same shape is optional, and so is `context` (see
+            `ContextFeatures.encode`), whose rows belong to the users.
+        training: bool.
+        without: modalities of the items that are left out, as if no item had them; the histories keep theirs.
+        without_ids: bool. Score all items as if their ids were new. Defaults to False.
+        vectors: dict of modality -> `[items of the batch, width]`, centred and scaled as in the items' `FeatureTable`.
+            They stand in for the items' stored ones, where these are there.
+        is_raw: bool. Give what the loss judges instead: of `ordinal` the logits of exceeding each level. Defaults to
+            False.
+
+    Returns:
+        float32 scores in the shape of `item_index`; of `ordinal` these are the expected ratings, and with `is_raw`
+        `[..., levels - 1]`.
+    """
+
+    title = ""
+    reads_steps = False
+
+    def __init__(
+        self,
+        users: FeatureLookup,
+        items: FeatureLookup,
+        dim: int,
+        target: str = "click",
+        loss: str | None = None,
+        levels: list[float] | None = None,
+        id_dropout: float = 0.0,
+        embedding_l2: float = 0.0,
+        number_embedding: str = "linear",
+        number_edges: dict[str, dict[str, list[float]]] | None = None,
+        context: dict[str, Any] | None = None,
+        **kwargs,
+    ):
+        # The similarities keep all their digits under a mixed policy; the layers cast what they take themselves.
+        super().__init__(autocast=False, **kwargs)
+        self.users = users
+        self.items = items
+        self.dim = dim
+        self.target = target
+        self.loss_name = ranking_loss_names(target)[0] if loss is None else loss
+        self.levels = None if levels is None else [float(level) for level in levels]
+        self.id_dropout = id_dropout
+        self.embedding_l2 = embedding_l2
+        self.number_embedding = number_embedding
+        self.number_edges = number_edges
+        self.context = context
+        numbers = {
+            side: {"number_embedding": number_embedding, "number_edges": (number_edges or {}).get(side)}
+            for side in ("users", "items")
+        }
+        # One column more than the embedding: the field's weight in the linear part. It stands first.
+        self.user_fields = TableFields(users, dim + 1, **numbers["users"])
+        self.item_fields = TableFields(items, dim + 1, **numbers["items"])
+        self.history_fields = TableFields(items, dim if self.reads_steps else dim + 1, **numbers["items"])
+        self.context_fields = None if context is None else ContextFields(dim + 1, context, hide=id_dropout)
+        self.bias = self.add_weight(name="bias", shape=[], initializer="zeros", experimental_autocast=False)
+        self.similarity_weight = self.add_weight(
+            name="similarity_weight", shape=[], initializer="zeros", trainable=False, experimental_autocast=False
+        )
+        judge = build_ranking_loss(target, self.loss_name, levels=self.levels)
+        self.judges_groups = isinstance(judge, GroupLoss)
+        self.thresholds = OrdinalThresholds(self.levels) if self.loss_name == "ordinal" else None
+        with float32_tasks():
+            self.task = tfrs.tasks.Ranking(loss=judge)
+
+    def interactions(self, pairs: Pairs, training: bool) -> tf.Tensor:
+        """`[pairs]` float32: what the embeddings tell together."""
+        raise NotImplementedError
+
+    def call(self, inputs, training=False, without=(), without_ids=False, vectors=None, is_raw=False):
+        item_index = inputs["item_index"]
+        pairs = self._pairs(inputs, training, without, without_ids, vectors)
+        weights = [tf.reduce_sum(tf.cast(fields[..., 0], tf.float32), axis=1) for fields in (pairs.item, pairs.user)]
+        scores = self.bias + weights[0] + repeated(weights[1], pairs.item) + self.interactions(pairs, training)
+        scores = tf.reshape(scores, tf.shape(item_index))
+        if self.thresholds is not None:
+            logits = self.thresholds(scores)
+            if is_raw:
+                return logits
+            scores = self.thresholds.expected(logits)
+        if "similarity" in inputs:
+            scores += self.similarity_weight * inputs["similarity"]
+        return scores
+
+    def compute_loss(self, inputs, training=False):
+        labels, weights = inputs["label"], inputs["weight"]
+        raw = self(inputs, training=training, is_raw=True)
+        if self.judges_groups:
+            # A pair without company is a group of one.
+            labels, raw, weights = (x if x.shape.rank == 2 else x[:, None] for x in (labels, raw, weights))
+        else:
+            columns = 1 if self.thresholds is None else len(self.levels) - 1
+            labels, raw, weights = (
+                tf.reshape(labels, [-1, 1]),
+                tf.reshape(raw, [-1, columns]),
+                tf.reshape(weights, [-1]),
+            )
+        with float32_tasks():
+            loss = self.task(labels=labels, predictions=raw, sample_weight=weights)
+        if training and self.embedding_l2:
+            loss += self.embedding_l2 * self._squared_lengths(inputs)
+        return loss
+
+    def get_config(self):
+        serialize = tf_keras.saving.serialize_keras_object
+        return {
+            "users": serialize(self.users),
+            "items": serialize(self.items),
+            "dim": self.dim,
+            "target": self.target,
+            "loss": self.loss_name,
+            "levels": self.levels,
+            "id_dropout": self.id_dropout,
+            "embedding_l2": self.embedding_l2,
+            "number_embedding": self.number_embedding,
+            "number_edges": self.number_edges,
+            "context": self.context,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        lookups = {name: tf_keras.saving.deserialize_keras_object(config[name]) for name in ("users", "items")}
+        return cls(**{**config, **lookups})
+
+    def create_weights(self, history_length: int) -> None:
+        """Makes every weight, so that they can be counted, saved or loaded before the first batch."""
+        index = tf.zeros([1], tf.int32)
+        self({"user_index": index, "item_index": index, "history": tf.zeros([1, history_length], tf.int32)})
+
+    def build_from_config(self, config):
+        # Keras' own way calls the model with floats.
+        self.create_weights(config["input_shape"]["history"][-1])
+
+    def _pairs(self, inputs, training, without, without_ids, vectors):
+        user_index, history, group = inputs["user_index"], inputs["history"], inputs["item_index"]
+        group = group if group.shape.rank == 2 else group[:, None]
+        user_ids = hide_ids(tf.gather(self.users.id_index, user_index), self.id_dropout, training)
+        item_ids = tf.gather(self.items.id_index, group)
+        item_ids = tf.zeros_like(item_ids) if without_ids else hide_ids(item_ids, self.id_dropout, training)
+        history_ids = tf.gather(self.items.id_index, history)
+        user = [self.user_fields(user_index, user_ids)]
+        parts = {}
+        if self.reads_steps:
+            steps = self.history_fields(history, history_ids)
+            target = self.history_fields(group, item_ids, without=without, vectors=vectors)
+            parts = {"target": tf.reduce_sum(target, axis=2), "steps": tf.reduce_sum(steps, axis=2)}
+        elif history.shape[1]:
+            user.append(self.history_fields(history, history_ids, present=history > 0))
+        context = inputs.get("context")
+        if self.context_fields is not None:
+            context = self.context_fields.unknown(tf.shape(user_index)[0]) if context is None else context
+            user.append(self.context_fields(context, training=training))
+        # The user's side is the same for a whole group of items, so it is worked out once and repeated.
+        item = self.item_fields(group, item_ids, without=without, vectors=vectors)
+        return Pairs(
+            item=tf.reshape(item, [-1, *item.shape[2:]]),
+            user=tf.concat(user, axis=1),
+            item_index=group,
+            item_ids=item_ids,
+            history=history,
+            history_ids=history_ids,
+            user_index=user_index,
+            context=context,
+            **parts,
+        )
+
+    def _squared_lengths(self, inputs):
+        users = self.user_fields.ids(tf.gather(self.users.id_index, inputs["user_index"]))
+        items = self.item_fields.ids(tf.gather(self.items.id_index, tf.reshape(inputs["item_index"], [-1])))
+        lengths = [tf.reduce_sum(tf.square(tf.cast(ids, tf.float32)), axis=1) for ids in (users, items)]
+        return tf.add_n([tf.reduce_mean(length) for length in lengths])

@@ -1,0 +1,206 @@
+"""Users and items as fields, the form in which rankers let features meet: one embedding for each feature."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+import tf_keras
+
+from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.side_features import SideFeatures
+
+_SIDE = ("categorical", "multi_categorical", "numbers")
+
+
+@tf_keras.utils.register_keras_serializable(package="mmrec_tf")
+class TableFields(tf_keras.layers.Layer):
+    """Every feature of a table's rows as a field.
+
+    The fields stand in this order: the id; the categorical, multi-categorical and number features; the modalities. Each
+    group is in alphabetical order. A modality is projected, W v + w_1 where it is there; the stand-in for where it is
+    not is learned too.
+
+    A step looks up the same items over and over. Where it needs more rows than the table has, the media of the whole
+    table are projected once and gathered from.
+
+    Args:
+        lookup: `FeatureLookup` of the table.
+        dim: int. Width of each field.
+        number_embedding, number_edges: see `SideFeatures`.
+
+    Call arguments:
+        index: `[...]` int32 tensor of table indices.
+        id_index: the ids to embed, in the shape of `index`: what the lookup says, or 0 where an id is hidden.
+        present: `[batch, length]` bool or None. With it `index` is `[batch, length]` too, and each field is averaged
+            over those that are present and have it, as a history's are.
+        without: modalities that are left out, as if no row had them.
+        vectors: dict of modality -> `[rows, width]`, the rows as in `index` flattened: centred and scaled, they stand
+            in for the stored ones where these are there.
+
+    Returns:
+        `[..., fields, dim]` float tensor, `[batch, fields, dim]` with `present`. A mean over nothing is 0 for ids,
+        categories and numbers, and the stand-in for modalities.
+    """
+
+    def __init__(
+        self,
+        lookup: FeatureLookup,
+        dim: int,
+        number_embedding: str = "linear",
+        number_edges: dict[str, list[float]] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.lookup = lookup
+        self.dim = dim
+        self.number_embedding = number_embedding
+        self.number_edges = number_edges
+        self.ids = tf_keras.layers.Embedding(
+            lookup.id_vocabulary_size, dim, embeddings_initializer=tf_keras.initializers.RandomNormal(stddev=0.01)
+        )
+        if lookup.has_side_features:
+            self.side = SideFeatures(dim, lookup.vocabulary_sizes, number_embedding, number_edges)
+        self.projections = {name: tf_keras.layers.Dense(dim) for name in sorted(lookup.tables["vectors"])}
+
+    @property
+    def count(self) -> int:
+        """Number of fields."""
+        return 1 + sum(len(self.lookup.tables[group]) for group in (*_SIDE, "vectors"))
+
+    def call(self, index, id_index, present=None, without=(), vectors=None):
+        fields = [self.ids(id_index)[..., None, :]]
+        if self.lookup.has_side_features:
+            fields.append(self._side(index))
+        if present is not None:
+            share = _shares(present)
+            fields = [tf.einsum("bl,blfd->bfd", tf.cast(share, field.dtype), field) for field in fields]
+        for name in self.projections:
+            if present is None:
+                field = self._media(name, index, name in without, (vectors or {}).get(name))
+            else:
+                field = self._mean_media(name, index, present)
+            fields.append(field[..., None, :])
+        return tf.concat(fields, axis=-2)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "lookup": tf_keras.saving.serialize_keras_object(self.lookup),
+            "dim": self.dim,
+            "number_embedding": self.number_embedding,
+            "number_edges": self.number_edges,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "lookup": tf_keras.saving.deserialize_keras_object(config["lookup"])})
+
+    def _side(self, index):
+        flat = tf.reshape(index, [-1])
+        tables = {group: self.lookup.tables[group] for group in _SIDE}
+        fields = self.side(tf.nest.map_structure(lambda table: tf.gather(table, flat), tables))
+        return _unflattened(fields, index)
+
+    def _media(self, name, index, is_left_out, vectors):
+        table, masks = self.lookup.tables["vectors"][name], self.lookup.tables["masks"][name]
+        if vectors is None and not is_left_out and self._covers(index):
+            return tf.gather(self.projections[name](_masked(table, masks)), index)
+        flat = tf.reshape(index, [-1])
+        mask = tf.gather(masks, flat)
+        mask = tf.zeros_like(mask) if is_left_out else mask
+        return _unflattened(
+            self.projections[name](_masked(tf.gather(table, flat) if vectors is None else vectors, mask)), index
+        )
+
+    def _mean_media(self, name, index, present):
+        table, masks = self.lookup.tables["vectors"][name], self.lookup.tables["masks"][name]
+        counted = tf.cast(present, tf.bool) & tf.gather(masks, index)
+        share = _shares(counted)[:, None, :]
+        there = tf.cast(tf.reduce_any(counted, axis=1), tf.float32)[:, None]
+        if not self._covers(index):
+            # The projection is linear, so the mean may be projected instead of every vector.
+            mean = tf.matmul(share, tf.gather(table, index))[:, 0]
+            return self.projections[name](tf.concat([mean, there], axis=1))
+        projected = self.projections[name](_masked(table, masks))
+        mean = tf.matmul(tf.cast(share, projected.dtype), tf.gather(projected, index))[:, 0]
+        absent = self.projections[name](tf.zeros([1, table.shape[1] + 1]))
+        return mean + (1.0 - tf.cast(there, mean.dtype)) * absent
+
+    def _covers(self, index) -> bool:
+        """Whether the whole table is no more than what is asked for."""
+        needed = index.shape.num_elements()
+        return needed is not None and needed >= self.lookup.size
+
+
+class Pairs(NamedTuple):
+    """A batch of users, each beside a group of items, as fields.
+
+    Attributes:
+        item: `[pairs, item fields, 1 + dim]`, of every user's first item, second item, ...; each field's weight first.
+        user: `[batch, user fields, 1 + dim]`: the user's own fields, those of the history and of the context.
+        item_index, item_ids: `[batch, group]` int32: indices, and ids as the model may know them.
+        history, history_ids: `[batch, length]` int32, likewise.
+        user_index: `[batch]` int32.
+        context: nested dict of `[batch, ...]`, or None.
+        target: `[batch, group, dim]`, the items as the history's are embedded; None where the ranker does not ask.
+        steps: `[batch, length, dim]`, the history's items; None likewise.
+    """
+
+    item: tf.Tensor
+    user: tf.Tensor
+    item_index: tf.Tensor
+    item_ids: tf.Tensor
+    history: tf.Tensor
+    history_ids: tf.Tensor
+    user_index: tf.Tensor
+    context: dict | None
+    target: tf.Tensor | None = None
+    steps: tf.Tensor | None = None
+
+    @property
+    def item_vectors(self) -> tf.Tensor:
+        """`[pairs, item fields, dim]`."""
+        return self.item[..., 1:]
+
+    @property
+    def user_vectors(self) -> tf.Tensor:
+        """`[batch, user fields, dim]`."""
+        return self.user[..., 1:]
+
+    def vectors(self) -> tf.Tensor:
+        """`[pairs, fields, dim]`: all embeddings of each pair, the item's first."""
+        return tf.concat([self.item_vectors, repeated(self.user_vectors, self.item)], axis=1)
+
+
+def repeated(values: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
+    """`[pairs, ...]` of `[batch, ...]`: each user's row once for each item of the group.
+
+    Args:
+        values: `[batch, ...]` tensor.
+        pairs: `[pairs, ...]` tensor, whose rows are counted.
+    """
+    rows, users = (tensor.shape[0] for tensor in (pairs, values))
+    if rows is None or users is None:
+        rows, users = tf.shape(pairs)[0], tf.shape(values)[0]
+    return tf.repeat(values, rows // users, axis=0)
+
+
+def flattened(fields: tf.Tensor) -> tf.Tensor:
+    """`[rows, fields * dim]` of `[rows, fields, dim]`."""
+    return tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]])
+
+
+def _unflattened(rows, index):
+    shape = [size if size is not None else tf.shape(index)[axis] for axis, size in enumerate(index.shape)]
+    return tf.reshape(rows, [*shape, *rows.shape[1:]])
+
+
+def _masked(vectors, mask):
+    """Vectors with their mask beside them, zeros where absent: the mask's own weights are the stand-in."""
+    mask = tf.cast(mask, vectors.dtype)[:, None]
+    return tf.concat([vectors * mask, mask], axis=1)
+
+
+def _shares(counted):
+    """`[batch, length]` float32 weights that make a mean of those that are counted, all 0 where none is."""
+    counted = tf.cast(counted, tf.float32)
+    return counted / tf.maximum(tf.reduce_sum(counted, axis=1, keepdims=True), 1.0)
