@@ -26,7 +26,14 @@ from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.recommender import Recommender
 from mmrec_tf.run import Run, new_run
 from mmrec_tf.serving.export import export_models
-from mmrec_tf.stages import evaluate_models, features_to_tune, train_ranking, train_retrieval, tune_encoders
+from mmrec_tf.stages import (
+    evaluate_models,
+    features_to_tune,
+    judged_users,
+    train_ranking,
+    train_retrieval,
+    tune_encoders,
+)
 from mmrec_tf.training.fit import set_seed
 
 Progress = Callable[[str, int, int], None]
@@ -62,6 +69,8 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
             run.save_pretrained({feature: encoders[feature] for feature in pretrained_features(config)})
         with _timed(seconds, "embed"):
             prepared = prepare(data, config, progress, encoders)
+        # Before hours of training, not after them.
+        judged_users(prepared, "test")[0].check_anybody()
         tuned = {}
         if features_to_tune(config):
             with _timed(seconds, "tune encoders"):

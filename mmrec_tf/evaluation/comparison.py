@@ -78,11 +78,7 @@ def compare(
     Raises:
         MmrecError: when there is nobody to evaluate, finished lists have the wrong shape, or a score is NaN.
     """
-    if not len(evaluation_set):
-        raise MmrecError(
-            "the evaluation set holds no user: none has a positive interaction with an item not seen before. "
-            "Hold out more in the split, or check data.positive_from."
-        )
+    evaluation_set.check_anybody()
     results = {}
     for name, model in models.items():
         if callable(model):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mmrec_tf.data.rec_data import RecData
-from mmrec_tf.errors import DataError
+from mmrec_tf.errors import DataError, MmrecError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -50,6 +50,18 @@ class EvaluationSet:
     def unseen_counts(self) -> np.ndarray:
         """`[n]` int64. How many items can still be recommended to each user."""
         return self.item_count - np.diff(self.profiles.indptr).astype(np.int64)
+
+    def check_anybody(self) -> None:
+        """Refuses a set that nobody is in.
+
+        Raises:
+            MmrecError: saying why there may be nobody.
+        """
+        if not len(self):
+            raise MmrecError(
+                "the evaluation set holds no user: none has a positive interaction with an item not seen before. "
+                "Hold out more in the split, or check data.positive_from."
+            )
 
 
 def build_evaluation_set(data: RecData, seen: pd.DataFrame, target: pd.DataFrame, train: pd.DataFrame) -> EvaluationSet:

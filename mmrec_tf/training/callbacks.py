@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tf_keras
 
-from mmrec_tf.errors import RunError
+from mmrec_tf.errors import MmrecError, RunError
 
 
 class BestByScore(tf_keras.callbacks.Callback):
@@ -19,6 +19,9 @@ class BestByScore(tf_keras.callbacks.Callback):
         score: function without arguments that returns a float, higher is better.
         name: str. The score's name in the logs.
         patience: int. Epochs without a better score before training stops.
+
+    Embeddings that are no numbers any more cannot be scored. Training then ends with the best weights and a warning, or
+    with the evaluator's error where no epoch came before.
 
     With an optimizer that averages the weights over the steps (`use_ema`), it is the averages that are scored and kept.
     """
@@ -48,16 +51,24 @@ class BestByScore(tf_keras.callbacks.Callback):
         if is_averaged:
             latest = [variable.numpy() for variable in variables]
             optimizer.finalize_variable_values(variables)
-        value = float(self.score())
+        try:
+            self._keep_if_best(epoch, float(self.score()), logs)
+        except MmrecError as problem:
+            if not self.has_weights:
+                raise
+            self.model.stop_training = True
+            warnings.warn(f"{problem} Training ends with the weights of epoch {self.best_epoch + 1}.", stacklevel=2)
+        if is_averaged:
+            _assign(variables, latest)
+
+    def _keep_if_best(self, epoch, value, logs):
         if logs is not None:
             logs[self.name] = value
         if value > self.best:
             self.best, self.best_epoch = value, epoch
-            self._weights = [variable.numpy() for variable in variables]
+            self._weights = [variable.numpy() for variable in self.model.trainable_variables]
         elif epoch - self.best_epoch >= self.patience:
             self.model.stop_training = True
-        if is_averaged:
-            _assign(variables, latest)
 
     def on_train_end(self, logs=None):
         if self._weights is not None:

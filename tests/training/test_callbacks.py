@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from mmrec_tf.errors import RunError
+from mmrec_tf.errors import MmrecError, RunError
 from mmrec_tf.training.callbacks import BestByScore, Progress, StopOnBadLoss
 
 
@@ -53,6 +53,21 @@ def test_a_second_fit_starts_anew(model):
     fit(model, callback, epochs=2)
     # From 1 two more steps, the second of which was the better, though not as good as the first fit's best.
     assert weight(model) == 3
+
+
+def test_what_cannot_be_scored_ends_training_with_the_best_weights(model):
+    def score(values=iter([1, 2])):
+        value = next(values, None)
+        if value is None:
+            raise MmrecError("an embedding is not finite.")
+        return value
+
+    with pytest.warns(UserWarning, match="is not finite. Training ends with the weights of epoch 2"):
+        history = fit(model, BestByScore(score, "score", patience=5))
+    assert weight(model) == 2 and len(history["loss"]) == 3
+    # Where no epoch came before there is nothing to go back to.
+    with pytest.raises(MmrecError, match="not finite"):
+        fit(model, BestByScore(score, "score", patience=5))
 
 
 def test_score_sees_the_weights_of_its_epoch(model):
