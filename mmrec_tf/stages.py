@@ -17,15 +17,16 @@ from mmrec_tf.evaluation.retrieval_calibration import calibrate
 from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
 from mmrec_tf.evaluation.training_data import asking_context, asking_times, training_data
 from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
-from mmrec_tf.models.build import build_ranker
-from mmrec_tf.models.item_graph import cooccurrence_neighbours
+from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.models.multi_task import build_multi_task
 from mmrec_tf.models.rankers.base import Ranker
+from mmrec_tf.models.remembered_pairs import remembered_pairs
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.running import stages_folder
 from mmrec_tf.pretraining.stages import pretrained_two_tower, refine
 from mmrec_tf.schema import Feature
 from mmrec_tf.training.fit import fit
+from mmrec_tf.training.precision import layers_in, twin_in
 from mmrec_tf.training.tune_encoder import Tuned, tune_encoder
 
 Progress = Callable[[str, int, int], None]
@@ -103,21 +104,24 @@ def train_retrieval(
     k = config.evaluation.k[0]
     validation, lists = judged_users(prepared, "validation")
 
-    def score():
-        model.settle()
-        if model.hard_negatives:
-            model.set_hard_items(hard_negatives(prepared, model))
-        return user_metrics(lists.retrieval(model, k), validation.relevant, [k])[f"ndcg@{k}"].mean()
+    def score(learner=model):
+        learner.settle()
+        if learner.hard_negatives:
+            learner.set_hard_items(hard_negatives(prepared, learner))
+        return user_metrics(lists.retrieval(learner, k), validation.relevant, [k])[f"ndcg@{k}"].mean()
 
     options = config.train
     has_heads = bool(config.tasks.heads)
+    learner = twin_in(options.precision, model, lambda: _untrained_two_tower(prepared))
+    with layers_in(options.precision):
+        fitted = build_multi_task(config, prepared, learner) if has_heads else learner
     history = fit(
-        build_multi_task(config, prepared, model) if has_heads else model,
+        fitted,
         prepared.multi_task_dataset() if has_heads else prepared.retrieval_dataset(),
         epochs=min(options.epochs, most_epochs or options.epochs),
         learning_rate=options.learning_rate,
         patience=options.patience,
-        score=score if len(validation.user_rows) else None,
+        score=(lambda: score(learner)) if len(validation.user_rows) else None,
         score_name=f"validation NDCG@{k}",
         xla=options.xla,
         average=options.average,
@@ -126,15 +130,21 @@ def train_retrieval(
         progress=progress,
         description="training retrieval",
     )
+    if learner is not model:
+        model.set_weights(learner.get_weights())
     warmed |= refine(model, prepared, config, folder, progress, score if len(validation.user_rows) else None)
     model.settle()
     if len(validation.user_rows):
-        if model.memory is not None:
-            consumed = prepared.sequences().profiles(len(prepared.data.items))
-            model.memory.remember(*cooccurrence_neighbours(consumed, model.memory.width))
-        calibrate(model, validation, lists, k, config.seed)
+        calibrate(model, validation, lists, k, config.seed, remembered_pairs(prepared, model))
     stages = {f"{stage}: {name}": values for stage, done in warmed.items() for name, values in done.history.items()}
     return model, {**history, **stages}
+
+
+def _untrained_two_tower(prepared: Prepared) -> TwoTower:
+    model = build_two_tower(prepared.config, prepared.users, prepared.items, context=prepared.context)
+    if model.propagation is not None:
+        model.propagation.set_edges(prepared.sequences().profiles(len(prepared.data.items)))
+    return model
 
 
 def train_ranking(
@@ -142,17 +152,22 @@ def train_ranking(
 ) -> tuple[Ranker, dict[str, list[float]]]:
     """Trains the ranker, with negatives from the whole catalogue and from what retrieval ranks high."""
     config = prepared.config
-    model = build_ranker(config, prepared.users, prepared.items, prepared.context)
+
+    def build():
+        return build_ranker(config, prepared.users, prepared.items, prepared.context)
+
+    model = build()
+    learner = twin_in(config.train.precision, model, build)
     options = config.train.ranking
     pairs = evaluation_pairs(prepared, prepared.split.validation, prepared.sequences(), seed=config.seed)
     is_rating = config.models.ranking.target == "rating"
 
     def score():
-        metrics = pair_metrics(prepared, pairs, predict_pairs(model, pairs))
+        metrics = pair_metrics(prepared, pairs, predict_pairs(learner, pairs))
         return -metrics["rmse"] if is_rating else metrics["auc"]
 
     history = fit(
-        model,
+        learner,
         prepared.ranking_dataset(hard_negatives=hard_negatives(prepared, retrieval)),
         epochs=options.epochs,
         learning_rate=options.learning_rate,
@@ -162,6 +177,8 @@ def train_ranking(
         progress=progress,
         description="training ranking",
     )
+    if learner is not model:
+        model.set_weights(learner.get_weights())
     model.similarity_weight.assign(best_similarity_weight(prepared, retrieval, model))
     return model, history
 

@@ -64,13 +64,23 @@ def main() -> int:
     benchmark = Benchmark(arguments, out)
     for name in arguments.again:
         benchmark.forget(name)
-    reasons = {name: benchmark.run_peer(name) for name in arguments.peers}
+    # What an earlier call has left stands in the table too, whatever this one was asked for.
+    found = {path.name.split(".")[0] for path in (out / "lists").glob("*.seed*.json")}
+    reasons = {
+        name: benchmark.run_peer(name) if name in arguments.peers else ""
+        for name in PEERS
+        if name in found.union(arguments.peers)
+    }
     ours = [] if arguments.without_ours else [name for name in OURS if _is_made(name, config)]
     if ours:
         reason = benchmark.run_ours(ours)
         reasons |= dict.fromkeys(ours, reason)
     rows = _rows(out / "lists", users, benchmark, reasons, ours)
-    title = f"{config.name}: {len(users):,} users, {users.item_count:,} items, {arguments.split}"
+    asking_for_new = int((users.relevant[:, users.is_cold_item].getnnz(axis=1) > 0).sum())
+    title = (
+        f"{config.name}: {len(users):,} users, {asking_for_new} of them with new items to find, "
+        f"{users.item_count:,} items, {arguments.split}"
+    )
     _show(title, rows, benchmark.check(users), out)
     return 0
 

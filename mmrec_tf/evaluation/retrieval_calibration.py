@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -14,9 +14,12 @@ from mmrec_tf.models.two_tower import TwoTower
 TREND_SCALES = (0.5, 1.5, 2.0, 3.0, 5.0, 8.0)
 """What the trends' weights are multiplied by."""
 
-MEMORY_WEIGHTS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
-HALF_LIVES = (2.0, 8.0, 1000.0)
-"""Of the neighbours' memory, in items; the last counts all alike."""
+MEMORY_WEIGHTS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+HALF_LIVES = (1.0, 2.0, 8.0, 1000.0)
+"""Of a memory of pairs, in items; the last counts all alike."""
+
+Pairs = tuple[np.ndarray, np.ndarray]
+"""Neighbours and similarities, as `NeighbourMemory.remember` takes them."""
 
 NEW_ITEM_BONUSES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2)
 """Added to the score of items that training has not seen."""
@@ -30,7 +33,14 @@ _NOTHING = 0.002
 _MOST_SCORES = 2**25
 
 
-def calibrate(model: TwoTower, users: EvaluationSet, lists: StageLists, k: int, seed: int = 0) -> dict[str, float]:
+def calibrate(
+    model: TwoTower,
+    users: EvaluationSet,
+    lists: StageLists,
+    k: int,
+    seed: int = 0,
+    pairs: Mapping[str, Mapping[str, Callable[[], Pairs]]] | None = None,
+) -> dict[str, float | str]:
     """Weighs trends, neighbours and new items against the towers, one after the other, by NDCG@k.
 
     Training weighs what it sees; it sees the past, in which no item is new and what was popular then is well known.
@@ -47,6 +57,8 @@ def calibrate(model: TwoTower, users: EvaluationSet, lists: StageLists, k: int, 
         lists: their lists' makings.
         k: int.
         seed: int. Which users are asked where they and the catalogue are many.
+        pairs: name of one of the model's memories -> what it may remember, by name: functions that give neighbours and
+            similarities, as `NeighbourMemory.remember` takes them. What is not named stays as it is.
 
     Returns:
         What was chosen, by name, and `gain`, the change of NDCG@k.
@@ -68,20 +80,12 @@ def calibrate(model: TwoTower, users: EvaluationSet, lists: StageLists, k: int, 
             model.trend_blend.assign(model.trend_blend * scale)
             trend = scale * trend
     scores = towers + trend
-    if model.memory is not None:
-        memory = model.memory
-        memory.weight.assign(1.0)
-        remembered = {}
-        for half_life in HALF_LIVES:
-            memory.half_life.assign(half_life)
-            remembered[half_life] = lists.memory(model)[rows]
-        settings = [(weight, half_life) for half_life in HALF_LIVES for weight in MEMORY_WEIGHTS]
-        found, best = _choose(best, settings, lambda setting: judge(scores + setting[0] * remembered[setting[1]]))
-        weight, half_life = found or (0.0, HALF_LIVES[-1])
-        memory.weight.assign(weight)
-        memory.half_life.assign(half_life)
-        chosen |= {"memory_weight": weight, "memory_half_life": half_life}
-        scores = scores + weight * remembered[half_life]
+    for name, contents in (pairs or {}).items():
+        found, best, added = _choose_pairs(
+            model, name, contents, best, scores, lambda: lists.memory(model)[rows], judge
+        )
+        chosen |= {f"{name}_{key}": value for key, value in found.items()}
+        scores = scores + added
     is_new = model.items.lookup.id_index.numpy()[1:] == 0
     if is_new.any():
         bonus, best = _new_item_bonus(best, scores, is_new, judge)
@@ -90,6 +94,33 @@ def calibrate(model: TwoTower, users: EvaluationSet, lists: StageLists, k: int, 
         model.popularity.embeddings.assign(popularity)
         chosen["new_item_bonus"] = bonus
     return {**chosen, "gain": float((best - before).mean())}
+
+
+def _choose_pairs(model, name, contents, best, scores, remembered, judge):
+    """What a memory holds and what it weighs; the users' figures; and what it adds to their scores."""
+    memory, weights = model.memories[name], {key: float(one.weight) for key, one in model.memories.items()}
+    for other in model.memories.values():
+        other.weight.assign(0.0)
+    memory.weight.assign(1.0)
+    kept, added = None, 0.0
+    for content, find in contents.items():
+        pairs = find()
+        memory.remember(*pairs)
+        for half_life in HALF_LIVES:
+            memory.half_life.assign(half_life)
+            alone = remembered()
+            found, figures = _choose(
+                best, MEMORY_WEIGHTS, lambda weight: judge(scores + weight * alone), kept and kept[-1]
+            )
+            if found is not None:
+                kept, added = (content, found, half_life, pairs, figures), found * alone
+    content, weight, half_life, pairs, figures = kept or ("none", 0.0, HALF_LIVES[-1], pairs, best)
+    memory.remember(*pairs)
+    for key, one in model.memories.items():
+        one.weight.assign(weights[key])
+    memory.weight.assign(weight)
+    memory.half_life.assign(half_life)
+    return {"pairs": content, "weight": weight, "half_life": half_life}, figures, added
 
 
 def _new_item_bonus(best, scores, is_new, judge):
@@ -133,9 +164,16 @@ class _Judge:
         return np.take_along_axis(best, order, axis=1).astype(np.int32)
 
 
-def _choose(best: np.ndarray, settings, judge: Callable):
-    """The setting whose gain is the largest and above half its standard error, or None; and the users' figures."""
-    chosen, most = None, 0.0
+def _choose(best: np.ndarray, settings, judge: Callable, ahead: np.ndarray | None = None):
+    """The setting whose gain is the largest and above half its standard error, or None; and the users' figures.
+
+    Args:
+        best: `[users]` figures of the model as it is.
+        settings: what is tried.
+        judge: setting -> `[users]` figures.
+        ahead: figures of the best of other settings, which is to be beaten too.
+    """
+    chosen, most = None, 0.0 if ahead is None else float((ahead - best).mean())
     figures = best
     for setting in settings:
         found = judge(setting)

@@ -25,6 +25,9 @@ from mmrec_tf.models.retrieval_task import RetrievalTask
 from mmrec_tf.models.towers import RETRIEVAL, CandidateTower, QueryTower
 from mmrec_tf.models.two_tower import TwoTower
 
+MEMORIES = ("followers", "companions")
+"""What a two-tower model remembers of pairs of items: those taken up one after the other, those of the same users."""
+
 
 def build_two_tower(
     config: Config,
@@ -82,7 +85,7 @@ def build_two_tower(
         adversarial=options.adversarial and options.adversarial.model_dump(),
         embedding_l2=options.embedding_l2,
         hard_negatives=options.negatives.hard,
-        memory=NeighbourMemory(items.size, options.neighbours) if options.neighbours else None,
+        memories={name: NeighbourMemory(items.size, options.neighbours) for name in MEMORIES if options.neighbours},
         propagation=IdPropagation(users.size, items.size, options.dim, graph.light_gcn) if graph.light_gcn else None,
     )
     model.create_weights(options.history_length)

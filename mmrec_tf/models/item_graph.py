@@ -1,4 +1,4 @@
-"""Which items are neighbours: by who consumed them, and by what they look, read or sound like."""
+"""Which items are neighbours: by who consumed them, in which order, and by what they look, read or sound like."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.features.feature_table import FeatureTable
+from mmrec_tf.models.ease import Ease
 from mmrec_tf.models.item_knn import ItemKnn
 from mmrec_tf.models.recommender_model import TrainingData
 
@@ -33,6 +35,71 @@ def cooccurrence_neighbours(positives: csr_matrix, k: int, shrink: float = 10.0)
         `[items, k]` int32 item rows, the nearest first, -1 for none; and `[items, k]` float32 similarities.
     """
     return _largest(ItemKnn(k, shrink).fit(TrainingData(positives)).similarities, k)
+
+
+def linear_neighbours(positives: csr_matrix, k: int, regularization: float) -> tuple[np.ndarray, np.ndarray]:
+    """Each item's neighbours by what its presence adds to theirs in a linear model of all items; see `Ease`.
+
+    Unlike the cosine, a weight leaves out what other items of the same users tell already. The catalogue must fit
+    `Ease`.
+
+    Args:
+        positives: CSR `[users, items]`; repeats count once.
+        k: int. Neighbours of each item, those with the largest weights above 0.
+        regularization: float. Of `Ease`.
+
+    Returns:
+        As `cooccurrence_neighbours`.
+    """
+    model = Ease(regularization).fit(TrainingData(positives))
+    count, found = len(model.items), min(k, len(model.items))
+    indices = np.full([positives.shape[1], found], -1, np.int32)
+    weights = np.zeros([positives.shape[1], found], np.float32)
+    for start in range(0, count, _BLOCK):
+        block = model.weights[start : start + _BLOCK]
+        nearest = np.argpartition(-block, found - 1, axis=1)[:, :found]
+        values = np.take_along_axis(block, nearest, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        nearest, values = np.take_along_axis(nearest, order, axis=1), np.take_along_axis(values, order, axis=1)
+        rows = model.items[start : start + _BLOCK]
+        indices[rows] = np.where(values > 0.0, model.items[nearest], -1)
+        weights[rows] = np.maximum(values, 0.0)
+    return indices, weights
+
+
+def follower_neighbours(
+    sequences: Sequences, items: int, k: int, window: int = 3, shrink: float = 10.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The items that users took up soon after each item.
+
+    Of every pair of items in a user's order, at most `window` apart, the later one is a follower of the earlier:
+
+        similarity(j, i) = sum over such pairs of 1 / distance / (sqrt(n_j n_i) + shrink)
+
+    with n how many interactions an item has.
+
+    Args:
+        sequences: the training interactions in order.
+        items: int. Number of items.
+        k: int. Followers of each item, or fewer where fewer came.
+        window: int. Defaults to 3.
+        shrink: float. Holds back what rests on few interactions. Defaults to 10.
+
+    Returns:
+        As `cooccurrence_neighbours`.
+    """
+    from scipy.sparse import csr_matrix
+
+    rows, users = sequences.item_index - 1, sequences.user_rows
+    pairs = csr_matrix((items, items), dtype=np.float64)
+    for distance in range(1, window + 1):
+        is_one = (users[distance:] == users[:-distance]) & (rows[distance:] != rows[:-distance])
+        earlier, later = rows[:-distance][is_one], rows[distance:][is_one]
+        pairs += csr_matrix((np.full(len(earlier), 1.0 / distance), (earlier, later)), shape=(items, items))
+    counts = np.bincount(rows, minlength=items)
+    pairs = pairs.tocoo()
+    values = pairs.data / (np.sqrt(counts[pairs.row] * counts[pairs.col]) + shrink)
+    return _largest(csr_matrix((values, (pairs.row, pairs.col)), shape=(items, items)), k)
 
 
 def modality_neighbours(vectors: np.ndarray, mask: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

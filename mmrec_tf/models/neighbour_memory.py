@@ -7,15 +7,16 @@ import tf_keras
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
 class NeighbourMemory(tf_keras.layers.Layer):
-    """Remembers which items were consumed by the same users, pair by pair.
+    """Remembers which items go together, pair by pair: consumed by the same users, or one after the other.
 
     A few numbers per item cannot hold every pair of items that go together, least of all those of a large catalogue
     with few interactions, where counting pairs is hard to beat. Counted once and kept as they are, they need no
     training:
 
-        memory(u, i) = weight * sum over the history's items j of d_j similarity(j, i) / sum of d_j
+        memory(u, i) = weight * sum over the history's items j of d_j similarity(j, i) / sqrt(sum of d_j)
 
-    with d_j halved every `half_life` items back.
+    with d_j halved every `half_life` items back. The root lies between the sum, which would let long histories drown
+    the towers, and the mean, which would trust one item as much as thirty.
 
     Args:
         size: int. Number of item indices, 0 (no item) included.
@@ -43,21 +44,32 @@ class NeighbourMemory(tf_keras.layers.Layer):
         self.half_life = self.add_weight(name="half_life", shape=[], trainable=False, initializer="ones")
 
     def remember(self, neighbours: np.ndarray, similarities: np.ndarray) -> None:
-        """Takes `[items, width or fewer]` item rows, -1 for none, and similarities; see `cooccurrence_neighbours`."""
+        """Takes `[items, width or fewer]` item rows, -1 for none, and similarities; see `item_graph`."""
+        neighbours, similarities = neighbours[:, : self.width], similarities[:, : self.width]
         missing = [(1, 0), (0, self.width - neighbours.shape[1])]
         self.neighbours.assign(np.pad(neighbours + 1, missing))
         self.similarities.assign(np.pad(np.where(neighbours >= 0, similarities, 0.0), missing))
 
     def call(self, history):
-        rows, length = tf.shape(history)[0], history.shape[1]
+        return scattered(*self.pairs(history), self.size)
+
+    def pairs(self, history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`[batch, length * width]` table indices of the neighbours, and what is added to each one's score."""
+        length = history.shape[1]
         back = tf.range(length - 1, -1, -1, dtype=tf.float32)
         decay = tf.where(history > 0, tf.pow(0.5, back / self.half_life), 0.0)
-        decay = tf.math.divide_no_nan(decay, tf.reduce_sum(decay, axis=1, keepdims=True))
+        decay = tf.math.divide_no_nan(decay, tf.sqrt(tf.reduce_sum(decay, axis=1, keepdims=True)))
         values = self.weight * decay[:, :, None] * tf.gather(self.similarities, history)
         columns = tf.gather(self.neighbours, history)
-        row = tf.broadcast_to(tf.range(rows)[:, None, None], tf.shape(columns))
-        places = tf.reshape(tf.stack([row, columns], axis=-1), [-1, 2])
-        return tf.scatter_nd(places, tf.reshape(values, [-1]), [rows, self.size])
+        return tuple(tf.reshape(x, [-1, length * self.width]) for x in (columns, values))
 
     def get_config(self):
         return {**super().get_config(), "size": self.size, "width": self.width}
+
+
+def scattered(columns: tf.Tensor, values: tf.Tensor, size: int) -> tf.Tensor:
+    """`[batch, size]` sums of `[batch, n]` values by their `[batch, n]` columns."""
+    rows = tf.shape(columns)[0]
+    row = tf.broadcast_to(tf.range(rows)[:, None], tf.shape(columns))
+    places = tf.reshape(tf.stack([row, columns], axis=-1), [-1, 2])
+    return tf.scatter_nd(places, tf.reshape(values, [-1]), [rows, size])

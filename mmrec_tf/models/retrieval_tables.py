@@ -8,6 +8,7 @@ import tensorflow as tf
 from mmrec_tf.data.trends import Trends
 from mmrec_tf.features.context_features import Context
 from mmrec_tf.models.batched_calls import call_in_batches
+from mmrec_tf.models.neighbour_memory import scattered
 
 MOST_HARD_ITEMS = 100
 """Hard negatives that are kept for each user."""
@@ -55,14 +56,15 @@ class RetrievalTables:
 
     @property
     def remembers(self) -> bool:
-        """Whether the neighbours' memory counts in the score."""
-        # Also asked while a graph is traced, which then holds the memory or does not.
+        """Whether a memory of pairs counts in the score."""
+        # Also asked while a graph is traced, which then holds the memories or does not.
         with tf.init_scope():
-            return self.memory is not None and float(self.memory.weight) > 0.0
+            return any(float(memory.weight) > 0.0 for memory in self.memories.values())
 
     def remembered(self, history):
         """`[batch, size]` what the neighbours of the latest items, `[batch, length]`, add to the score."""
-        return self.memory(history)
+        pairs = [memory.pairs(history) for memory in self.memories.values()]
+        return scattered(*(tf.concat(parts, axis=1) for parts in zip(*pairs)), self.items.lookup.size)
 
     def settle(self) -> None:
         """After training: works out what propagation adds to each id, for whoever asks from now on."""

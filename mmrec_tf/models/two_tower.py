@@ -49,8 +49,8 @@ class TwoTower(RetrievalTables, LossScaledModel):
             added in training; None, the default, for none.
         adversarial: dict with `weight` and `epsilon`: the weight of a second loss, on modality vectors of the batch's
             items that are pushed by `epsilon` where it hurts (see `adversarial_vectors`); None, the default, for none.
-        memory: `NeighbourMemory`, which is added to the score beside the towers, not in their embeddings and not in the
-            loss; None, the default, for none.
+        memories: dict of name -> `NeighbourMemory`, which are added to the score beside the towers, not in their
+            embeddings and not in the loss; None, the default, for none.
         propagation: `IdPropagation`, by which ids take on each other's embeddings along what was consumed; None, the
             default, for none. What is asked of the model outside training is as `settle` left it.
         embedding_l2: float. Weight of the squared lengths of the id embeddings of a batch's users and items, which is
@@ -83,7 +83,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
         user_dropout: float = 0.0,
         alignment: PairwiseAlignment | None = None,
         adversarial: dict[str, float] | None = None,
-        memory: NeighbourMemory | None = None,
+        memories: dict[str, NeighbourMemory] | None = None,
         propagation: IdPropagation | None = None,
         embedding_l2: float = 0.0,
         hard_negatives: int = 0,
@@ -100,7 +100,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
         self.user_dropout = user_dropout
         self.alignment = alignment
         self.adversarial = None if adversarial is None else dict(adversarial)
-        self.memory = memory
+        self.memories = dict(memories or {})
         self.propagation = propagation
         self.embedding_l2 = embedding_l2
         self.hard_negatives = hard_negatives
@@ -232,15 +232,17 @@ class TwoTower(RetrievalTables, LossScaledModel):
             "adversarial": self.adversarial,
             "embedding_l2": self.embedding_l2,
             "hard_negatives": self.hard_negatives,
-            "memory": None if self.memory is None else serialize(self.memory),
+            "memories": {name: serialize(memory) for name, memory in self.memories.items()},
             "propagation": None if self.propagation is None else serialize(self.propagation),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = ("items", "query_tower", "candidate_tower", "task", "alignment", "memory", "propagation")
+        parts = ("items", "query_tower", "candidate_tower", "task", "alignment", "propagation")
         deserialize = tf_keras.saving.deserialize_keras_object
-        return cls(**{**config, **{name: deserialize(config[name]) for name in parts if config.get(name) is not None}})
+        given = {name: deserialize(config[name]) for name in parts if config.get(name) is not None}
+        memories = {name: deserialize(memory) for name, memory in config["memories"].items()}
+        return cls(**{**config, **given, "memories": memories})
 
     def create_weights(self, history_length: int) -> None:
         """Makes every weight, so that they can be counted, saved or loaded before the first batch."""

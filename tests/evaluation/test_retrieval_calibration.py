@@ -8,7 +8,7 @@ from mmrec_tf.evaluation.evaluation_set import EvaluationSet
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.retrieval_calibration import _choose, _Judge, _new_item_bonus, calibrate
 from mmrec_tf.models.build import build_two_tower
-from mmrec_tf.models.item_graph import cooccurrence_neighbours
+from mmrec_tf.models.remembered_pairs import remembered_pairs
 from mmrec_tf.stages import judged_users
 from tests import tiny_world
 
@@ -20,10 +20,7 @@ def world(tmp_path_factory):
 
 
 def untrained(world):
-    train = world.sequences()
-    model = build_two_tower(world.config, world.users, world.items, train.item_index, world.trends())
-    model.memory.remember(*cooccurrence_neighbours(train.profiles(tiny_world.ITEMS), model.memory.width))
-    return model
+    return build_two_tower(world.config, world.users, world.items, world.sequences().item_index, world.trends())
 
 
 def ndcg(world, model) -> float:
@@ -35,9 +32,9 @@ def test_gain_is_what_the_lists_show(world):
     model = untrained(world)
     before = ndcg(world, model)
     users, lists = judged_users(world, "validation")
-    chosen = calibrate(model, users, lists, k=10)
+    chosen = calibrate(model, users, lists, k=10, pairs=remembered_pairs(world, model))
     # Untrained towers say nothing, and what was consumed together does.
-    assert chosen["memory_weight"] > 0.0 and model.remembers
+    assert chosen["companions_weight"] + chosen["followers_weight"] > 0.0 and model.remembers
     assert chosen["gain"] > 0.02
     assert ndcg(world, model) - before == pytest.approx(chosen["gain"], abs=1e-6)
 
@@ -53,11 +50,29 @@ def test_towers_that_know_are_left_alone(world):
     lists.embeddings = lambda model: (queries.astype(np.float32), candidates.astype(np.float32))
     type(model).dim, dim = tiny_world.ITEMS + 1, type(model).dim
     try:
-        chosen = calibrate(model, users, lists, k=10)
+        chosen = calibrate(model, users, lists, k=10, pairs=remembered_pairs(world, model))
     finally:
         type(model).dim = dim
-    assert (chosen["trend_scale"], chosen["memory_weight"], chosen["gain"]) == (1.0, 0.0, 0.0)
+    assert (chosen["trend_scale"], chosen["followers_weight"], chosen["companions_weight"]) == (1.0, 0.0, 0.0)
+    assert chosen["gain"] == 0.0 and chosen["companions_pairs"] == "none"
     assert not model.remembers
+
+
+def test_a_memory_holds_the_pairs_that_helped_most(world):
+    model = untrained(world)
+    users, lists = judged_users(world, "validation")
+    # Every item has all of the items that somebody wants as neighbours, or all of those that nobody does.
+    is_wanted = np.asarray(users.relevant.sum(axis=0))[0] > 0
+    good, bad = (np.tile(np.flatnonzero(which), [tiny_world.ITEMS, 1]) for which in (is_wanted, ~is_wanted))
+    pairs = {name: (rows, np.ones(rows.shape, np.float32)) for name, rows in (("good", good), ("bad", bad))}
+    # The towers alone: no trends, which know a little.
+    model.trend_blend.assign(0.0 * model.trend_blend)
+    contents = {name: (lambda found=found: found) for name, found in pairs.items()}
+    chosen = calibrate(model, users, lists, k=10, pairs={"followers": contents})
+    assert chosen["followers_pairs"] == "good" and chosen["followers_weight"] > 0.0
+    neighbours = model.memories["followers"].neighbours.numpy()[1:, : good.shape[1]]
+    np.testing.assert_array_equal(neighbours, good + 1)
+    assert float(model.memories["companions"].weight) == 0.0
 
 
 def test_a_gain_within_half_its_standard_error_is_none():

@@ -104,5 +104,5 @@ def test_extreme_scores_are_chances_of_zero_and_one():
     model = tiny_world.ranker()
     pairs = tiny_world.ranking_examples(slice(0, 3))
     for bias, chance in ((-200.0, 0.0), (200.0, 1.0)):
-        model.head.bias.assign([bias])
+        model.bias.assign(bias)
         np.testing.assert_allclose(predict_pairs(model, pairs), chance, atol=1e-30)

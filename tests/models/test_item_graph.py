@@ -5,8 +5,16 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.neighbors import NearestNeighbors
 
+from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.models import item_graph as module
-from mmrec_tf.models.item_graph import cooccurrence_neighbours, graph_of, item_graph, modality_neighbours
+from mmrec_tf.models.item_graph import (
+    cooccurrence_neighbours,
+    follower_neighbours,
+    graph_of,
+    item_graph,
+    linear_neighbours,
+    modality_neighbours,
+)
 from tests import tiny_world
 
 
@@ -105,3 +113,34 @@ def test_graph_of_a_catalogue_mixes_both_kinds():
     near = graph_of(items, consumed, 4, cooccurrence=0.0, content=1.0)[0][rows, places]
     assert (groups[rows] == groups[near]).mean() > 0.35
     assert not graph_of(items, consumed, 4, cooccurrence=0.0, content=0.0)[1].any()
+
+
+def test_linear_neighbours_are_the_largest_weights_of_a_ridge_regression():
+    random = np.random.default_rng(4)
+    positives = (random.random([40, 7]) < 0.4).astype(np.float64)
+    positives[:, 5] = 0.0
+    # Column i of B is the ridge regression of item i on the others, worked out one by one.
+    weights = np.zeros([7, 7])
+    for item in range(7):
+        others = np.delete(np.arange(7), item)
+        x = positives[:, others]
+        weights[others, item] = np.linalg.solve(x.T @ x + 2.0 * np.eye(6), x.T @ positives[:, item])
+    indices, values = linear_neighbours(csr_matrix(positives.astype(np.float32)), k=3, regularization=2.0)
+    assert indices.shape == (7, 3)
+    for item in range(7):
+        order = [other for other in np.argsort(-weights[item]) if weights[item, other] > 1e-9][:3]
+        assert indices[item, : len(order)].tolist() == order and (indices[item, len(order) :] == -1).all()
+        np.testing.assert_allclose(values[item, : len(order)], weights[item, order], atol=1e-5)
+        np.testing.assert_array_equal(values[item, len(order) :], 0.0)
+
+
+def test_followers_come_soon_after_and_not_before():
+    # User 0: items 0, 1, 2; user 1: items 1, 0, 0, 2. Pairs with 1 / distance, at most two apart and of two items:
+    # 0-1 1, 1-2 1, 0-2 1/2; 1-0 1, 1-0 1/2 (the second 0), 0-2 1/2 and 1.
+    users, items = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0, 1, 2, 1, 0, 0, 2])
+    sequences = Sequences(users, items, np.arange(7), users=2, length=3)
+    indices, values = follower_neighbours(sequences, items=4, k=2, window=2, shrink=1.0)
+    # Item 0 has three interactions, 1 and 2 have two each.
+    root = np.sqrt(6) + 1
+    assert indices.tolist() == [[2, 1], [0, 2], [-1, -1], [-1, -1]]
+    np.testing.assert_allclose(values, [[2 / root, 1 / root], [1.5 / root, 1 / 3], [0, 0], [0, 0]], rtol=1e-6)

@@ -23,7 +23,7 @@ def test_by_hand():
     found = memory(weight=2.0)(tf.constant([[0, 1, 3], [0, 0, 0], [0, 0, 2]])).numpy()
     # Item 3 counts 1 and item 1, one back, half of that, of together 1.5. Item 1 is near to 2 (0.8) and 3 (0.4), item 3
     # to 4 (0.6) and 1 (0.2).
-    first = 2.0 / 1.5 * np.array([0.0, 0.2, 0.5 * 0.8, 0.5 * 0.4, 0.6])
+    first = 2.0 / np.sqrt(1.5) * np.array([0.0, 0.2, 0.5 * 0.8, 0.5 * 0.4, 0.6])
     np.testing.assert_allclose(found[0, 1:], first[1:], rtol=1e-6)
     np.testing.assert_array_equal(found[1], 0.0)
     np.testing.assert_allclose(found[2, 1:], [1.6, 0.0, 0.0, 0.0], rtol=1e-6)
@@ -31,8 +31,8 @@ def test_by_hand():
 
 def test_a_neighbour_of_several_items_counts_for_each():
     found = memory(half_life=1e9)(tf.constant([[2, 3]])).numpy()
-    # Item 1 is a neighbour of both: (0.8 + 0.2) / 2.
-    np.testing.assert_allclose(found[0, 1:], [0.5, 0.0, 0.0, 0.3], rtol=1e-6)
+    # Item 1 is a neighbour of both: 0.8 + 0.2.
+    np.testing.assert_allclose(found[0, 1:], np.array([1.0, 0.0, 0.0, 0.6]) / np.sqrt(2), rtol=1e-6)
 
 
 def test_fewer_neighbours_than_there_is_room_for():

@@ -1,11 +1,15 @@
 """The chain as one graph, with hand-set embeddings: the right items in the right order, and nothing seen twice."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.features.context_features import ContextFeatures
+from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.recommend.engine import NOTHING, RecommendationEngine
+from mmrec_tf.schema import Schema
 from tests import tiny_world
 
 # Similarity of each item row to every user: the higher the row, the nearer.
@@ -28,7 +32,7 @@ def engine(trained, monkeypatch):
     # Index 0 is no item: it must not be found however near it is.
     by_hand[0, 0] = 1.0
     engine.item_embeddings.assign(by_hand)
-    monkeypatch.setattr(engine, "_query", lambda users: tf.one_hot(tf.zeros_like(users), 10))
+    monkeypatch.setattr(engine, "_query", lambda asked: tf.one_hot(tf.zeros_like(asked.users), 10))
     yield engine
     engine.item_embeddings.assign(embeddings)
 
@@ -96,18 +100,19 @@ def test_neighbours_of_the_history_are_added_beside_the_towers():
     plain = tiny_world.engine(retrieval)
     before = plain.score(tf.constant([4, 4, 0]), tf.constant([30, 29, 30])).numpy()
     # Item row 29 is the one neighbour of every item, at a similarity of 0.5.
-    retrieval.memory.remember(np.full((30, 1), 29), np.full((30, 1), 0.5))
-    retrieval.memory.weight.assign(20.0)
+    retrieval.memories["companions"].remember(np.full((30, 1), 29), np.full((30, 1), 0.5))
+    # Halved from one item to the one before, five of them count 1 + 1/2 + ... + 1/16, and are divided by its root.
+    retrieval.memories["companions"].weight.assign(20.0 / np.sqrt(1.9375))
     engine = tiny_world.engine(retrieval)
     after = engine.score(tf.constant([4, 4, 0]), tf.constant([30, 29, 30])).numpy()
-    # 20 * 0.5 whatever the weights of a history's items, and nothing without a history.
+    # 20 * 0.5, and nothing without a history.
     np.testing.assert_allclose(after - before, [10.0, 0.0, 0.0], atol=1e-5)
     names, scores = asked(engine.recommend, ["u3", "nobody"], 30)
     assert names[0][0] == "i29" and scores[0, 0] == pytest.approx(before[0] + 10.0, abs=1e-5)
     assert names[1] == asked(plain.recommend, ["nobody"], 30)[0][0]
     # Which items were consumed together is told by their ids: without i29's own, the 10 are gone.
     _, lost, _ = engine.explain(tf.constant(["u3"]), tf.constant(["i5"]))
-    retrieval.memory.remember(np.full((30, 1), 5), np.full((30, 1), 0.5))
+    retrieval.memories["companions"].remember(np.full((30, 1), 5), np.full((30, 1), 0.5))
     _, more, _ = engine.explain(tf.constant(["u3"]), tf.constant(["i5"]))
     np.testing.assert_allclose(more - lost, [[0.0, 0.0, 10.0]], atol=1e-5)
 
@@ -132,7 +137,7 @@ def test_equal_scores_keep_the_tables_order(engine):
 def test_the_ranker_orders_the_candidates_and_nothing_else(engine, monkeypatch):
     handed = []
 
-    def rank(users, items, similarities, weights):
+    def rank(asked, items, similarities, weights):
         assert weights is None
         handed.append((items.numpy(), similarities.numpy()))
         return -tf.cast(items, tf.float32)  # the lowest row first
@@ -156,10 +161,10 @@ def test_the_ranker_orders_the_candidates_and_nothing_else(engine, monkeypatch):
 def test_ranking_scores_blend_in_the_similarity():
     ranking = tiny_world.ranker()
     engine = tiny_world.engine(ranking=ranking)
-    users, items = tf.constant([4]), tf.constant([[3, 9, 30]])
+    users, items = engine.asked(tf.constant([4])), tf.constant([[3, 9, 30]])
     similarities = tf.constant([[0.5, -0.25, 0.125]])
     history = tf.constant(tiny_world.sequences().latest([3]))
-    plain = ranking({"user_index": users, "history": history, "item_index": items}).numpy()
+    plain = ranking({"user_index": users.users, "history": history, "item_index": items}).numpy()
     np.testing.assert_allclose(engine.rank(users, items, similarities).numpy(), plain, atol=1e-6)
     ranking.similarity_weight.assign(3.0)
     # (score + 3 similarity) / (1 + 3)
@@ -229,3 +234,132 @@ def test_nobody_has_done_anything_yet():
     engine = RecommendationEngine(tiny_world.two_tower(), None, *tables, nothing, candidates=1000)
     names, _ = asked(engine.recommend, ["u0", "nobody"], 30)
     assert all(sorted(found) == sorted(f"i{row}" for row in range(30)) for found in names)
+
+
+def recommended(engine, user, k, exclude=(), history=()) -> list[str]:
+    names, _ = engine.recommend(
+        tf.constant([user]), tf.constant(k), tf.constant([[*exclude]], tf.string), tf.constant([[*history]], tf.string)
+    )
+    return [name.decode() for name in names.numpy()[0] if name]
+
+
+def test_what_a_request_excludes_is_not_returned(engine):
+    best = best_unseen(3)
+    assert recommended(engine, "u3", 3, exclude=[best[0], best[2], "nothing", ""]) == [best[1], best[3], best[4]]
+    assert recommended(engine, "u3", 3, exclude=[""]) == recommended(engine, "u3", 3) == best[:3]
+    everything = [f"i{row}" for row in range(30)]
+    assert recommended(engine, "u3", 5, exclude=everything) == []
+    # Item after item, so that the last place, which the first scores would reach, is empty too.
+    assert recommended(engine, "nobody", 30, exclude=everything[:29]) == ["i29"]
+
+
+def test_exclusions_hold_for_their_own_row_alone(engine):
+    names, _ = engine.recommend(
+        tf.constant(["nobody", "nobody"]), tf.constant(2), tf.constant([["i29", "i28"], ["i28", ""]])
+    )
+    assert names.numpy().tolist() == [[b"i27", b"i26"], [b"i29", b"i27"]]
+
+
+def test_a_given_history_counts_as_seen_beside_what_was_seen(engine):
+    best = best_unseen(3)
+    assert recommended(engine, "u3", 2, history=[best[0], "", best[1]]) == best[2:4]
+    assert recommended(engine, "nobody", 2, history=["i29", "nothing"]) == ["i28", "i27"]
+
+
+def test_strangers_are_served_from_the_history_they_bring(trained):
+    engine, _ = trained
+    history = ["i1", "i5", "i9"]
+    names, scores = engine.recommend(tf.constant(["nobody"]), tf.constant(5), None, tf.constant([history]))
+    # The models' own answer for index 0 with that history.
+    query = engine.retrieval.query_embeddings(np.zeros(1), np.array([[0, 0, 2, 6, 10]]))
+    nearness = (query @ engine.item_embeddings.numpy().T)[0]
+    nearness[[0, 2, 6, 10]] = -np.inf
+    order = np.argsort(-nearness)[:5]
+    assert names.numpy()[0].tolist() == [f"i{index - 1}".encode() for index in order]
+    np.testing.assert_allclose(scores.numpy()[0], nearness[order], atol=1e-6)
+    # Of a known user it takes the stored one's place, and an unknown item alone does not.
+    stored = engine.recommend(tf.constant(["u3"]), tf.constant(5))
+    kept = engine.recommend(tf.constant(["u3"]), tf.constant(5), None, tf.constant([["nothing"]]))
+    np.testing.assert_array_equal(kept[1], stored[1])
+    replaced = engine.recommend(tf.constant(["u3"]), tf.constant(5), None, tf.constant([history]))
+    assert np.abs(replaced[1].numpy() - stored[1].numpy()).max() > 1e-4
+
+
+def test_grouped_pairs_score_as_single_ones():
+    engine = tiny_world.engine(ranking=tiny_world.ranker())
+    grouped = engine.rank_pairs(tf.constant(["u3", "nobody"]), tf.constant([["i2", "i8", ""], ["i2", "", "nothing"]]))
+    single = engine.rank_pairs(
+        tf.constant(["u3", "u3", "nobody", "nobody"]), tf.constant(["i2", "i8", "i2", "nothing"])
+    )
+    single = single.numpy()
+    expected = [[single[0], single[1], NOTHING], [single[2], NOTHING, single[3]]]
+    np.testing.assert_allclose(grouped, expected, rtol=1e-6)
+    assert engine.rank_pairs(tf.constant(["u3"]), tf.zeros([1, 0], tf.string)).shape == (1, 0)
+    assert engine.rank_pairs(tf.zeros([0], tf.string), tf.zeros([0], tf.string)).shape == (0,)
+
+
+def test_the_blocks_of_a_large_catalogue_change_nothing(monkeypatch):
+    retrieval = tiny_world.two_tower(neighbours=1)
+    memory = next(iter(retrieval.memories.values()))
+    memory.remember(np.full((30, 1), 29), np.full((30, 1), 0.5))
+    memory.weight.assign(2.0)
+    engine = tiny_world.engine(retrieval, tiny_world.ranker(), candidates=6)
+    users, k = tf.constant([f"u{row}" for row in range(7)]), tf.constant(4)
+    weights = tf.constant([["text"]] * 7), tf.constant([[2.0]] * 7)
+    calls = (
+        lambda: engine.recommend(users, k, tf.constant([["i29"]] * 7)),
+        lambda: engine.recommend_weighted(users, k, *weights),
+        lambda: engine.similar_items(tf.constant(["i1", "i2", "nothing", "i4", "i5"]), k),
+    )
+    whole = [call() for call in calls]
+    monkeypatch.setattr(type(engine), "_rows_at_once", 2)
+    for call, expected in zip(calls, whole, strict=True):
+        names, scores = call()
+        assert names.numpy().tolist() == expected[0].numpy().tolist()
+        np.testing.assert_allclose(scores, expected[1], rtol=1e-6)
+
+
+def context_world():
+    """A chain whose models were told of a device, and half of whose interactions came from a phone."""
+    users, items, times = tiny_world.interactions()
+    frame = pd.DataFrame({"device": np.where(np.arange(len(users)) % 2, "phone", "tv"), "timestamp": times})
+    schema = Schema(
+        user=tiny_world.SCHEMA.user,
+        item=tiny_world.SCHEMA.item,
+        context={"device": "categorical", "timestamp": "timestamp"},
+    )
+    context = ContextFeatures.fit(frame, schema, ["hour_of_day"])
+    tables = tiny_world.user_table(), tiny_world.item_table()
+    retrieval = build_two_tower(tiny_world.config(), *tables, context=context)
+    ranking = build_ranker(tiny_world.config(), *tables, context)
+    return RecommendationEngine(retrieval, ranking, *tables, tiny_world.sequences(), candidates=30, context=context)
+
+
+def test_the_context_reaches_both_models():
+    engine = context_world()
+    ask = {"user_id": tf.constant(["u3"]), "k": tf.constant(30)}
+    empty = {"device": tf.constant([""]), "timestamp": tf.zeros([1, 0], tf.int64)}
+    silent, plain = engine.recommend(**ask, context=empty), engine.recommend(**ask)
+    np.testing.assert_allclose(silent[1], plain[1], rtol=1e-6)
+    names, scores = engine.recommend(**ask, context={**empty, "device": tf.constant(["phone"])})
+    # By the models themselves: phone is the first of the vocabulary, of as many phones as televisions.
+    told = {
+        "categorical": {"device": np.array([1], np.int32), "hour_of_day": np.zeros(1, np.int32)},
+        "multi_categorical": {},
+        "numbers": {},
+    }
+    history = tiny_world.sequences().latest([3])
+    assert engine.ranking.context is not None
+    items = np.array([[int(name[1:]) + 1 for name in names.numpy()[0] if name]], np.int32)
+    expected = engine.ranking(
+        {
+            "user_index": tf.constant([4]),
+            "history": tf.constant(history),
+            "item_index": tf.constant(items),
+            "context": tf.nest.map_structure(tf.constant, told),
+        }
+    )
+    np.testing.assert_allclose(scores.numpy()[0, : items.shape[1]], expected.numpy()[0], atol=1e-5)
+    assert np.abs(scores.numpy() - plain[1].numpy())[:, :24].max() > 1e-4
+    query = engine._query(engine.asked(tf.constant([4]), context=tf.nest.map_structure(tf.constant, told)))
+    assert np.abs(query.numpy() - engine.embed_user(tf.constant(["u3"])).numpy()).max() > 1e-4

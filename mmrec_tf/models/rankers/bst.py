@@ -13,8 +13,8 @@ from mmrec_tf.models.rankers.fields import flattened
 class TargetBlock(tf_keras.layers.Layer):
     """One block of a Transformer over a history, with the items that are asked about at its end, each by itself.
 
-        x = x + dropout(O [heads of softmax over the attended of q . k / sqrt(dim / heads), times v])
-        x = x + dropout(W_2 gelu(W_1 LayerNorm(x) + b_1) + b_2),   q, k, v = LayerNorm(x) [Q; K; V]
+        x = x + O [heads of softmax over the attended of q . k / sqrt(dim / heads), times v]
+        x = x + W_2 gelu(W_1 LayerNorm(x) + b_1) + b_2,   q, k, v = LayerNorm(x) [Q; K; V]
 
     An item of the history attends to the history, an item at hand to the history and itself. As the history does not
     look at the item at hand, it is read once for a whole group of items.
@@ -22,13 +22,10 @@ class TargetBlock(tf_keras.layers.Layer):
     Args:
         dim: int. Width of the steps.
         heads: int. A divisor of `dim`. Defaults to 2.
-        dropout: float in [0, 1). Of what each half of the block adds. Defaults to 0.
 
     Call arguments:
-        steps: `[batch, length, dim]` float tensor.
-        target: `[batch, group, dim]` float tensor.
+        inputs: pair of `[batch, length, dim]` steps and `[batch, group, dim]` target, float.
         present: `[batch, length]` bool tensor.
-        training: bool.
 
     Returns:
         The steps and the target after the block, in their shapes.
@@ -37,21 +34,20 @@ class TargetBlock(tf_keras.layers.Layer):
         ConfigError: if `heads` does not divide `dim`.
     """
 
-    def __init__(self, dim: int, heads: int = 2, dropout: float = 0.0, **kwargs):
+    def __init__(self, dim: int, heads: int = 2, **kwargs):
         super().__init__(**kwargs)
         check_divides(heads, dim, "dim")
         self.dim = dim
         self.heads = heads
-        self.dropout = dropout
         self.normalize_attention = tf_keras.layers.LayerNormalization(epsilon=1e-5, name="normalize_attention")
         self.queries_keys_values = tf_keras.layers.Dense(3 * dim, use_bias=False, name="queries_keys_values")
         self.attended_map = tf_keras.layers.Dense(dim, name="attended_map")
         self.normalize_transform = tf_keras.layers.LayerNormalization(epsilon=1e-5, name="normalize_transform")
         self.widen = tf_keras.layers.Dense(2 * dim, activation=tf.nn.gelu, name="widen")
         self.narrow = tf_keras.layers.Dense(dim, name="narrow")
-        self.drop = tf_keras.layers.Dropout(dropout)
 
-    def call(self, steps, target, present, training=False):
+    def call(self, inputs, present):
+        steps, target = inputs
         query, key, value = self._mapped(steps)
         own_query, own_key, own_value = self._mapped(target)
         attended = present[:, None, None, :]
@@ -62,10 +58,10 @@ class TargetBlock(tf_keras.layers.Layer):
         attended = tf.concat([attended, tf.ones_like(attended[..., :1])], axis=-1)
         weights = tf.cast(_softmax(products, attended), value.dtype)
         seen_by_target = self._joined(tf.matmul(weights[..., :-1], value) + weights[..., -1:] * own_value)
-        return self._transformed(steps, seen, training), self._transformed(target, seen_by_target, training)
+        return self._transformed(steps, seen), self._transformed(target, seen_by_target)
 
     def get_config(self):
-        return {**super().get_config(), "dim": self.dim, "heads": self.heads, "dropout": self.dropout}
+        return {**super().get_config(), "dim": self.dim, "heads": self.heads}
 
     def _mapped(self, steps):
         """Queries, divided by sqrt(width), keys and values, `[batch, heads, n, width]`."""
@@ -80,9 +76,9 @@ class TargetBlock(tf_keras.layers.Layer):
         seen = tf.transpose(seen, [0, 2, 1, 3])
         return tf.reshape(seen, [-1, *_sizes(seen)[1:2], self.dim])
 
-    def _transformed(self, steps, seen, training):
-        steps += self.drop(self.attended_map(seen), training=training)
-        return steps + self.drop(self.narrow(self.widen(self.normalize_transform(steps))), training=training)
+    def _transformed(self, steps, seen):
+        steps += self.attended_map(seen)
+        return steps + self.narrow(self.widen(self.normalize_transform(steps)))
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -124,7 +120,7 @@ class BST(Ranker):
 
     Args:
         hidden: list of int. Widths of the deep part.
-        dropout: float in [0, 1). In the blocks and in the deep part. Defaults to 0.
+        dropout: float in [0, 1). In the deep part. Defaults to 0.
         blocks: int. Defaults to 1.
         heads: int. A divisor of `dim`. Defaults to 2.
 
@@ -145,7 +141,7 @@ class BST(Ranker):
         self.blocks = blocks
         self.heads = heads
         self.places = Places(name="places")
-        self.transformer = [TargetBlock(dim, heads, dropout, name=f"block_{number}") for number in range(blocks)]
+        self.transformer = [TargetBlock(dim, heads, name=f"block_{number}") for number in range(blocks)]
         self.normalize = tf_keras.layers.LayerNormalization(epsilon=1e-5, name="normalize")
         self.deep = DeepPart(self.hidden, dropout, name="deep")
 
@@ -154,7 +150,7 @@ class BST(Ranker):
         if pairs.history.shape[1]:
             steps, target = self.places((pairs.steps, pairs.target))
             for block in self.transformer:
-                steps, target = block(steps, target, present=pairs.history > 0, training=training)
+                steps, target = block((steps, target), present=pairs.history > 0)
             item = tf.concat([item, tf.reshape(self.normalize(target), [-1, self.dim])], axis=1)
         return self.deep(item, flattened(pairs.user_vectors), training=training)
 

@@ -23,8 +23,8 @@ class TargetAttention(tf_keras.layers.Layer):
         hidden: list of int. Widths of the network, the first of them that of A, B and C. Defaults to [32].
 
     Call arguments:
-        steps: `[batch, length, dim]` float tensor, the history's items.
-        target: `[batch, group, dim]` float tensor, the items at hand.
+        inputs: pair of `[batch, length, dim]` steps, the history's items, and `[batch, group, dim]` target, the items
+            at hand, float.
         present: `[batch, length]` bool tensor.
 
     Returns:
@@ -49,7 +49,8 @@ class TargetAttention(tf_keras.layers.Layer):
         self.rest = [tf_keras.layers.Dense(width, activation="relu") for width in others]
         self.judge = tf_keras.layers.Dense(1, name="judge")
 
-    def call(self, steps, target, present):
+    def call(self, inputs, present):
+        steps, target = inputs
         both = steps[:, None] * target[:, :, None]
         seen = tf.nn.relu(self.of_step(steps)[:, None] + self.of_target(target)[:, :, None] + self.of_both(both))
         for layer in self.rest:
@@ -94,7 +95,7 @@ class DIN(Ranker):
     def interactions(self, pairs, training):
         item = flattened(pairs.item_vectors)
         if pairs.history.shape[1]:
-            interest = self.attention(pairs.steps, pairs.target, present=pairs.history > 0)
+            interest = self.attention((pairs.steps, pairs.target), present=pairs.history > 0)
             item = tf.concat([item, tf.reshape(interest, [-1, self.dim])], axis=1)
         return self.deep(item, flattened(pairs.user_vectors), training=training)
 
