@@ -124,26 +124,19 @@ def _choose_pairs(model, name, contents, best, scores, remembered, judge):
 
 
 def _new_item_bonus(best, scores, is_new, judge):
-    """The bonus that gains most, or a larger one that costs nothing beside it; and the users' figures.
-
-    Without evidence it is the smallest that makes new items visible.
-    """
-    if judge.relevant[:, is_new].nnz == 0:
-        wanted = min(is_new.mean(), MOST_NEW_PLACES)
-        for bonus in NEW_ITEM_BONUSES:
-            lists = judge.lists(scores + bonus * is_new)
-            if is_new[lists].mean() >= wanted:
-                break
-        return bonus, judge.figures(lists)
-    found = {bonus: judge(scores + bonus * is_new) for bonus in NEW_ITEM_BONUSES}
-    # A few new items may cost where more of them gain, so that all are tried.
-    chosen, figures = _choose(best, NEW_ITEM_BONUSES, found.get)
-    chosen, least = chosen or 0.0, figures.mean() * (1.0 - _NOTHING)
-    for bonus in (bonus for bonus in NEW_ITEM_BONUSES if bonus > chosen):
+    """The largest bonus that costs nothing, or the smallest that makes new items visible; and the users' figures."""
+    has_evidence = judge.relevant[:, is_new].nnz > 0
+    wanted = min(is_new.mean(), MOST_NEW_PLACES)
+    chosen, figures = 0.0, best
+    for bonus in NEW_ITEM_BONUSES:
+        lists = judge.lists(scores + bonus * is_new)
+        found = judge.figures(lists)
         # No allowance for chance: it would let a small validation set give the first places away.
-        if found[bonus].mean() < least:
+        if has_evidence and found.mean() < best.mean() * (1.0 - _NOTHING):
             break
-        chosen, figures = bonus, found[bonus]
+        chosen, figures = bonus, found
+        if not has_evidence and is_new[lists].mean() >= wanted:
+            break
     return chosen, figures
 
 

@@ -119,15 +119,3 @@ def test_with_evidence_new_items_are_shown_as_long_as_it_costs_nothing():
     # From 0.3 on the third finds it; with 0.6 the others would be shown it instead of what they want.
     assert bonus == 0.4
     assert best.mean() == pytest.approx(2 / 3) and figures.mean() == 1.0
-
-
-def test_few_new_items_may_cost_where_more_of_them_gain():
-    # With a little help the new item is shown to those who do not want it, with more to those who do, who are more.
-    judge = four_items([[1, 0, 0, 0]] * 5 + [[0, 0, 0, 1]] * 15, k=1)
-    scores = np.tile([[1.0, 0.0, 0.0, 0.0]], [20, 1])
-    scores[:5, 3], scores[5:, 3] = 0.96, 0.75
-    best = judge(scores)
-    bonus, figures = _new_item_bonus(best, scores, IS_NEW, judge)
-    # Of 0.3, 0.4 and so on, which all find it for fifteen of twenty, the largest, as it costs nothing more.
-    assert bonus == 1.2
-    assert best.mean() == pytest.approx(0.25) and figures.mean() == pytest.approx(0.75)
