@@ -46,6 +46,7 @@ _MODULES = {
     "recommend.engine": ("RecommendationEngine",),
     "recommend.explanation": ("Explanation",),
     "recommend.recommender": ("Recommendation", "Recommender"),
+    "search.searching": ("SearchResult", "search_settings"),
     "serving.export": ("export_models",),
     "stages": ("evaluate_models", "hard_negatives", "train_ranking", "train_retrieval"),
     "workflow": ("OpenRun", "serving_engine", "train_run"),

@@ -11,9 +11,11 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from mmrec_tf.config_encoders import EncoderConfig
-from mmrec_tf.config_models import EvaluationConfig, ExportConfig, ModelsConfig, TrainConfig
+from mmrec_tf.config_models import EvaluationConfig, ExportConfig, ModelsConfig
 from mmrec_tf.config_pretraining import Pretraining
 from mmrec_tf.config_tasks import TasksConfig, check_tasks
+from mmrec_tf.config_training import TrainConfig
+from mmrec_tf.config_tuning import SearchConfig
 from mmrec_tf.errors import suggestion
 from mmrec_tf.schema import Schema, StrictModel
 
@@ -153,8 +155,8 @@ class Config(StrictModel):
     Args:
         name: str. The run's title in reports.
         seed: int. Seeds data order, initial weights, sampling and dropout.
-        data, schema, split, encoders, fusion, alignment, pretraining, tasks, models, train, evaluation, export: the
-            sections.
+        data, schema, split, encoders, fusion, alignment, pretraining, tasks, models, train, search, evaluation,
+            export: the sections.
         store: path of the feature store, relative to the configuration file.
 
     `encoders` is keyed by the item feature's name or by its kind; a feature without an entry takes the built-in
@@ -174,6 +176,7 @@ class Config(StrictModel):
     tasks: TasksConfig = TasksConfig()
     models: ModelsConfig = ModelsConfig()
     train: TrainConfig = TrainConfig()
+    search: SearchConfig = SearchConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     export: ExportConfig = ExportConfig()
     store: Path = Path("feature_store")

@@ -24,6 +24,8 @@ ORDER = (
     "config_models",
     "config_pretraining",
     "config_tasks",
+    "config_training",
+    "config_tuning",
     "config",
     "config_file",
     "data",
@@ -38,13 +40,16 @@ ORDER = (
     "recommend",
     "serving",
     "run",
+    "run_export",
     "stages",
+    "search",
     "workflow",
     "cli_output",
     "cli_demo",
     "cli_pretrained",
     "cli_embed",
     "cli_pretrain",
+    "cli_tune",
     "cli_explain",
     "cli_export",
     "cli_recommend",
@@ -52,6 +57,8 @@ ORDER = (
 )
 # The one place where KerasNLP, a Keras 3 library, is reached.
 KERAS_3_ADAPTER = "encoders/kerasnlp.py"
+# KerasTuner imports Keras 3 too. Its oracles are plain Python; its tuners and hypermodels would want Keras 3 models.
+KERAS_TUNER_ADAPTER = "search/oracles.py"
 PICKLING = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -142,6 +149,16 @@ def test_keras_is_reached_through_tf_keras_only():
             if name.split(".")[0] in ("keras", "keras_nlp", "keras_hub") or re.match(r"(tf|tensorflow)\.keras\b", name):
                 wrong.append(f"{name_of(path)}:{line} {name}")
     assert wrong == []
+
+
+def test_keras_tuner_is_reached_in_one_place():
+    users = {
+        name_of(path)
+        for path in FILES
+        for _, name in imported_modules(parse(path), package_of(path))
+        if name.split(".")[0] in ("keras_tuner", "kerastuner")
+    }
+    assert users == {KERAS_TUNER_ADAPTER}
 
 
 def test_nothing_is_pickled():

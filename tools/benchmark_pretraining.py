@@ -123,8 +123,10 @@ def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
         cells = []
         for name in ("cold", "all"):
             cells.append(_spread([figures[name] for figures in seeds.values()], "{:.4f}"))
-            ratios = [figures[name] / found[NOTHING][seed][name] - 1.0 for seed, figures in seeds.items()]
-            cells.append("" if row == NOTHING else _spread(ratios, "{:+.1%}"))
+            # Nothing has no ratio to what is found without pretraining, if that is nothing too.
+            pairs = [(figures[name], found[NOTHING][seed][name]) for seed, figures in seeds.items()]
+            ratios = [value / without - 1.0 for value, without in pairs if without > 0.0]
+            cells.append("" if row == NOTHING or not ratios else _spread(ratios, "{:+.1%}"))
         seconds = statistics.mean(figures["seconds"] for figures in seeds.values())
         lines.append(f"| {row} | {' | '.join(cells)} | {seconds:.0f} |")
     return "\n".join(lines)

@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 
 from mmrec_tf.config import FusionConfig, Policies, SplitConfig
-from mmrec_tf.config_models import EvaluationConfig, ExportConfig, RankingConfig, RetrievalConfig, TrainConfig
+from mmrec_tf.config_models import EvaluationConfig, ExportConfig, RankingConfig, RetrievalConfig
+from mmrec_tf.config_training import TrainConfig
 from mmrec_tf.data.column_guess import ColumnGuess
 
 _BUILT_IN = {"text": "hashed_text", "image": "image_cnn", "audio": "audio_cnn", "video": "video_cnn"}
@@ -60,7 +61,8 @@ def render_config(found: dict, tables: Path) -> str:
         ],
         [
             "# The two-tower retrieval model and the ranker. ranking.enabled: false leaves the ranker out;",
-            "# ranking.target: click (positives and sampled negatives) or rating (the label, by squared error).",
+            "# ranking.model: also dcn, din, bst and more; ranking.target: click (positives and sampled negatives) or",
+            "# rating (the label).",
             "models:",
             "  retrieval:",
             *_defaults(RetrievalConfig(), "dim", "hidden", "history_length", "temperature", indent=4),

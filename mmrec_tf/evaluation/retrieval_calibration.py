@@ -14,7 +14,7 @@ from mmrec_tf.models.two_tower import TwoTower
 TREND_SCALES = (0.5, 1.5, 2.0, 3.0, 5.0, 8.0)
 """What the trends' weights are multiplied by."""
 
-MEMORY_WEIGHTS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+MEMORY_WEIGHTS = tuple(0.05 * 2.0**power for power in range(11))
 HALF_LIVES = (1.0, 2.0, 8.0, 1000.0)
 """Of a memory of pairs, in items; the last counts all alike."""
 

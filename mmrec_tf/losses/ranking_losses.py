@@ -28,8 +28,8 @@ def build_ranking_loss(target: str, name: str | None = None, levels: list[float]
 
     Args:
         target: `click` or `rating`.
-        name: of clicks `log_loss`, `pairwise`, `softmax`, `list_mle` or `approx_ndcg`; of ratings `mse`, `huber` (linear
-            from 1 on) or `ordinal`. None for the first of them.
+        name: of clicks `log_loss`, `pairwise`, `softmax`, `list_mle` or `approx_ndcg`; of ratings `mse`, `huber`
+            (linear from 1 on) or `ordinal`. None for the first of them.
         levels: list of float, rising. The ratings there are; for `ordinal`.
 
     Raises:

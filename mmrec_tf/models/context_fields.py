@@ -20,6 +20,7 @@ class ContextFields(tf_keras.layers.Layer):
         dim: int. Width of each field's embedding.
         spec: dict as `ContextFeatures.spec` gives it.
         hide: float in [0, 1). Chance of hiding an example's context while training. Defaults to 0.
+        number_embedding: see `SideFeatures`; bins are cut by `normal_edges`. Defaults to `linear`.
 
     Call arguments:
         context: dict as `ContextFeatures.encode` gives it, `[batch, ...]`.
@@ -29,12 +30,13 @@ class ContextFields(tf_keras.layers.Layer):
         `[batch, fields, dim]` float tensor.
     """
 
-    def __init__(self, dim: int, spec: dict[str, Any], hide: float = 0.0, **kwargs):
+    def __init__(self, dim: int, spec: dict[str, Any], hide: float = 0.0, number_embedding: str = "linear", **kwargs):
         super().__init__(**kwargs)
         self.dim = dim
         self.spec = spec
         self.hide = hide
-        self.side = SideFeatures(dim, {**spec["categorical"], **spec["multi_categorical"]})
+        self.number_embedding = number_embedding
+        self.side = SideFeatures(dim, {**spec["categorical"], **spec["multi_categorical"]}, number_embedding)
 
     def call(self, context, training=False):
         if training and self.hide:
@@ -59,7 +61,8 @@ class ContextFields(tf_keras.layers.Layer):
         return tf.reduce_any(tf.stack(told), axis=0) if told else tf.zeros([rows], tf.bool)
 
     def get_config(self):
-        return {**super().get_config(), "dim": self.dim, "spec": self.spec, "hide": self.hide}
+        own = {"dim": self.dim, "spec": self.spec, "hide": self.hide, "number_embedding": self.number_embedding}
+        return {**super().get_config(), **own}
 
 
 def masked(context, known: tf.Tensor):

@@ -47,6 +47,18 @@ def test_models_take_their_settings_from_the_configuration():
     assert (ranker.dim, ranker.hidden, ranker.dropout, ranker.target) == (5, [8], 0.1, "click")
 
 
+def test_the_rankers_bins_are_those_of_the_training_rows():
+    users, items = tiny_world.user_table(), tiny_world.item_table()
+    ranking = {"model": "fm", "number_embedding": "piecewise_linear", "number_bins": 2}
+    model = build_ranker(tiny_world.config(ranking=ranking), users, items)
+    seen = items.numbers["price"][(items.id_index > 0) & (items.numbers["price"][:, 1] > 0), 0]
+    expected = [seen.min(), np.median(seen), seen.max()]
+    np.testing.assert_allclose(model.item_fields.side.numbers["price"].edges, expected, rtol=1e-6)
+    assert len(model.user_fields.side.numbers["age"].edges) == 3
+    plain = build_ranker(tiny_world.config(ranking={"model": "fm"}), users, items)
+    assert plain.number_edges == {"users": {}, "items": {}}
+
+
 def test_popularity_starts_at_the_log_of_the_share():
     items = tiny_world.item_table()
     settings = tiny_world.config(retrieval={"temperature": 0.2})

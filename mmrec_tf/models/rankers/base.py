@@ -106,7 +106,9 @@ class Ranker(LossScaledModel):
         self.user_fields = TableFields(users, dim + 1, **numbers["users"])
         self.item_fields = TableFields(items, dim + 1, **numbers["items"])
         self.history_fields = TableFields(items, dim if self.reads_steps else dim + 1, **numbers["items"])
-        self.context_fields = None if context is None else ContextFields(dim + 1, context, hide=id_dropout)
+        self.context_fields = None
+        if context is not None:
+            self.context_fields = ContextFields(dim + 1, context, id_dropout, number_embedding)
         self.bias = self.add_weight(name="bias", shape=[], initializer="zeros", experimental_autocast=False)
         self.similarity_weight = self.add_weight(
             name="similarity_weight", shape=[], initializer="zeros", trainable=False, experimental_autocast=False

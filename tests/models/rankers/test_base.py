@@ -223,3 +223,14 @@ def test_mixed_precision_keeps_scores_in_float32(name):
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
     assert scores.dtype == loss.dtype == tf.float32 and np.isfinite(scores.numpy()).all()
+
+
+@ALL
+def test_shapes_that_are_not_known_beforehand(name):
+    model, inputs = randomized(with_context(name)), pairs(group=3)
+    given = {key: inputs[key] for key in ("user_index", "history", "item_index")}
+    specs = {key: tf.TensorSpec([None] * value.shape.rank, value.dtype) for key, value in given.items()}
+    # The length of a history is the model's own.
+    specs["history"] = tf.TensorSpec([None, 5], tf.int32)
+    call = tf.function(model.call, input_signature=[specs])
+    np.testing.assert_allclose(call(given).numpy(), model(given).numpy(), rtol=1e-4, atol=1e-5)
