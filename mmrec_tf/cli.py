@@ -1,4 +1,4 @@
-"""The command line: mmrec init, validate, embed, pretrain, train, evaluate, recommend, explain, export, serve, demo ...
+"""The command line: mmrec init, validate, embed, pretrain, train, tune, evaluate, recommend, export, serve, demo ...
 
 TensorFlow is imported inside the commands that need it, so that `mmrec --help` is quick. Exit codes: 0 on success,
 2 for a mistake that the user can mend (a short message, never a traceback), 130 after Ctrl-C.
@@ -147,6 +147,23 @@ def train(
 
 
 @app.command()
+def tune(
+    config: ConfigFile,
+    out: Annotated[Path, typer.Option(help="The search's directory; the same one to go on with it.")] = Path(
+        "searches/latest"
+    ),
+    overwrite: Annotated[bool, typer.Option(help="Forget an earlier search that is already there.")] = False,
+    set_: Overrides = None,
+    as_json: AsJson = False,
+):
+    """Search for better settings, judged on the validation split, within a budget of trials or minutes."""
+    from mmrec_tf.cli_tune import run_tune
+
+    _quiet_tensorflow()
+    run_tune(config, out, overwrite, set_, as_json)
+
+
+@app.command()
 def evaluate(run: RunFolder, as_json: AsJson = False):
     """Measure a run again, on its test split, beside the baselines."""
     from mmrec_tf.run import Run
@@ -202,6 +219,19 @@ def export(run: RunFolder):
     with progress_bars() as progress:
         written = _open(run, progress).export(progress)
     show_rows("exported", ("model", "version", "path"), [(name, p.name, p) for name, p in written.items()])
+
+
+@app.command()
+def index(
+    run: RunFolder,
+    add: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Table of new items, Parquet or CSV.")] = None,
+    remove: Annotated[Optional[Path], typer.Option(metavar="FILE", help="Text file, one item id a line.")] = None,
+):
+    """Add items without training, or remove some, and write the next version of the SavedModels."""
+    from mmrec_tf.cli_export import run_index
+
+    _quiet_tensorflow()
+    run_index(run, add, remove)
 
 
 @app.command("check-export")

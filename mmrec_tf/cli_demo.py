@@ -44,7 +44,8 @@ def run_demo(folder: Path, seed: int) -> None:
 def _ask_over_http(run, user: str) -> None:
     from mmrec_tf.serving.server import running_server
 
-    body = {"signature_name": "recommend", "instances": [{"user_id": user, "k": _SHOWN_ITEMS}]}
+    row = {"user_id": user, "k": _SHOWN_ITEMS, "exclude_ids": [], "history_item_ids": []}
+    body = {"signature_name": "recommend", "instances": [row]}
     with running_server(run.export_folder) as url:
         endpoint = f"{url}/v1/models/recommend:predict"
         request = urllib.request.Request(

@@ -1,10 +1,33 @@
-"""`mmrec check-export`: whether TensorFlow Serving can run what was exported."""
+"""`mmrec index` and `mmrec check-export`: changes to what is served, and whether TensorFlow Serving can run it."""
 
 import json
 from pathlib import Path
 
-from mmrec_tf.cli_output import console, show_rows
-from mmrec_tf.errors import ServingError
+from mmrec_tf.cli_output import console, progress_bars, show_rows
+from mmrec_tf.errors import RunError, ServingError
+
+
+def run_index(run: Path, add: Path | None, remove: Path | None) -> None:
+    """Adds the items of a table to a run, removes those that a text file names, and exports the next version.
+
+    Raises:
+        RunError: if neither is given, or the text file cannot be read.
+    """
+    from mmrec_tf.run import Run
+
+    Run.open(run)
+    if add is None and remove is None:
+        raise RunError("nothing to do: give --add a table of new items, or --remove a text file of ids, one a line.")
+    ids = []
+    if remove is not None:
+        if not remove.is_file():
+            raise RunError(f"{remove} is no file. --remove takes a text file with one item id a line.")
+        ids = [line.strip() for line in remove.read_text(encoding="utf-8").splitlines() if line.strip()]
+    from mmrec_tf.workflow import OpenRun
+
+    with progress_bars() as progress:
+        written = OpenRun(run, progress).index(add, ids, progress)
+    show_rows("exported", ("model", "version", "path"), [(name, p.name, p) for name, p in written.items()])
 
 
 def run_check_export(folder: Path, as_json: bool) -> None:

@@ -4,7 +4,7 @@ The command line calls these; someone who writes Keras scripts calls what they c
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,6 @@ from mmrec_tf.data.validation import load_data
 from mmrec_tf.errors import ConfigError, RunError
 from mmrec_tf.evaluation.report import write_report
 from mmrec_tf.features.prepared import Prepared, build_encoders, check_same_ids, prepare, resolve_encoders
-from mmrec_tf.models.rankers.base import Ranker
-from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.encoder_stages import ON_ENCODERS, pretrain_encoders, pretrained_features
 from mmrec_tf.pretraining.fitting import StageResult
 from mmrec_tf.pretraining.running import named_stages, stages_folder
@@ -25,7 +23,7 @@ from mmrec_tf.pretraining.stages import AFTER, BEFORE, LINEAR, pretrained_two_to
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.recommender import Recommender
 from mmrec_tf.run import Run, new_run
-from mmrec_tf.serving.export import export_models
+from mmrec_tf.run_export import change_catalogue, export_run, grown_engine, run_encoders, serving_engine
 from mmrec_tf.stages import (
     evaluate_models,
     features_to_tune,
@@ -93,7 +91,7 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
             run.write_json("metrics.json", evaluate_models(prepared, retrieval, ranking, progress))
         engine = serving_engine(prepared, retrieval, ranking)
         with _timed(seconds, "export"):
-            export_models(engine, run.export_folder, config.export.k, progress, config.export.modality_weights)
+            export_run(run, prepared, engine, encoders, progress)
         summaries = {feature: result.summary for feature, result in tuned.items()}
         run.write_json("history.json", {"history": history, "seconds": seconds, "tuning": summaries})
         report_on(run, prepared, engine)
@@ -177,30 +175,24 @@ class OpenRun:
 
     def export(self, progress: Progress | None = None) -> dict[str, Path]:
         """Writes the next version of every SavedModel."""
-        engine = serving_engine(self.prepared, self.retrieval, self.ranking)
-        options = self.prepared.config.export
-        return export_models(engine, self.run.export_folder, options.k, progress, options.modality_weights)
+        encoders = run_encoders(self.run, self.prepared.config)
+        engine = grown_engine(self.run, self.prepared, self.retrieval, self.ranking)
+        return export_run(self.run, self.prepared, engine, encoders, progress)
+
+    def index(
+        self, add: Path | None = None, remove: Sequence[str] = (), progress: Progress | None = None
+    ) -> dict[str, Path]:
+        """Adds items that were born after training, or removes some, and writes the next version of every SavedModel.
+
+        See `mmrec_tf.run_export.change_catalogue`. What `mmrec evaluate` measures stays what was trained.
+        """
+        change_catalogue(self.run, self.prepared, add, remove, progress)
+        return self.export(progress)
 
     def report(self) -> Path:
         """Rewrites `report.html` from what the run has measured."""
         report_on(self.run, self.prepared, serving_engine(self.prepared, self.retrieval, self.ranking))
         return self.run.folder / "report.html"
-
-
-def serving_engine(prepared: Prepared, retrieval: TwoTower, ranking: Ranker | None) -> RecommendationEngine:
-    """The chain as it is served: histories, trends and seen items from all interactions, the test's included."""
-    trends = prepared.trends(prepared.split.validation, prepared.split.test)
-    if trends is not None:
-        retrieval.set_trends(trends)
-    return RecommendationEngine(
-        retrieval,
-        ranking,
-        prepared.users,
-        prepared.items,
-        prepared.sequences(prepared.data.interactions),
-        prepared.config.export.candidates,
-        seen=prepared.touched(prepared.data.interactions),
-    )
 
 
 def report_on(run: Run, prepared: Prepared, engine: RecommendationEngine) -> None:

@@ -31,7 +31,7 @@ def run_signatures(calls: list[tuple[Path, str, dict[str, np.ndarray]]]) -> list
         requests.append(
             {
                 "model": str(model),
-                "inputs": {signature.inputs[key].name: np.asarray(value).tolist() for key, value in inputs.items()},
+                "inputs": {signature.inputs[key].name: _as_text(value).tolist() for key, value in inputs.items()},
                 "types": {signature.inputs[key].name: signature.inputs[key].dtype for key in inputs},
                 "outputs": {key: info.name for key, info in signature.outputs.items()},
             }
@@ -43,13 +43,22 @@ def run_signatures(calls: list[tuple[Path, str, dict[str, np.ndarray]]]) -> list
     assert process.returncode == 0, process.stderr[-3000:]
     return [
         {
-            key: np.array([text.encode() for text in np.ravel(values)], object).reshape(np.shape(values))
+            key: np.array([text.encode("latin-1") for text in np.ravel(values)], object).reshape(np.shape(values))
             if np.asarray(values).dtype.kind == "U"
             else np.array(values)
             for key, values in answer.items()
         }
         for answer in json.loads(process.stdout)
     ]
+
+
+def _as_text(value) -> np.ndarray:
+    """Bytes as characters of the same numbers, which JSON holds whatever the bytes are; numbers as they are."""
+    value = np.asarray(value)
+    if value.dtype.kind not in "SUO":
+        return value
+    strings = [text if isinstance(text, bytes) else str(text).encode() for text in value.ravel().tolist()]
+    return np.array([text.decode("latin-1") for text in strings], object).reshape(value.shape)
 
 
 class _Output(ctypes.Structure):
@@ -150,7 +159,7 @@ class _Model:
 
     def _tensor(self, values, number: int) -> int:
         if number == _STRING:
-            shape, strings = np.shape(values), [text.encode() for text in np.ravel(values)]
+            shape, strings = np.shape(values), [text.encode("latin-1") for text in np.ravel(values)]
             tensor = self._tf.AllocateTensor(
                 number, (c_int64 * len(shape))(*shape), len(shape), len(strings) * _STRING_BYTES
             )
@@ -170,7 +179,7 @@ class _Model:
         if kind is bytes:
             places = range(start, start + count * _STRING_BYTES, _STRING_BYTES)
             strings = [
-                ctypes.string_at(self._tf.StringGetDataPointer(place), self._tf.StringGetSize(place)).decode()
+                ctypes.string_at(self._tf.StringGetDataPointer(place), self._tf.StringGetSize(place)).decode("latin-1")
                 for place in places
             ]
             return np.array(strings).reshape(shape).tolist()

@@ -21,7 +21,8 @@ def test_help_does_not_import_tensorflow():
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert finished.returncode == 0, finished.stderr
-    for command in ("init", "validate", "embed", "train", "evaluate", "recommend", "export", "serve", "report", "demo"):
+    commands = "init validate embed train tune evaluate recommend export serve report demo"
+    for command in commands.split():
         assert f" {command} " in finished.stdout
 
 
@@ -30,6 +31,7 @@ def test_help_does_not_import_tensorflow():
     [
         (["train", "absent.yaml"], "absent.yaml does not exist"),
         (["validate", "absent.yaml"], "mmrec init"),
+        (["tune", "absent.yaml"], "absent.yaml does not exist"),
         (["init", "absent"], "absent"),
         (["recommend", "absent", "--user", "u"], "is no finished run"),
         (["recommend", "absent"], "--user"),
@@ -38,6 +40,8 @@ def test_help_does_not_import_tensorflow():
         (["evaluate", "absent"], "is no finished run"),
         (["export", "absent"], "is no finished run"),
         (["serve", "absent"], "is no finished run"),
+        (["index", "absent", "--add", "items.csv"], "is no finished run"),
+        (["check-export", "absent"], "is no folder"),
         (["report", "absent"], "is no finished run"),
         (["train"], "Missing argument"),
         (["nonsense"], "No such command"),

@@ -103,7 +103,9 @@ class Recommender:
         signatures = model.signatures
 
         def recommend(user_id, k):
-            answer = signatures["recommend"](user_id=user_id, k=tf.fill(tf.shape(user_id), k))
+            answer = signatures["recommend"](
+                user_id=user_id, k=tf.fill(tf.shape(user_id), k), **_left_empty(signatures["recommend"], user_id)
+            )
             return answer["item_id"], answer["score"]
 
         def recommend_weighted(user_id, k, modality, weight):
@@ -257,3 +259,14 @@ class Recommender:
             f"the export of {self._run} has no signature {name!r}: it is older than that, or was written without "
             f"modality weights. Write the next version with: mmrec export {self._run}"
         )
+
+
+def _left_empty(signature, user_id: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What a request says nothing of: `[batch, 0]`, and empty strings where there is one for each row."""
+    rows = tf.size(user_id)
+    specs = signature.structured_input_signature[1]
+    return {
+        name: tf.zeros([rows] if spec.shape.rank == 1 else [rows, 0], spec.dtype)
+        for name, spec in specs.items()
+        if name not in ("user_id", "k")
+    }

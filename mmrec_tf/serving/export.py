@@ -2,17 +2,17 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
 from mmrec_tf.recommend.engine import RecommendationEngine
-
-_IDS = tf.TensorSpec([None], tf.string)
-_K = tf.TensorSpec([None], tf.int32)
-_NAMES = tf.TensorSpec([None, None], tf.string)
-_WEIGHTS = tf.TensorSpec([None, None], tf.float32)
+from mmrec_tf.serving.item_encoder import ItemEncoder
+from mmrec_tf.serving.op_check import check_model, require_servable
+from mmrec_tf.serving.server_files import write_server_files
+from mmrec_tf.serving.signatures import Signatures, encoder_signatures, model_signatures, warmup_examples
+from mmrec_tf.serving.warmup import write_warmup
 
 
 def export_models(
@@ -21,23 +21,38 @@ def export_models(
     k: int = 10,
     progress: Callable[[str, int, int], None] | None = None,
     modality_weights: bool = True,
+    item_encoder: ItemEncoder | None = None,
 ) -> dict[str, Path]:
-    """Writes `retrieval`, `ranking` (where there is a ranker) and `recommend`, each as the next integer version.
+    """Writes `recommend`, `retrieval`, `ranking` (where there is a ranker) and `item_encoder` (where one is given).
+
+    Each is written as its next integer version.
 
     A version appears in one rename, because the server polls the folder and would load a half-written one.
 
+    Each is checked by `op_check` and answers its warm-up requests before it appears: one that TensorFlow Serving would
+    not run is not exported. What the server is started with is written beside the models; see `write_server_files`.
+
     Signatures, every input with a batch dimension:
 
-    - `recommend`: `serving_default(user_id)`, `recommend(user_id, k)`, `recommend_weighted(user_id, k, modality,
-      weight)` -> `item_id`, `score` `[batch, k]`; `explain(user_id, item_id)` -> `score` `[batch]`, `contribution` and
-      `part` `[batch, parts]`. `modality` (string) and `weight` (float32) are `[batch, n]`, and what they do not name
-      has weight 1; see `RecommendationEngine`.
+    - `recommend`: `serving_default(user_id)`; `recommend(user_id, k, exclude_ids, history_item_ids, ...)` and, of the
+      schema's context, one more input for each feature; `recommend_weighted(user_id, k, modality, weight)` ->
+      `item_id`, `score` `[batch, k]`; `explain(user_id, item_id)` -> `score` `[batch]`, `contribution` and `part`
+      `[batch, parts]`.
     - `retrieval`: `serving_default(user_id)`, `retrieve(user_id, k)`, `similar_items(item_id, k)`,
       `embed_user(user_id)`, `embed_item(item_id)` -> `embedding` `[batch, dim + 2]`, whose dot product is
       the retrieval score.
-    - `ranking`: `serving_default(user_id, item_id)`, also named `rank` -> `score` `[batch]`, one pair per row.
+    - `ranking`: `serving_default(user_id, item_id)` -> `score` `[batch]`, one pair per row, and
+      `rank(user_id, item_ids)` -> `score` `[batch, n]`.
+    - `item_encoder`: `serving_default`, whose inputs are the item's features; see `ItemEncoder` -> `embedding`
+      `[batch, dim + 2]`, as that of `embed_item`.
 
-    `k` is taken from the batch's largest; a row that asked for less is cut by the client.
+    Servers want every input of a signature, but all beyond `user_id` and `k` may say nothing: `exclude_ids`,
+    `history_item_ids`, `modality` (string) and `weight` (float32) are `[batch, n]`, where n may be 0, and an entry `""`
+    says nothing either. Nor does an empty string of the context, or a number with n of 0; see `ContextInputs`. What
+    `modality` does not name has weight 1; see `RecommendationEngine`.
+
+    `k` is taken from the batch's largest; a row that asked for less is cut by the client. It is at least 1 and at most
+    the number of items.
 
     Args:
         engine: the trained chain.
@@ -45,109 +60,42 @@ def export_models(
         k: int. Items that `serving_default` returns.
         modality_weights: bool. Whether there is `recommend_weighted`, for which the `recommend` model holds the item
             embeddings once more for each modality. Defaults to True.
+        item_encoder: of items that were born after training; None, the default, for none.
 
     Returns:
         Model name -> path of the version written.
+
+    Raises:
+        ServingError: if TensorFlow Serving would not run a model, or it does not answer; the earlier versions stay as
+            they are.
     """
     folder = Path(folder)
-    signatures = _signatures(engine, k, modality_weights)
+    tables = [engine.user_table, engine.item_table, engine.context_inputs]
+    models = {name: (tables, signatures) for name, signatures in model_signatures(engine, k, modality_weights).items()}
+    if item_encoder is not None:
+        models["item_encoder"] = item_encoder.tables, encoder_signatures(item_encoder)
+    examples = {name: {} if name == "item_encoder" else warmup_examples(engine, k) for name in models}
     written = {}
-    for number, (name, functions) in enumerate(signatures.items()):
+    for number, (name, model) in enumerate(models.items()):
         if progress is not None:
-            progress("exporting", number, len(signatures))
-        written[name] = _write_version(engine, functions, folder / name)
+            progress("exporting", number, len(models))
+        written[name] = _write_version(*model, folder / name, examples[name])
     if progress is not None:
-        progress("exporting", len(signatures), len(signatures))
+        progress("exporting", len(models), len(models))
+    write_server_files(folder, engine.item_count)
     return written
 
 
-def _signatures(engine: RecommendationEngine, k: int, modality_weights: bool) -> dict[str, dict[str, Callable]]:
-    def largest(k):
-        # A list has one length for the whole batch, and no request may ask for more places than there are items.
-        return tf.clip_by_value(tf.reduce_max(k), 1, engine.item_count)
-
-    def listed(function):
-        def with_k(user_id, k):
-            item_id, score = function(user_id, largest(k))
-            return {"item_id": item_id, "score": score}
-
-        return with_k
-
-    def fixed(function, size):
-        def without_k(user_id):
-            item_id, score = function(user_id, tf.constant(size))
-            return {"item_id": item_id, "score": score}
-
-        return without_k
-
-    @tf.function(input_signature=[_named(_IDS, "item_id"), _named(_K, "k")])
-    def similar_items(item_id, k):
-        neighbour_id, score = engine.similar_items(item_id, largest(k))
-        return {"item_id": neighbour_id, "score": score}
-
-    @tf.function(input_signature=[_named(_IDS, "user_id")])
-    def embed_user(user_id):
-        return {"embedding": engine.embed_user(user_id)}
-
-    @tf.function(input_signature=[_named(_IDS, "item_id")])
-    def embed_item(item_id):
-        return {"embedding": engine.embed_item(item_id)}
-
-    @tf.function(input_signature=[_named(_IDS, "user_id"), _named(_IDS, "item_id")])
-    def rank(user_id, item_id):
-        return {"score": engine.rank_pairs(user_id, item_id)}
-
-    @tf.function(input_signature=[_named(_IDS, "user_id"), _named(_IDS, "item_id")])
-    def explain(user_id, item_id):
-        score, contribution, part = engine.explain(user_id, item_id)
-        return {"score": score, "contribution": contribution, "part": part}
-
-    @tf.function(
-        input_signature=[
-            _named(_IDS, "user_id"),
-            _named(_K, "k"),
-            _named(_NAMES, "modality"),
-            _named(_WEIGHTS, "weight"),
-        ]
-    )
-    def recommend_weighted(user_id, k, modality, weight):
-        item_id, score = engine.recommend_weighted(user_id, largest(k), modality, weight)
-        return {"item_id": item_id, "score": score}
-
-    by_user = [_named(_IDS, "user_id")]
-    by_user_and_k = [_named(_IDS, "user_id"), _named(_K, "k")]
-    models = {
-        "recommend": {
-            "serving_default": tf.function(fixed(engine.recommend, k), input_signature=by_user),
-            "recommend": tf.function(listed(engine.recommend), input_signature=by_user_and_k),
-            "explain": explain,
-            **({"recommend_weighted": recommend_weighted} if modality_weights else {}),
-        },
-        "retrieval": {
-            "serving_default": tf.function(fixed(engine.retrieve_ids, k), input_signature=by_user),
-            "retrieve": tf.function(listed(engine.retrieve_ids), input_signature=by_user_and_k),
-            "similar_items": similar_items,
-            "embed_user": embed_user,
-            "embed_item": embed_item,
-        },
-    }
-    if engine.ranking is not None:
-        models["ranking"] = {"serving_default": rank, "rank": rank}
-    return models
-
-
-def _named(spec: tf.TensorSpec, name: str) -> tf.TensorSpec:
-    return tf.TensorSpec(spec.shape, spec.dtype, name=name)
-
-
-def _write_version(engine: RecommendationEngine, signatures: dict[str, Callable], folder: Path) -> Path:
+def _write_version(tables: object, signatures: Signatures, folder: Path, examples: Mapping[str, Sequence]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
     target = folder / str(max(versions, default=0) + 1)
     # The server only looks at integer names, so the unfinished version stays out of its sight.
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
     try:
-        tf.saved_model.save(_Servable(engine, signatures), str(unfinished / "model"), signatures=signatures)
+        tf.saved_model.save(_Servable(tables, signatures), str(unfinished / "model"), signatures=signatures)
+        require_servable(check_model(unfinished / "model"), folder.name)
+        write_warmup(unfinished / "model", folder.name, examples)
         (unfinished / "model").rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -157,9 +105,9 @@ def _write_version(engine: RecommendationEngine, signatures: dict[str, Callable]
 class _Servable(tf.Module):
     """What one SavedModel tracks: the tables and variables that its signatures use, and nothing of Keras."""
 
-    def __init__(self, engine: RecommendationEngine, signatures: dict[str, Callable]):
+    def __init__(self, tables: object, signatures: Signatures):
         super().__init__()
-        self.tables = [engine.user_table, engine.item_table]
+        self.tables = tables
         captured = {
             id(variable): variable
             for function in signatures.values()

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mmrec_tf.errors import ServingError
+from mmrec_tf.serving.op_check import check_model
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,9 @@ class ModelVersion:
                 self.state = "LOADING"
                 try:
                     self.signatures = _read_signatures(self.path)
+                    if check_model(self.path).needs_text:
+                        # Registers the ops that TensorFlow Serving is linked with.
+                        import tensorflow_text  # noqa: F401
                     self._loaded = tf.saved_model.load(str(self.path), tags=["serve"])
                 # A broken SavedModel raises whatever its broken part happens to raise, and one bad folder must not
                 # stop the server, so everything is caught here, kept for the status call, and logged.

@@ -38,7 +38,7 @@ def test_curl_calls(small_run):
     from mmrec_tf.serving.server import running_server
 
     calls = re.findall(r"localhost:8501(/v1/models/\S+)(?: \\\n  -d '(.*?)')?", README)
-    assert len(calls) == 5
+    assert len(calls) == 7
     with running_server(small_run.export_folder) as url:
         for path, body in calls:
             request = urllib.request.Request(url + path, data=body.encode() or None)
@@ -48,6 +48,8 @@ def test_curl_calls(small_run):
                 assert len(answer["predictions"][0]["item_id"]) == 5
             elif "retrieval:predict" in path:
                 assert len(set(answer["outputs"]["item_id"][0]) - {"P0007"}) == 5
+            elif '"rank"' in body:
+                assert [0.0 < score < 1.0 for score in answer["predictions"][0]] == [True, True]
             elif "ranking:predict" in path:
                 assert [0.0 < score < 1.0 for score in answer["predictions"]] == [True, True]
         with pytest.raises(urllib.error.HTTPError) as error:

@@ -23,6 +23,12 @@ def test_run_holds_every_part(small_run):
         "features", "checkpoints", "items.parquet", "users.parquet", "export",
     } <= present  # fmt: skip
     assert sorted(path.name for path in (small_run.folder / "export").iterdir()) == [
+        "batching_parameters.txt",
+        "docker-compose.yml",
+        "item_encoder",
+        "models.config",
+        "monitoring.config",
+        "prometheus.yml",
         "ranking",
         "recommend",
         "retrieval",

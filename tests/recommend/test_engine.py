@@ -1,16 +1,13 @@
 """The chain as one graph, with hand-set embeddings: the right items in the right order, and nothing seen twice."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
-from mmrec_tf.features.context_features import ContextFeatures
-from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.recommend.engine import NOTHING, RecommendationEngine
-from mmrec_tf.schema import Schema
 from tests import tiny_world
+from tests.recommend import context_world
 
 # Similarity of each item row to every user: the higher the row, the nearer.
 NEARNESS = np.linspace(-0.9, 0.9, tiny_world.ITEMS)
@@ -285,6 +282,20 @@ def test_strangers_are_served_from_the_history_they_bring(trained):
     assert np.abs(replaced[1].numpy() - stored[1].numpy()).max() > 1e-4
 
 
+def test_removed_items_are_returned_to_nobody_and_still_tell_a_taste():
+    retrieval, removed = tiny_world.two_tower(), ["i29", "i4", "i1"]
+    whole, engine = tiny_world.engine(retrieval), tiny_world.engine(retrieval, removed=removed)
+    for function, ids in (("recommend", ["u3", "nobody"]), ("retrieve_ids", ["u3"]), ("similar_items", ["i4", "i5"])):
+        names, _ = asked(getattr(whole, function), ids, 30)
+        left, _ = asked(getattr(engine, function), ids, 30)
+        kept = [[name for name in row if name and name not in removed] for row in names]
+        assert [[name for name in row if name] for row in left] == kept, function
+    history = tf.constant([["i1", "i4"]])
+    answers = [it.recommend(tf.constant(["nobody"]), tf.constant(5), None, history) for it in (whole, engine)]
+    assert set(answers[1][0].numpy()[0]) <= {f"i{row}".encode() for row in range(30)} - {b"i29", b"i4", b"i1"}
+    np.testing.assert_array_equal(engine.histories, whole.histories)
+
+
 def test_grouped_pairs_score_as_single_ones():
     engine = tiny_world.engine(ranking=tiny_world.ranker())
     grouped = engine.rank_pairs(tf.constant(["u3", "nobody"]), tf.constant([["i2", "i8", ""], ["i2", "", "nothing"]]))
@@ -319,24 +330,8 @@ def test_the_blocks_of_a_large_catalogue_change_nothing(monkeypatch):
         np.testing.assert_allclose(scores, expected[1], rtol=1e-6)
 
 
-def context_world():
-    """A chain whose models were told of a device, and half of whose interactions came from a phone."""
-    users, items, times = tiny_world.interactions()
-    frame = pd.DataFrame({"device": np.where(np.arange(len(users)) % 2, "phone", "tv"), "timestamp": times})
-    schema = Schema(
-        user=tiny_world.SCHEMA.user,
-        item=tiny_world.SCHEMA.item,
-        context={"device": "categorical", "timestamp": "timestamp"},
-    )
-    context = ContextFeatures.fit(frame, schema, ["hour_of_day"])
-    tables = tiny_world.user_table(), tiny_world.item_table()
-    retrieval = build_two_tower(tiny_world.config(), *tables, context=context)
-    ranking = build_ranker(tiny_world.config(), *tables, context)
-    return RecommendationEngine(retrieval, ranking, *tables, tiny_world.sequences(), candidates=30, context=context)
-
-
 def test_the_context_reaches_both_models():
-    engine = context_world()
+    engine = context_world.engine()
     ask = {"user_id": tf.constant(["u3"]), "k": tf.constant(30)}
     empty = {"device": tf.constant([""]), "timestamp": tf.zeros([1, 0], tf.int64)}
     silent, plain = engine.recommend(**ask, context=empty), engine.recommend(**ask)

@@ -110,7 +110,7 @@ def test_weights_by_hand(chains, monkeypatch):
     embeddings[1:, 0] = np.arange(30) / 20
     shares[6, 0] = 1.0
     shares[1:, 10] = -0.1 * np.arange(30)
-    monkeypatch.setattr(engine, "_query", lambda users: tf.one_hot(tf.zeros_like(users), 10))
+    monkeypatch.setattr(engine, "_query", lambda asked: tf.one_hot(tf.zeros_like(asked.users), 10))
     monkeypatch.setattr(engine, "item_embeddings", tf.Variable(embeddings))
     monkeypatch.setitem(vars(engine), "modality_shares", tf.Variable(shares))
     names, scores = engine.recommend_weighted(
@@ -124,10 +124,12 @@ def test_weights_by_hand(chains, monkeypatch):
     np.testing.assert_allclose(scores, [[0.0, -0.05], [2.25, 1.45], [1.45, 1.4]], atol=1e-6)
 
 
-def products_with_items(graph) -> list[tf.Operation]:
-    """Matrix products outside of the towers, whose second factor is transposed as a table's is."""
-    products = [op for op in graph.get_operations() if op.type == "MatMul" and op.get_attr("transpose_b")]
-    return [op for op in products if "tower" not in op.name]
+def products_with_items(graph) -> list:
+    """Matrix products outside of the towers, loops included, whose second factor is transposed as a table's is."""
+    content = graph.as_graph_def()
+    nodes = [*content.node, *(node for function in content.library.function for node in function.node_def)]
+    products = [node for node in nodes if node.op == "MatMul" and node.attr["transpose_b"].b]
+    return [node for node in products if "tower" not in node.name]
 
 
 def test_requests_without_weights_neither_compute_nor_hold_anything_for_them():

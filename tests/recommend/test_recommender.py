@@ -216,6 +216,27 @@ def test_the_newest_version_is_loaded(tmp_path):
         recommender.recommend("u", modality_weights={"text": 2.0})
 
 
+def test_inputs_that_a_request_says_nothing_of_are_left_empty(tmp_path):
+    module = tf.Module()
+    specs = {
+        "user_id": ([None], tf.string),
+        "k": ([None], tf.int32),
+        "device": ([None], tf.string),
+        "exclude_ids": ([None, None], tf.string),
+        "age": ([None, None], tf.float32),
+    }
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name) for name, (shape, dtype) in specs.items()])
+    def recommend(user_id, k, device, exclude_ids, age):
+        sizes = tf.strings.as_string(tf.stack([tf.shape(exclude_ids)[1], tf.shape(age)[1]]))
+        said = tf.strings.join([user_id, "|", device, "|", tf.strings.reduce_join(sizes)])
+        return {"item_id": said[:, None], "score": tf.ones([tf.size(user_id), k[0]])}
+
+    module.recommend = recommend
+    tf.saved_model.save(module, str(tmp_path / "export" / "recommend" / "1"), signatures={"recommend": recommend})
+    assert Recommender.load(tmp_path).recommend("ann", k=1) == [Recommendation("ann||00", 1.0)]
+
+
 def test_nothing_exported_says_so(tmp_path):
     with pytest.raises(RunError, match="holds no exported model. Export one with: mmrec export"):
         Recommender.load(tmp_path)

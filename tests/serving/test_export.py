@@ -12,15 +12,25 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from mmrec_tf.errors import ServingError
+from mmrec_tf.serving import export
 from mmrec_tf.serving.export import export_models
+from mmrec_tf.serving.op_check import check_export
 from mmrec_tf.serving.server import running_server
+from mmrec_tf.serving.signatures import model_signatures
+from mmrec_tf.serving.warmup import WARMUP_FILE, replay
 from tests import tiny_world
 from tests.saved_model_c_api import run_signatures
 
 USERS, ITEMS = np.array(["u3", "nobody"]), np.array(["i4", "i28"])
 ASKED = {
     ("recommend", "serving_default"): {"user_id": USERS},
-    ("recommend", "recommend"): {"user_id": USERS, "k": np.array([3, 4], np.int32)},
+    ("recommend", "recommend"): {
+        "user_id": USERS,
+        "k": np.array([3, 4], np.int32),
+        "exclude_ids": np.array([["i9", ""], ["i2", "nothing"]]),
+        "history_item_ids": np.array([["", "", ""], ["i4", "i8", ""]]),
+    },
     ("recommend", "recommend_weighted"): {
         "user_id": USERS,
         "k": np.array([3, 4], np.int32),
@@ -34,7 +44,7 @@ ASKED = {
     ("retrieval", "embed_user"): {"user_id": USERS},
     ("retrieval", "embed_item"): {"item_id": np.array(["i4", "nothing"])},
     ("ranking", "serving_default"): {"user_id": USERS, "item_id": ITEMS},
-    ("ranking", "rank"): {"user_id": USERS, "item_id": ITEMS},
+    ("ranking", "rank"): {"user_id": USERS, "item_ids": np.array([["i4", "i28", ""], ["i1", "", "nothing"]])},
 }
 
 
@@ -64,7 +74,14 @@ def expected(engine):
 
     return [
         lists(engine.recommend(users, tf.constant(5))),
-        lists(engine.recommend(users, tf.constant(4))),
+        lists(
+            engine.recommend(
+                users,
+                tf.constant(4),
+                tf.constant([["i9", ""], ["i2", "nothing"]]),
+                tf.constant([["", "", ""], ["i4", "i8", ""]]),
+            )
+        ),
         lists(
             engine.recommend_weighted(
                 users,
@@ -85,7 +102,7 @@ def expected(engine):
         {"embedding": engine.embed_user(users).numpy()},
         {"embedding": engine.embed_item(tf.constant(["i4", "nothing"])).numpy()},
         {"score": engine.rank_pairs(users, items).numpy()},
-        {"score": engine.rank_pairs(users, items).numpy()},
+        {"score": engine.rank_pairs(users, tf.constant([["i4", "i28", ""], ["i1", "", "nothing"]])).numpy()},
     ]
 
 
@@ -131,6 +148,7 @@ json.dump(answers, sys.stdout)
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_that_knows_tensorflow_alone_answers_the_same(written, expected, tmp_path):
     requests = [
         (str(written[name]), signature, {key: value.tolist() for key, value in inputs.items()})
@@ -163,6 +181,13 @@ def test_tensorflows_c_library_answers_the_same_without_any_python_op(written, e
     assert_same(run_signatures(calls), expected)
 
 
+def test_tensorflow_serving_has_every_op(written):
+    checks = check_export(written["recommend"].parents[1])
+    assert [(check.path, check.refusals, check.needs_text) for check in checks] == [
+        (written[name], (), False) for name in ("ranking", "recommend", "retrieval")
+    ]
+
+
 def test_signatures_are_as_documented_and_every_input_has_a_batch_dimension(written):
     shapes = {}
     for name, path in written.items():
@@ -171,7 +196,8 @@ def test_signatures_are_as_documented_and_every_input_has_a_batch_dimension(writ
                 continue
             shapes[name, signature] = set(content.inputs)
             for key, info in content.inputs.items():
-                wide = [-1] if key in ("modality", "weight") else []
+                lists = ("modality", "weight", "exclude_ids", "history_item_ids", "item_ids")
+                wide = [-1] if key in lists else []
                 assert [dim.size for dim in info.tensor_shape.dim] == [-1, *wide], (name, signature, key)
             for key, info in content.outputs.items():
                 assert info.tensor_shape.dim[0].size == -1, (name, signature, key)
@@ -216,17 +242,22 @@ def test_each_model_holds_only_what_its_signatures_use(written):
 
 def test_k_is_the_batchs_largest_and_an_empty_batch_is_answered(written):
     recommend = tf.saved_model.load(str(written["recommend"])).signatures["recommend"]
-    answer = recommend(user_id=tf.constant(["u1", "u2", "u3"]), k=tf.constant([2, 7, 1]))
-    assert answer["item_id"].shape == (3, 7)
-    assert recommend(user_id=tf.constant(["u1"]), k=tf.constant([0]))["item_id"].shape == (1, 1)
-    empty = recommend(user_id=tf.zeros([0], tf.string), k=tf.zeros([0], tf.int32))
-    assert empty["score"].shape[0] == 0
+
+    def ask(users, k):
+        nothing = {name: tf.zeros([len(users), 0], tf.string) for name in ("exclude_ids", "history_item_ids")}
+        return recommend(user_id=tf.constant(users, tf.string), k=tf.constant(k, tf.int32), **nothing)
+
+    assert ask(["u1", "u2", "u3"], [2, 7, 1])["item_id"].shape == (3, 7)
+    for none in (0, -5):
+        assert ask(["u1"], [none])["item_id"].shape == (1, 1)
+    assert ask([], [])["score"].shape[0] == 0
 
 
 def test_no_request_gets_more_places_than_there_are_items(written):
     # Thirty items: a k of a thousand million must not ask for that much memory.
+    nothing = {name: tf.zeros([1, 0], tf.string) for name in ("exclude_ids", "history_item_ids")}
     for name, signature, inputs in (
-        ("recommend", "recommend", {"user_id": tf.constant(["u1"])}),
+        ("recommend", "recommend", {"user_id": tf.constant(["u1"]), **nothing}),
         ("retrieval", "retrieve", {"user_id": tf.constant(["u1"])}),
         ("retrieval", "similar_items", {"item_id": tf.constant(["i1"])}),
     ):
@@ -272,7 +303,14 @@ def test_weights_and_explanations_over_http_in_rows_and_columns(written, expecte
                 else:
                     np.testing.assert_allclose(by_column[key], value, rtol=1e-5, atol=1e-6)
         row = {"user_id": "u3", "k": 2, "modality": [], "weight": []}
-        plain = post(url, {"signature_name": "recommend", "instances": [{"user_id": "u3", "k": 2}]})
+        nothing = {"exclude_ids": [], "history_item_ids": []}
+        plain = post(url, {"signature_name": "recommend", "instances": [{"user_id": "u3", "k": 2, **nothing}]})
+        # One empty id says as little as none.
+        filled = {
+            "signature_name": "recommend",
+            "inputs": {"user_id": ["u3"], "k": [2]} | dict.fromkeys(nothing, [[""]]),
+        }
+        assert post(url, filled)["outputs"] == {key: [value] for key, value in plain["predictions"][0].items()}
         assert post(url, {"signature_name": "recommend_weighted", "instances": [row]}) == plain
         for wrong, message in (
             ({"modality": ["smell"], "weight": [1]}, "unknown modality: smell; weights are given for: image, text"),
@@ -288,18 +326,68 @@ def test_weights_and_explanations_over_http_in_rows_and_columns(written, expecte
 
 @pytest.fixture
 def quick_save(monkeypatch):
-    """Stands in for the writing of a SavedModel, which takes seconds."""
+    """Stands in for the tracing of signatures and the writing of a SavedModel, which take seconds."""
+    same = tf.function(lambda user_id: {"item_id": user_id}, input_signature=[tf.TensorSpec([None], tf.string)])
+
+    def model_signatures(engine, k, modality_weights):
+        return {name: {"serving_default": same} for name in ("recommend", "retrieval", "ranking")}
+
+    monkeypatch.setattr(export, "model_signatures", model_signatures)
 
     def save(servable, path, signatures):
         os.makedirs(path)
-        with open(os.path.join(path, "saved_model.pb"), "w") as file:
-            file.write("model")
+        content = saved_model_pb2.SavedModel()
+        content.meta_graphs.add().graph_def.node.add(name="x", op="Placeholder")
+        with open(os.path.join(path, "saved_model.pb"), "wb") as file:
+            file.write(content.SerializeToString())
 
     monkeypatch.setattr(tf.saved_model, "save", save)
+    monkeypatch.setattr(export, "write_warmup", lambda version, name, examples: 0)
 
 
 def names_in(folder) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_every_signature_is_warmed_up_with_what_it_answers(written):
+    for name, path in written.items():
+        model = tf.saved_model.load(str(path))
+        records = [record.numpy() for record in tf.data.TFRecordDataset(str(path / WARMUP_FILE))]
+        # Alone and by sixteen at once.
+        assert len(records) == 2 * len(model.signatures)
+        sizes = [next(iter(replay(model, record).values())).shape[0] for record in records]
+        assert sizes == [1, 16] * len(model.signatures), name
+
+
+def test_a_model_that_does_not_answer_is_not_exported(engine, quick_save, monkeypatch, tmp_path):
+    export_models(engine, tmp_path)
+
+    def write_warmup(version, name, examples):
+        assert examples["user_id"] == ["u0", "u1", "u2", ""] and examples["item_id"] == ["i0", "i1", "i2"]
+        raise ServingError("no answer")
+
+    monkeypatch.setattr(export, "write_warmup", write_warmup)
+    with pytest.raises(ServingError, match="no answer"):
+        export_models(engine, tmp_path)
+    for name in ("recommend", "retrieval", "ranking"):
+        assert names_in(tmp_path / name) == ["1"]
+
+
+def test_what_the_server_is_started_with_names_the_newest_versions(engine, quick_save, tmp_path):
+    export_models(engine, tmp_path)
+    export_models(engine, tmp_path)
+    assert names_in(tmp_path) == [
+        "batching_parameters.txt",
+        "docker-compose.yml",
+        "models.config",
+        "monitoring.config",
+        "prometheus.yml",
+        "ranking",
+        "recommend",
+        "retrieval",
+    ]
+    config = (tmp_path / "models.config").read_text()
+    assert config.count("value: 2") == config.count("value: 1") == 3
 
 
 def test_versions_count_up_from_the_highest(engine, quick_save, tmp_path):
@@ -330,20 +418,31 @@ def test_an_interrupted_save_leaves_no_version(engine, quick_save, monkeypatch, 
         assert names_in(tmp_path / name) == ["1"]
 
 
-def test_weights_can_be_left_out_and_then_nothing_is_computed_for_them(quick_save, monkeypatch, tmp_path):
-    saved = []
-    save = tf.saved_model.save
-    monkeypatch.setattr(
-        tf.saved_model, "save", lambda *args, signatures: saved.append(signatures) or save(*args, signatures)
-    )
-    engine = tiny_world.engine()
-    export_models(engine, tmp_path, modality_weights=False)
-    assert set(saved[0]) == {"serving_default", "recommend", "explain"}
-    assert "modality_shares" not in vars(engine)
+def test_what_the_server_would_not_run_is_not_exported(engine, quick_save, monkeypatch, tmp_path):
     export_models(engine, tmp_path)
-    assert set(saved[2]) == {"serving_default", "recommend", "explain", "recommend_weighted"}
+    whole = tf.saved_model.save
+
+    def save(servable, path, signatures):
+        whole(servable, path, signatures)
+        content = saved_model_pb2.SavedModel()
+        content.meta_graphs.add().graph_def.node.add(name="recommend/search", op="Scann>ScannSearchBatched")
+        with open(os.path.join(path, "saved_model.pb"), "wb") as file:
+            file.write(content.SerializeToString())
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    with pytest.raises(ServingError, match="Scann>ScannSearchBatched .node 'recommend/search' in the graph.: an op of"):
+        export_models(engine, tmp_path)
+    for name in ("recommend", "retrieval", "ranking"):
+        assert names_in(tmp_path / name) == ["1"]
 
 
-def test_without_a_ranker_there_is_no_ranking_model(quick_save, tmp_path):
-    assert sorted(export_models(tiny_world.engine(), tmp_path)) == ["recommend", "retrieval"]
-    assert names_in(tmp_path) == ["recommend", "retrieval"]
+def test_weights_can_be_left_out_and_then_nothing_is_computed_for_them():
+    engine = tiny_world.engine()
+    without = model_signatures(engine, k=3, modality_weights=False)
+    assert set(without["recommend"]) == {"serving_default", "recommend", "explain"}
+    assert "modality_shares" not in vars(engine)
+    assert set(model_signatures(engine, 3, True)["recommend"]) == {*without["recommend"], "recommend_weighted"}
+
+
+def test_without_a_ranker_there_is_no_ranking_model():
+    assert sorted(model_signatures(tiny_world.engine(), 3, True)) == ["recommend", "retrieval"]

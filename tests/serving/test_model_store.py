@@ -1,6 +1,8 @@
 """Finding, loading and calling the models of an export folder."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -114,3 +116,31 @@ def test_folder_without_models(export_dir, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ServingError, match="Write one with `mmrec export RUN`"):
         ModelStore(tmp_path / "empty")
+
+
+LOADED = """
+import sys
+from pathlib import Path
+from mmrec_tf.serving.model_store import ModelStore
+
+assert "tensorflow_text" not in sys.modules
+store = ModelStore(Path(sys.argv[1]))
+print(store.find("texts").run("serving_default", {"text": [b"Cafe\\xcc\\x81"]})["same"][0].decode())
+"""
+
+
+@pytest.mark.slow
+def test_ops_of_tensorflow_text_are_there_for_the_models_that_use_them(tmp_path):
+    # Stock TensorFlow Serving is linked with them; a Python process has to import them.
+    text = pytest.importorskip("tensorflow_text")
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def normalise(text_):
+        return {"same": text.normalize_utf8(text_, "NFC")}
+
+    module = tf.Module()
+    module.normalise = normalise
+    tf.saved_model.save(module, str(tmp_path / "texts" / "1"), signatures=normalise)
+    process = subprocess.run([sys.executable, "-c", LOADED, tmp_path], capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert process.stdout.strip() == "Caf\u00e9"

@@ -1,0 +1,84 @@
+"""Scores of users and items that are named, and what the scores are made of."""
+
+import tensorflow as tf
+
+from mmrec_tf.recommend.search import NOTHING
+
+
+class PairScores:
+    """The part of `RecommendationEngine` that judges given items instead of finding them."""
+
+    def explain(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The score of (user, item) pairs, and how much of it each part of the item makes up.
+
+        Args:
+            user_id, item_id: `[batch]` string.
+
+        Returns:
+            `[batch]` scores as `recommend` orders by, seen or not; `[batch, parts]` contributions, each the score less
+            the score without the part, 0 for what the item does not have; and `[batch, parts]` names of the parts, the
+            modalities in alphabetical order and then `id`. An item that is not known has the lowest float32 as its
+            score and contributions of 0.
+        """
+        asked, items = self.asked(self.user_index(user_id)), self.item_index(item_id)
+        lookup = self.retrieval.items.lookup
+        queries = self._query(asked)
+        scores = self._score(queries, asked, items)
+        lost = [scores - self._score(queries, asked, items, without=[name]) for name in self.modalities]
+        lost.append(scores - self._score(queries, asked, items, without_ids=True))
+        present = [tf.gather(lookup.tables["masks"][name], items) for name in self.modalities]
+        present.append(tf.gather(lookup.id_index, items) > 0)
+        known = items > 0
+        contributions = tf.where(tf.stack(present, axis=1) & known[:, None], tf.stack(lost, axis=1), 0.0)
+        parts = tf.constant([*self.modalities, "id"])
+        return tf.where(known, scores, NOTHING), contributions, tf.tile(parts[None, :], [tf.size(items), 1])
+
+    def rank_pairs(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tf.Tensor:
+        """Predictions of the ranker, the chance of a click or the rating, in the shape of `item_id`.
+
+        Args:
+            user_id: `[batch]` string.
+            item_id: `[batch]` string, an item for each user; or `[batch, n]`, several, of which `""` only fills up and
+                gets the lowest float32.
+        """
+        asked = self.asked(self.user_index(user_id))
+        scores = self._ranked(self._pairs(asked, self.item_index(item_id)))
+        scores = tf.sigmoid(scores) if self.ranking.target == "click" else scores
+        return tf.where(tf.equal(item_id, ""), NOTHING, scores) if item_id.shape.rank == 2 else scores
+
+    def score(self, users: tf.Tensor, items: tf.Tensor, vectors: dict[str, tf.Tensor] | None = None) -> tf.Tensor:
+        """`[batch]` scores of pairs of indices, as `recommend` orders by.
+
+        Args:
+            users, items: `[batch]` int32.
+            vectors: dict of modality -> `[batch, width]` in place of the items' own, where these are there. The users'
+                histories keep theirs, also where the item stands in them.
+        """
+        asked = self.asked(users)
+        return self._score(self._query(asked), asked, items, vectors)
+
+    def _score(self, queries, asked, items, vectors=None, **left_out):
+        candidates = self.retrieval.embed_candidate(items, vectors=vectors, **left_out)
+        similarities = tf.reduce_sum(queries * candidates, axis=1)
+        if self.retrieval.remembers and not left_out.get("without_ids"):
+            similarities += tf.gather(self.retrieval.remembered(asked.history), items, batch_dims=1)
+        if self.ranking is None:
+            return similarities
+        pairs = {**self._pairs(asked, items), "similarity": similarities}
+        return self._blended(self._ranked(pairs, vectors=vectors, **left_out))
+
+    def _blended(self, scores):
+        return scores / (1.0 + self.ranking.similarity_weight)
+
+    def _query(self, asked):
+        return self.retrieval.embed_query(asked.users, asked.history, gaps=asked.gaps, context=asked.context)
+
+    def _pairs(self, asked, items):
+        pairs = {"user_index": asked.users, "history": asked.history, "item_index": items}
+        return pairs if asked.context is None else {**pairs, "context": asked.context}
+
+    def _ranked(self, pairs, **options):
+        # Rankers divide by the number of users, and a server may be asked for none.
+        nobody = tf.zeros(tf.shape(pairs["item_index"]))
+        scores = tf.cond(tf.size(nobody) > 0, lambda: self.ranking(pairs, **options), lambda: nobody)
+        return tf.ensure_shape(scores, pairs["item_index"].shape)

@@ -1,0 +1,223 @@
+"""What a run serves: its SavedModels, written from the models and the data that made them."""
+
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from mmrec_tf.config import Config
+from mmrec_tf.data.number_scale import NumberScale
+from mmrec_tf.data.rec_data import RecData
+from mmrec_tf.data.tables import read_table
+from mmrec_tf.data.validation import validate_frames
+from mmrec_tf.encoders.base import Encoder
+from mmrec_tf.errors import DataError, RunError
+from mmrec_tf.features.feature_table import FeatureTable
+from mmrec_tf.features.prepared import Prepared, embed_items
+from mmrec_tf.models.build import build_ranker, build_two_tower
+from mmrec_tf.models.rankers.base import Ranker
+from mmrec_tf.models.two_tower import TwoTower
+from mmrec_tf.recommend.engine import RecommendationEngine
+from mmrec_tf.recommend.grown_catalogue import take_weights, with_new_items
+from mmrec_tf.run import Run, catalogue_of, replacing
+from mmrec_tf.schema import Schema
+from mmrec_tf.serving.export import export_models
+from mmrec_tf.serving.item_encoder import item_encoder
+
+Progress = Callable[[str, int, int], None]
+
+
+def serving_engine(
+    prepared: Prepared, retrieval: TwoTower, ranking: Ranker | None, removed: Iterable[str] = ()
+) -> RecommendationEngine:
+    """The chain as it is served: histories, trends and seen items from all interactions, the test's included."""
+    trends = prepared.trends(prepared.split.validation, prepared.split.test)
+    if trends is not None:
+        retrieval.set_trends(trends)
+    return RecommendationEngine(
+        retrieval,
+        ranking,
+        prepared.users,
+        prepared.items,
+        prepared.sequences(prepared.data.interactions),
+        prepared.config.export.candidates,
+        seen=prepared.touched(prepared.data.interactions),
+        context=prepared.context,
+        removed=removed,
+    )
+
+
+def grown_engine(run: Run, prepared: Prepared, retrieval: TwoTower, ranking: Ranker | None) -> RecommendationEngine:
+    """The chain as it is served, over the catalogue as `change_catalogue` has left it."""
+    removed = _removed(run)
+    if not (_folder(run) / "items").is_dir():
+        return serving_engine(prepared, retrieval, ranking, removed)
+    items = FeatureTable.load(_folder(run) / "items")
+    config, context = _of_trained_size(prepared), prepared.context
+    larger = build_two_tower(config, prepared.users, items, context=context)
+    take_weights(larger, retrieval)
+    larger_ranking = None
+    if ranking is not None:
+        larger_ranking = build_ranker(config, prepared.users, items, context)
+        take_weights(larger_ranking, ranking)
+    return serving_engine(replace(prepared, items=items), larger, larger_ranking, removed)
+
+
+def change_catalogue(
+    run: Run,
+    prepared: Prepared,
+    add: Path | None = None,
+    remove: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> None:
+    """Keeps, beside what a run has trained, items that come after it and those that are not to be served any more.
+
+    New items are validated and embedded as those of the training were, and found by their content; they take part in
+    everything but in training. Removed items are not returned any more. The change takes its place in one rename, and
+    adds to earlier ones; the next export serves it.
+
+    Args:
+        run: the run.
+        prepared: its data.
+        add: table of new items, CSV or Parquet, with the columns of the items table; paths of media are relative to it.
+        remove: ids of items.
+        progress: called with (description, done, total).
+
+    Raises:
+        DataError: if the table is not valid, or an item of it is in the catalogue already.
+        RunError: if an item that is to be removed is not in the catalogue, or nothing is to be changed.
+    """
+    if add is None and not remove:
+        raise RunError("nothing to add or to remove: give a table of items, or ids.")
+    items = FeatureTable.load(_folder(run) / "items") if (_folder(run) / "items").is_dir() else prepared.items
+    catalogue = run.load_catalogue()
+    is_grown = add is not None or items is not prepared.items
+    if add is not None:
+        new, shown = _new_items(run, prepared, add, progress)
+        encoders = run_encoders(run, prepared.config)
+        modalities, _ = embed_items(new, prepared.config, progress, encoders)
+        items = with_new_items(items, new.items, prepared.data.schema.item, modalities, _numbers(prepared))
+        catalogue = pd.concat([catalogue, shown], ignore_index=True)
+    unknown = sorted(set(remove) - set(items.ids))
+    if unknown:
+        raise RunError(
+            f"{len(unknown)} of {len(remove)} items to remove are not in the catalogue; the first: {unknown[0]!r}. "
+            "Leave them out."
+        )
+    removed = sorted({*_removed(run), *remove})
+    with _replacing_folder(_folder(run)) as folder:
+        if is_grown:
+            items.save(folder / "items")
+        (folder / "removed.json").write_text(json.dumps(removed, ensure_ascii=False), encoding="utf-8")
+    if add is not None:
+        with replacing(run.folder / "items.parquet") as path:
+            catalogue.to_parquet(path, index=False)
+
+
+def run_encoders(run: Run, config: Config) -> dict[str, Encoder]:
+    """The encoder of each item feature that has one, as the run's vectors were made."""
+    return {f.name: run.load_encoder(config, f.name) for f in config.features.modalities if f.kind != "vector"}
+
+
+def export_run(
+    run: Run,
+    prepared: Prepared,
+    engine: RecommendationEngine,
+    encoders: dict[str, Encoder],
+    progress: Progress | None = None,
+) -> dict[str, Path]:
+    """Writes the next version of every SavedModel of a run; see `export_models`.
+
+    Args:
+        run: whose export folder it is.
+        prepared: the data.
+        engine: the chain as it is served.
+        encoders: by item feature, with the weights that the items' vectors were made with.
+        progress: called with (description, done, total).
+
+    Returns:
+        Model name -> path of the version written.
+    """
+    options = prepared.config.export
+    encoder = item_encoder(engine.retrieval, prepared.data.schema.item, prepared.items, _numbers(prepared), encoders)
+    for note in [] if encoder is None else encoder.notes:
+        warnings.warn(note, stacklevel=2)
+    return export_models(engine, run.export_folder, options.k, progress, options.modality_weights, encoder)
+
+
+def _new_items(run: Run, prepared: Prepared, add: Path, progress) -> tuple[RecData, pd.DataFrame]:
+    """The new items as validated data, and what people recognise them by."""
+    config = prepared.config
+    schema = Schema(user={"user_id": "id"}, item=config.features.item, context={})
+    frame = read_table(add)
+    column = next(feature.column for feature in schema.item if feature.kind == "id")
+    if column not in frame:
+        raise DataError(f"{add} has no column {column!r}, the items' id. It needs the columns of the items table.")
+    # Items are validated with the interactions that name them, so each is named once.
+    named = pd.DataFrame({"user_id": ["new"] * len(frame), schema.item_id: frame[column]})
+    data, report = validate_frames(
+        schema,
+        named,
+        frame,
+        media_folder=add.absolute().parent,
+        strict=config.data.strict,
+        policies=config.data.policies,
+        progress=progress,
+    )
+    for problem in report.problems:
+        if problem.table == "items":
+            warnings.warn(str(problem), stacklevel=2)
+    new_config = config.model_copy(update={"data": config.data.model_copy(update={"items": add.absolute()})})
+    return data, catalogue_of(data, new_config)
+
+
+def _numbers(prepared: Prepared) -> dict[str, NumberScale]:
+    """By what the numbers of the items' table were scaled: told again by the rows that training has seen."""
+    seen = prepared.items.id_index[1:] > 0
+    items = prepared.data.items
+    names = [feature.name for feature in prepared.data.schema.item if feature.kind == "number"]
+    return {name: NumberScale.fit(items[name].to_numpy(float)[seen]) for name in names}
+
+
+def _of_trained_size(prepared: Prepared) -> Config:
+    """The configuration with what it decides by the size of the catalogue decided as in training."""
+    config = prepared.config
+    retrieval = config.models.retrieval
+    if retrieval.negatives.source != "auto":
+        return config
+    source = "full" if prepared.items.size <= retrieval.negatives.full_up_to else "mixed"
+    negatives = retrieval.negatives.model_copy(update={"source": source})
+    retrieval = retrieval.model_copy(update={"negatives": negatives})
+    return config.model_copy(update={"models": config.models.model_copy(update={"retrieval": retrieval})})
+
+
+def _folder(run: Run) -> Path:
+    return run.folder / "index"
+
+
+def _removed(run: Run) -> list[str]:
+    path = _folder(run) / "removed.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
+@contextmanager
+def _replacing_folder(target: Path) -> Iterator[Path]:
+    """A folder to write to that takes the target's place when the block ends well, and vanishes otherwise."""
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    unfinished.chmod(0o755)
+    old = unfinished.with_name(f"{unfinished.name}.old")
+    try:
+        yield unfinished
+        if target.exists():
+            os.replace(target, old)
+        os.replace(unfinished, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

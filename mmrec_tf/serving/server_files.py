@@ -1,0 +1,135 @@
+"""What TensorFlow Serving is started with, written beside the models from what the export folder holds."""
+
+import os
+from pathlib import Path
+
+from mmrec_tf.recommend.search import rows_at_once
+
+METRICS_PATH = "/monitoring/prometheus/metrics"
+"""Where TensorFlow Serving shows its metrics to Prometheus."""
+
+_IN_CONTAINER = "/models"
+_LARGEST_BATCH = 64
+
+
+def write_server_files(folder: Path, items: int) -> list[Path]:
+    """Writes the files that serve every model of an export folder; each takes its place in one rename.
+
+    - `models.config`: the models, their two newest versions, and the labels `latest` and `previous`.
+    - `batching_parameters.txt`: how requests are batched, by the size of the catalogue.
+    - `monitoring.config`, `prometheus.yml`: metrics, and who collects them.
+    - `docker-compose.yml`: TensorFlow Serving and Prometheus, started with these files: `docker compose up`.
+
+    Args:
+        folder: the export folder.
+        items: int. Size of the catalogue.
+
+    Returns:
+        The files.
+    """
+    files = {
+        "models.config": models_config(folder),
+        "batching_parameters.txt": batching_parameters(items),
+        "monitoring.config": f'prometheus_config {{\n  enable: true\n  path: "{METRICS_PATH}"\n}}\n',
+        "prometheus.yml": _PROMETHEUS,
+        "docker-compose.yml": _COMPOSE,
+    }
+    for name, content in files.items():
+        unfinished = folder / f".{name}.unfinished"
+        try:
+            unfinished.write_text(content, encoding="utf-8")
+            os.replace(unfinished, folder / name)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    return [folder / name for name in files]
+
+
+def models_config(folder: Path) -> str:
+    """A `ModelServerConfig` in text form: every model of the folder that has a version."""
+    models = []
+    for model in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        numbers = sorted(int(path.name) for path in model.iterdir() if path.name.isdigit() and path.is_dir())
+        if numbers:
+            labels = dict(zip(("latest", "previous"), reversed(numbers)))
+            models.append(
+                _MODEL.format(name=model.name, base=_IN_CONTAINER, labels="".join(map(_label, labels.items())))
+            )
+    return _MODELS_HEADER + "model_config_list {\n" + "".join(models) + "}\n"
+
+
+def batching_parameters(items: int) -> str:
+    """`BatchingParameters` in text form.
+
+    Batches are as large as the graph answers in one go, and never waited for: a request that finds a thread free is
+    answered alone, and those that come meanwhile make the next batch.
+    """
+    threads = max(1, os.cpu_count() or 1)
+    return _BATCHING.format(batch=min(_LARGEST_BATCH, rows_at_once(items)), threads=threads)
+
+
+def _label(label: tuple[str, int]) -> str:
+    return f'    version_labels {{\n      key: "{label[0]}"\n      value: {label[1]}\n    }}\n'
+
+
+_MODELS_HEADER = f"""\
+# Read by tensorflow_model_server --model_config_file. Paths are those inside the container, where the export folder is
+# mounted as {_IN_CONTAINER}. A version is asked for by number, by the labels, or not at all, which gives the newest.
+"""
+_MODEL = """\
+  config {{
+    name: "{name}"
+    base_path: "{base}/{name}"
+    model_platform: "tensorflow"
+    model_version_policy {{
+      latest {{
+        num_versions: 2
+      }}
+    }}
+{labels}  }}
+"""
+_BATCHING = """\
+# Read by tensorflow_model_server --batching_parameters_file. Requests that meet in a batch need lists of one length
+# (exclude_ids, history_item_ids, ...): fill them with "" to a length of your own.
+max_batch_size {{ value: {batch} }}
+batch_timeout_micros {{ value: 0 }}
+max_enqueued_batches {{ value: 1000 }}
+# One for each processor of the machine that exported.
+num_batch_threads {{ value: {threads} }}
+pad_variable_length_inputs: false
+"""
+_PROMETHEUS = f"""\
+global:
+  scrape_interval: 15s
+scrape_configs:
+  - job_name: tensorflow_serving
+    metrics_path: {METRICS_PATH}
+    static_configs:
+      - targets: ["serving:8501"]
+"""
+_COMPOSE = f"""\
+# TensorFlow Serving on 8500 (gRPC) and 8501 (REST), Prometheus on 9090. Start it here: docker compose up
+services:
+  serving:
+    image: tensorflow/serving:${{TF_SERVING_VERSION:-2.16.1}}
+    restart: unless-stopped
+    ports: ["8500:8500", "8501:8501"]
+    volumes: [".:{_IN_CONTAINER}:ro"]
+    command:
+      - --model_config_file={_IN_CONTAINER}/models.config
+      - --model_config_file_poll_wait_seconds=60
+      # The labels name versions that are still loading when the server starts.
+      - --allow_version_labels_for_unavailable_models=true
+      - --enable_batching=true
+      - --batching_parameters_file={_IN_CONTAINER}/batching_parameters.txt
+      - --monitoring_config_file={_IN_CONTAINER}/monitoring.config
+    healthcheck:
+      test: ["CMD-SHELL", "bash -c '</dev/tcp/127.0.0.1/8501'"]
+      interval: 10s
+      start_period: 60s
+  prometheus:
+    image: prom/prometheus:${{PROMETHEUS_VERSION:-v2.53.0}}
+    restart: unless-stopped
+    ports: ["9090:9090"]
+    volumes: ["./prometheus.yml:/etc/prometheus/prometheus.yml:ro"]
+    depends_on: [serving]
+"""

@@ -1,0 +1,77 @@
+"""Items that come and go after training, through the command line."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from mmrec_tf.recommend.recommender import Recommender
+
+pytestmark = pytest.mark.slow
+
+
+def mmrec(*arguments):
+    code = "import sys; from mmrec_tf.cli import main; sys.argv[0] = 'mmrec'; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=600
+    )
+
+
+@pytest.fixture(scope="module")
+def run(small_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grown") / "run"
+    shutil.copytree(small_run.folder, folder)
+    return folder
+
+
+def test_items_are_added_and_removed_without_training(run, small_shop, tmp_path):
+    weights = (run / "checkpoints" / "retrieval.weights.h5").read_bytes()
+    items = pd.read_csv(small_shop.parent / "items.csv", dtype=str, keep_default_na=False)
+    # Twins of two items: the same content under another id, with the media beside the shop's table.
+    twins = items.iloc[[3, 8]].assign(item_id=["TWIN3", "TWIN8"])
+    table = small_shop.parent / "new_items.csv"
+    twins.to_csv(table, index=False)
+    gone = tmp_path / "gone.txt"
+    gone.write_text(f"{items['item_id'][5]}\n\n")
+    finished = mmrec("index", run, "--add", table, "--remove", gone)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert (run / "checkpoints" / "retrieval.weights.h5").read_bytes() == weights
+
+    retrieval = tf.saved_model.load(str(run / "export" / "retrieval" / "2")).signatures
+    embedded = {
+        item: retrieval["embed_item"](item_id=tf.constant([item]))["embedding"].numpy()[0]
+        for item in ("TWIN3", items["item_id"][3], items["item_id"][20])
+    }
+    twin, other, stranger = embedded.values()
+    assert twin[:-2] @ other[:-2] > twin[:-2] @ stranger[:-2]
+    everything = retrieval["retrieve"](user_id=tf.constant(["nobody"]), k=tf.constant([1000]))["item_id"].numpy()[0]
+    found = {name.decode() for name in everything if name}
+    assert found == {*items["item_id"], "TWIN3", "TWIN8"} - {items["item_id"][5]}
+    # The new items have a name where items are shown, and the next export keeps the change.
+    catalogue = pd.read_parquet(run / "items.parquet").set_index("item_id")
+    assert catalogue.loc["TWIN3", "title"] == catalogue.loc[items["item_id"][3], "title"]
+    assert json.loads((run / "index" / "removed.json").read_text()) == [items["item_id"][5]]
+    table_of_all = Recommender.load(run).recommend_all(["U0001", "nobody"], k=100)
+    assert items["item_id"][5] not in set(table_of_all["item_id"])
+    assert np.isfinite(table_of_all["score"]).all()
+    table.unlink()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give --add a table of new items, or --remove"),
+        (["--remove", "absent.txt"], "is no file"),
+        (["--add", "absent.csv"], "absent.csv"),
+    ],
+)
+def test_mistakes_change_nothing(run, options, message):
+    before = sorted(path.name for path in (run / "export" / "retrieval").iterdir())
+    finished = mmrec("index", run, *options)
+    assert finished.returncode == 2 and message in finished.stderr and "Traceback" not in finished.stderr
+    assert sorted(path.name for path in (run / "export" / "retrieval").iterdir()) == before
