@@ -227,6 +227,12 @@ class Config(StrictModel):
             )
         if self.models.ranking.target == "rating" and self.data.label is None:
             raise ValueError("models.ranking.target rating needs data.label, the column that holds the rating.")
+        position, numbers = self.models.ranking.position, [f.name for f in self.features.features("context", "number")]
+        if position is not None and position not in numbers:
+            raise ValueError(
+                f"models.ranking.position {position!r} is no number of schema.context.{suggestion(position, numbers)} "
+                f"Allowed: {', '.join(numbers) or 'none, as it has no numbers'}. Declare it there as a number."
+            )
         if self.models.ranking.loss == "ordinal" and self.rating_levels is None:
             raise ValueError(
                 "models.ranking.loss ordinal needs the ratings there are: set models.ranking.levels, as in "

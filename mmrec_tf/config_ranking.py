@@ -52,6 +52,13 @@ class RankingConfig(StrictModel):
         dropout: float. Dropout in the deep part.
         negatives: int. Random negatives for each positive.
         hard_negatives: int. Negatives for each positive that the retrieval stage ranks high.
+        trends: bool. Tell the ranker how popular items were of late, by `models.retrieval.trends`.
+        negatives_kept: float in (0, 1]. Share of the interactions that are no positives which training takes, of logs
+            that have too many; the predicted chances are put right for it. For clicks without drawn negatives.
+        position: str. The number of `schema.context` that says in which place an item was shown. What the place does
+            to the chance of a click is learned beside the ranker and left out when it is served. For `log_loss`.
+        calibration: `none`, `temperature`, `platt` (the default) or `isotonic`: how chances of clicks are made to come
+            true, fitted on the validation split. Without one, or of ratings, nothing is.
         embedding_l2: float. Weight of the squared lengths of the id embeddings in a batch.
         number_embedding: `linear`, `periodic`, `piecewise_linear` or `bucketised`.
         number_bins: int. The most bins of the latter two, with as many training values in each.
@@ -74,6 +81,10 @@ class RankingConfig(StrictModel):
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     negatives: int = Field(default=4, ge=0)
     hard_negatives: int = Field(default=2, ge=0)
+    trends: bool = True
+    negatives_kept: float = Field(default=1.0, gt=0.0, le=1.0)
+    position: str | None = None
+    calibration: Literal["none", "temperature", "platt", "isotonic"] = "platt"
     embedding_l2: float = Field(default=0.0, ge=0.0)
     number_embedding: Literal["linear", "periodic", "piecewise_linear", "bucketised"] = "linear"
     number_bins: int = Field(default=16, ge=1)
@@ -91,6 +102,11 @@ class RankingConfig(StrictModel):
         """The settings of the last group that are given."""
         return {name: getattr(self, name) for name in RANKER_SETTINGS if getattr(self, name) is not None}
 
+    @property
+    def draws_negatives(self) -> bool:
+        """Whether clicks are told from drawn items too, and not only from the data's own negatives."""
+        return self.target == "click" and self.negatives + self.hard_negatives > 0
+
     @model_validator(mode="after")
     def _check(self):
         if self.model not in RANKERS:
@@ -105,6 +121,7 @@ class RankingConfig(StrictModel):
                     "Leave it out, or choose a model that has it."
                 )
         self._check_loss()
+        self._check_log()
         self._check_heads()
         return self
 
@@ -122,6 +139,18 @@ class RankingConfig(StrictModel):
             )
         if self.levels and any(not low < high for low, high in zip(self.levels, self.levels[1:])):
             raise ValueError(f"levels must rise, got {self.levels}.")
+
+    def _check_log(self):
+        if self.negatives_kept < 1.0 and (self.target == "rating" or self.draws_negatives):
+            raise ValueError(
+                f"negatives_kept is {self.negatives_kept}, and chances can be put right for it only of clicks that are "
+                "told from the data's own negatives: set target to click, negatives and hard_negatives to 0."
+            )
+        if self.position is not None and (self.target, self.loss or "log_loss") != ("click", "log_loss"):
+            raise ValueError(
+                f"position needs the target click with log_loss, got {self.target} with {self.loss or 'its default'}: "
+                "the other losses compare items of the same place. Leave position out, or change the loss."
+            )
 
     def _check_heads(self):
         if self.model == "finalmlp":

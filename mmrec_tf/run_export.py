@@ -18,7 +18,7 @@ from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.tables import read_table
 from mmrec_tf.data.validation import validate_frames
 from mmrec_tf.encoders.base import Encoder
-from mmrec_tf.errors import DataError, RunError
+from mmrec_tf.errors import DataError, EncoderError, RunError
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.prepared import Prepared, embed_items
 from mmrec_tf.models.build import build_ranker, build_two_tower
@@ -39,8 +39,9 @@ def serving_engine(
 ) -> RecommendationEngine:
     """The chain as it is served: histories, trends and seen items from all interactions, the test's included."""
     trends = prepared.trends(prepared.split.validation, prepared.split.test)
-    if trends is not None:
-        retrieval.set_trends(trends)
+    for model in (retrieval, ranking):
+        if trends is not None and model is not None:
+            model.set_trends(trends)
     return RecommendationEngine(
         retrieval,
         ranking,
@@ -101,9 +102,10 @@ def change_catalogue(
     is_grown = add is not None or items is not prepared.items
     if add is not None:
         new, shown = _new_items(run, prepared, add, progress)
-        encoders = run_encoders(run, prepared.config)
-        modalities, _ = embed_items(new, prepared.config, progress, encoders)
-        items = with_new_items(items, new.items, prepared.data.schema.item, modalities, _numbers(prepared))
+        modalities = [feature.name for feature in prepared.config.features.modalities if feature.kind != "vector"]
+        encoders = {name: run.load_encoder(prepared.config, name) for name in modalities}
+        vectors, _ = embed_items(new, prepared.config, progress, encoders)
+        items = with_new_items(items, new.items, prepared.data.schema.item, vectors, _numbers(prepared))
         catalogue = pd.concat([catalogue, shown], ignore_index=True)
     unknown = sorted(set(remove) - set(items.ids))
     if unknown:
@@ -121,9 +123,16 @@ def change_catalogue(
             catalogue.to_parquet(path, index=False)
 
 
-def run_encoders(run: Run, config: Config) -> dict[str, Encoder]:
-    """The encoder of each item feature that has one, as the run's vectors were made."""
-    return {f.name: run.load_encoder(config, f.name) for f in config.features.modalities if f.kind != "vector"}
+def served_encoders(run: Run, config: Config) -> dict[str, Encoder]:
+    """The encoders for `export_run`; one that is not to be had any more is left out, with a warning."""
+    encoders = {}
+    for feature in config.features.modalities:
+        if feature.kind != "vector":
+            try:
+                encoders[feature.name] = run.load_encoder(config, feature.name)
+            except EncoderError as error:
+                warnings.warn(f"item_encoder takes no {feature.name!r}: {error}", stacklevel=2)
+    return encoders
 
 
 def export_run(

@@ -8,13 +8,13 @@ import pandas as pd
 
 from mmrec_tf.config import Config
 from mmrec_tf.encoders.base import Encoder
-from mmrec_tf.evaluation.classification_metrics import auc, log_loss, per_user_auc
 from mmrec_tf.evaluation.comparison import baseline_scorers, compare, fit_baselines
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set
+from mmrec_tf.evaluation.pair_metrics import fit_calibrator, pair_metrics, reliability_curves
 from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.retrieval_calibration import calibrate
-from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
+from mmrec_tf.evaluation.stage_lists import StageLists, reordered, score_pairs
 from mmrec_tf.evaluation.training_data import asking_context, asking_times, training_data
 from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
 from mmrec_tf.models.build import build_ranker, build_two_tower
@@ -154,7 +154,7 @@ def train_ranking(
     config = prepared.config
 
     def build():
-        return build_ranker(config, prepared.users, prepared.items, prepared.context)
+        return build_ranker(config, prepared.users, prepared.items, prepared.context, prepared.trends())
 
     model = build()
     learner = twin_in(config.train.precision, model, build)
@@ -163,7 +163,7 @@ def train_ranking(
     is_rating = config.models.ranking.target == "rating"
 
     def score():
-        metrics = pair_metrics(prepared, pairs, predict_pairs(learner, pairs))
+        metrics = pair_metrics(prepared, learner, pairs, score_pairs(learner, pairs))
         return -metrics["rmse"] if is_rating else metrics["auc"]
 
     history = fit(
@@ -179,6 +179,7 @@ def train_ranking(
     )
     if learner is not model:
         model.set_weights(learner.get_weights())
+    fit_calibrator(model, pairs, score_pairs(model, pairs))
     model.similarity_weight.assign(best_similarity_weight(prepared, retrieval, model))
     return model, history
 
@@ -231,13 +232,15 @@ def evaluate_models(
     """The test split's figures: both stages beside the baselines, and the ranker's own.
 
     Returns:
-        dict for `metrics.json`: `comparison` (see `Comparison.to_dict`), `ranker`, `data`.
+        dict for `metrics.json`: `comparison` (see `Comparison.to_dict`), `data`; of a ranker `ranker` (see
+        `pair_metrics`) and `reliability` (see `reliability_curves`).
     """
     config = prepared.config
     users, lists = judged_users(prepared, "test")
     trends = prepared.trends(prepared.split.validation)
-    if trends is not None:
-        retrieval.set_trends(trends)
+    for model in (retrieval, ranking):
+        if trends is not None and model is not None:
+            model.set_trends(trends)
     depth = max(max(config.evaluation.k), config.export.candidates)
     baselines = fit_baselines(config.evaluation.baselines, training_data(prepared), config.seed, progress)
     models = baseline_scorers(baselines, users, asking_times(prepared, users, prepared.split.test))
@@ -253,24 +256,10 @@ def evaluate_models(
     if ranking is not None:
         known = prepared.sequences(prepared.split.train, prepared.split.validation)
         pairs = evaluation_pairs(prepared, prepared.split.test, known, seed=config.seed)
-        metrics["ranker"] = pair_metrics(prepared, pairs, predict_pairs(ranking, pairs))
+        scores = score_pairs(ranking, pairs)
+        metrics["ranker"] = pair_metrics(prepared, ranking, pairs, scores)
+        metrics["reliability"] = reliability_curves(ranking, pairs, scores)
     return metrics
-
-
-def pair_metrics(prepared: Prepared, pairs: dict[str, np.ndarray], predictions: np.ndarray) -> dict[str, float]:
-    """AUC, per-user AUC and log loss of clicks; RMSE of ratings, and their AUC where positives are defined."""
-    labels, users = pairs["label"], pairs["user_index"]
-    if prepared.config.models.ranking.target == "rating":
-        metrics = {"rmse": float(np.sqrt(np.mean(np.square(predictions - labels))))}
-        if prepared.data.positive_from is None:
-            return metrics
-        labels = (labels >= prepared.data.positive_from).astype(np.float32)
-        return {**metrics, "auc": auc(labels, predictions), "per_user_auc": per_user_auc(labels, predictions, users)}
-    return {
-        "auc": auc(labels, predictions),
-        "per_user_auc": per_user_auc(labels, predictions, users),
-        "log_loss": log_loss(labels, predictions),
-    }
 
 
 def facts(prepared: Prepared) -> dict:

@@ -23,7 +23,7 @@ from mmrec_tf.pretraining.stages import AFTER, BEFORE, LINEAR, pretrained_two_to
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.recommender import Recommender
 from mmrec_tf.run import Run, new_run
-from mmrec_tf.run_export import change_catalogue, export_run, grown_engine, run_encoders, serving_engine
+from mmrec_tf.run_export import change_catalogue, export_run, grown_engine, served_encoders, serving_engine
 from mmrec_tf.stages import (
     evaluate_models,
     features_to_tune,
@@ -175,7 +175,7 @@ class OpenRun:
 
     def export(self, progress: Progress | None = None) -> dict[str, Path]:
         """Writes the next version of every SavedModel."""
-        encoders = run_encoders(self.run, self.prepared.config)
+        encoders = served_encoders(self.run, self.prepared.config)
         engine = grown_engine(self.run, self.prepared, self.retrieval, self.ranking)
         return export_run(self.run, self.prepared, engine, encoders, progress)
 

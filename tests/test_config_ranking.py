@@ -35,6 +35,15 @@ def test_own_settings_are_those_that_are_given():
         ({"model": "finalmlp", "second_hidden": [5]}, "does not divide the last of second_hidden, 5"),
         ({"model": "finalmlp", "hidden": []}, "Give the last of hidden one width or more"),
         ({"number_embedding": "spline"}, "number_embedding"),
+        ({"calibration": "beta"}, "calibration"),
+        ({"negatives_kept": 0.0}, "negatives_kept"),
+        ({"negatives_kept": 0.1}, "set target to click, negatives and hard_negatives to 0"),
+        (
+            {"negatives_kept": 0.1, "negatives": 0, "hard_negatives": 0, "target": "rating"},
+            "set target to click, negatives and hard_negatives to 0",
+        ),
+        ({"position": "place", "loss": "softmax"}, "position needs the target click with log_loss, got click"),
+        ({"position": "place", "target": "rating"}, "got rating with its default"),
     ],
 )
 def test_refuses_with_advice(settings, message):
@@ -61,3 +70,13 @@ def test_ordinal_needs_levels():
     with pytest.raises(ValidationError, match="set models.ranking.levels"):
         tiny_world.config(data={"label": "stars"}, ranking=ranking)
     assert tiny_world.config(data={"label": "stars", "label_range": [1, 5]}, ranking=ranking)
+
+
+def test_position_is_a_number_of_the_context():
+    schema = tiny_world.SCHEMA.model_dump()
+    schema["context"] += [{"name": "place", "kind": "number"}, {"name": "device", "kind": "categorical"}]
+    assert tiny_world.config(schema=schema, ranking={"position": "place"}).models.ranking.position == "place"
+    with pytest.raises(ValidationError, match="position 'device' is no number of schema.context. Allowed: place"):
+        tiny_world.config(schema=schema, ranking={"position": "device"})
+    with pytest.raises(ValidationError, match="position 'place' is no number of schema.context. Allowed: none"):
+        tiny_world.config(ranking={"position": "place"})

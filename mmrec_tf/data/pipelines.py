@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
 
+_OF_THE_REQUEST = ("moment", "position", "context")
+
 
 def retrieval_dataset(
     sequences: Sequences,
@@ -153,7 +155,7 @@ def ranking_dataset(
 
     Args:
         examples: `user_index`, `item_index` `[n]` int32, `history` `[n, length]` int32, `label` `[n]` float32; and
-            where it is known, `context`, a nested dict of `[n, ...]` arrays.
+            where they are known, `moment` and `position` `[n]` int32 and `context`, a nested dict of `[n, ...]` arrays.
         catalogue: `[m]` int. Indices of the items that may be drawn.
         batch_size: int. Pairs a batch, negatives included.
         negatives: int. Random negatives for each example.
@@ -162,8 +164,9 @@ def ranking_dataset(
         seed: int. Of order and draws.
 
     Returns:
-        A dataset of dicts: `user_index` `[batch]`, `history` `[batch, length]`, `context` as in the examples,
-        `item_index`, `label`, `weight` `[batch, 1 + negatives + hard_per_example]`, the example's own item first.
+        A dataset of dicts: `user_index` `[batch]`, `history` `[batch, length]`, `moment`, `position` and `context` as
+        in the examples, a drawn item standing in its example's place; `item_index`, `label`, `weight`
+        `[batch, 1 + negatives + hard_per_example]`, the example's own item first.
     """
     hard_per_example = 0 if hard_negatives is None or hard_negatives.shape[1] == 0 else hard_per_example
     group = 1 + negatives + hard_per_example
@@ -189,7 +192,7 @@ def ranking_dataset(
         clash = tf.reduce_any(drawn[:, :, None] == known[:, None, :], axis=2) | (drawn == 0)
         use = tf.logical_and(~clash, label > 0.0)
         return {
-            **{name: rows[name] for name in ("user_index", "history", "context") if name in rows},
+            **{name: rows[name] for name in ("user_index", "history", *_OF_THE_REQUEST) if name in rows},
             "item_index": tf.concat([own, drawn], axis=1),
             "label": tf.concat([label, tf.zeros_like(drawn, tf.float32)], axis=1),
             "weight": tf.concat([tf.ones_like(label), tf.cast(use, tf.float32)], axis=1),

@@ -1,4 +1,4 @@
-"""How well a ranker tells what is taken from what is not: AUC, AUC within each user, log loss."""
+"""How well a ranker tells what is taken from what is not: AUC, within each user too, log loss, calibration."""
 
 from __future__ import annotations
 
@@ -58,16 +58,61 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
     Raises:
         MmrecError: as in `auc`, and when a probability is outside [0, 1].
     """
-    labels, probabilities = _checked(labels, probabilities)
+    labels, probabilities = _checked_chances(labels, probabilities)
     if not len(labels):
         return None
-    if probabilities.min() < 0.0 or probabilities.max() > 1.0:
-        raise MmrecError(
-            f"log loss needs probabilities in [0, 1], got values from {probabilities.min():.4g} to "
-            f"{probabilities.max():.4g}. Apply a sigmoid to logits first."
-        )
     probabilities = np.clip(probabilities, 1e-7, 1.0 - 1e-7)
     return float(-np.mean(np.where(labels, np.log(probabilities), np.log1p(-probabilities))))
+
+
+def expected_calibration_error(labels: np.ndarray, predictions: np.ndarray, bins: int = 15) -> float | None:
+    """How far chances are from what happens, on average: lower is better, and 0 for chances that come true.
+
+        sum over bins b of n_b / n |share of positives in b - mean chance in b|
+
+    A ranker that says the base rate of everything has 0 too: read it beside the log loss.
+
+    Args:
+        labels, predictions: as in `log_loss`.
+        bins: int. See `reliability`. Defaults to 15.
+
+    Returns:
+        In [0, 1]; None without any row.
+
+    Raises:
+        MmrecError: as in `log_loss`.
+
+    Reference: Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning (2015), with bins of equal
+    mass.
+    """
+    chances, shares, counts = reliability(labels, predictions, bins)
+    return float(np.average(np.abs(shares - chances), weights=counts)) if len(counts) else None
+
+
+def reliability(
+    labels: np.ndarray, predictions: np.ndarray, bins: int = 15
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What happened against what was said would, by bins of rising chance with as many rows in each.
+
+    Rows of equal chance stay in one bin, so that bins may differ in size, and be fewer.
+
+    Args:
+        labels, predictions: as in `log_loss`.
+        bins: int, at least 1. The most bins. Defaults to 15.
+
+    Returns:
+        The mean chance, the share of positives and the number of rows of each bin that has any, each `[bins]`.
+
+    Raises:
+        MmrecError: as in `log_loss`.
+    """
+    labels, predictions = _checked_chances(labels, predictions)
+    lower = np.searchsorted(np.sort(predictions), predictions, side="left")
+    place = lower * bins // max(len(labels), 1)
+    counts, chances, shares = (np.bincount(place, weights=of) for of in (None, predictions, labels))
+    filled = counts > 0
+    counts = counts[filled]
+    return chances[filled] / counts, shares[filled] / counts, counts
 
 
 def _auc_by_group(labels, scores, groups):
@@ -94,6 +139,16 @@ def _auc_by_group(labels, scores, groups):
 
 def _mean(values):
     return float(values.mean()) if len(values) else None
+
+
+def _checked_chances(labels, probabilities):
+    labels, probabilities = _checked(labels, probabilities)
+    if len(labels) and (probabilities.min() < 0.0 or probabilities.max() > 1.0):
+        raise MmrecError(
+            f"probabilities lie in [0, 1], got values from {probabilities.min():.4g} to {probabilities.max():.4g}. "
+            "Apply a sigmoid to logits first."
+        )
+    return labels, probabilities
 
 
 def _checked(labels, scores):

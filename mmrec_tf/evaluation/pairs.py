@@ -13,8 +13,8 @@ def evaluation_pairs(
     """Pairs of user and item with labels, the same for every model that is judged by them.
 
     For clicks, each positive of `frame` is set beside `negatives` items drawn uniformly from those that its user never
-    touched, in any part of the split; rows of `frame` that are no positives are zeros of their own. For ratings the
-    rows of `frame` are taken as they are.
+    touched, in any part of the split; rows of `frame` that are no positives are zeros of their own. For ratings, and
+    for a ranker that is trained without drawn items, the rows of `frame` are taken as they are.
 
     Args:
         prepared: the prepared data.
@@ -27,7 +27,7 @@ def evaluation_pairs(
         dict of `user_index`, `item_index`, `history`, `label` and, where it is known, `context`, row-aligned.
     """
     pairs = prepared.ranking_examples(frame, history)
-    if prepared.config.models.ranking.target == "rating" or negatives == 0:
+    if negatives == 0 or not prepared.config.models.ranking.draws_negatives:
         return pairs
     items = len(prepared.data.items)
     users, touched = prepared.rows(prepared.data.interactions)

@@ -110,6 +110,47 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> str:
         return _svg(figure)
 
 
+def reliability_plot(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
+    """What happened against what was said would: on the dashed line chances come true, below it they promise too much.
+
+    Args:
+        curves: `calibrated` and optionally `uncalibrated`: rows of (mean chance, share of positives, pairs), as
+            `reliability` makes them.
+
+    Returns:
+        SVG.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    styles = {
+        "uncalibrated": {"color": _LIGHT["other"], "marker": "s", "label": "as trained"},
+        "calibrated": {"color": _LIGHT["ours"], "marker": "o", "label": "as predicted"},
+    }
+    if "uncalibrated" in curves:
+        styles["calibrated"]["label"] = "calibrated"
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+        axes = figure.subplots()
+        points = [row[:2] for rows in curves.values() for row in rows]
+        end = min(1.0, 1.06 * max((value for point in points for value in point), default=1.0) or 1.0)
+        axes.plot([0.0, end], [0.0, end], color=_LIGHT["quiet"], linestyle=(0, (4, 3)), linewidth=1.2)
+        for name, style in styles.items():
+            if curves.get(name):
+                said, happened, _ = zip(*curves[name])
+                axes.plot(said, happened, markersize=5, linewidth=1.8, **style)
+        axes.set_xlim(0.0, end)
+        axes.set_ylim(0.0, end)
+        axes.set_xlabel("predicted chance, mean of a bin")
+        axes.set_ylabel("share that was taken")
+        axes.set_title("What was said against what happened   (dashed: chances come true)")
+        axes.legend(frameon=False, fontsize=10, loc="upper left")
+        axes.grid(color=_LIGHT["grid"], linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.tick_params(length=0, labelcolor=_LIGHT["quiet"])
+        return _svg(figure)
+
+
 def _curves(axes: Axes, kind: str, lines: Mapping[str, Sequence[float]]) -> None:
     from matplotlib.ticker import MaxNLocator
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from mmrec_tf.data.image_files import ImageTooLargeError, open_image
 from mmrec_tf.data.whole_files import write_whole
 from mmrec_tf.evaluation.comparison import Comparison, metric_title
-from mmrec_tf.evaluation.plots import metric_bars, training_curves
+from mmrec_tf.evaluation.plots import metric_bars, reliability_plot, training_curves
 from mmrec_tf.evaluation.ranking_metrics import GROUPS, METRICS
 
 _PICTURE_SIDE = 144
@@ -44,7 +44,8 @@ def write_report(
         path: where to.
         title: the run's name.
         facts: what the data and the run are: name -> number, text, or a dict of such.
-        metrics: `comparison` (see `Comparison.to_dict`) and optionally `ranker`, a dict of the ranker's own metrics.
+        metrics: `comparison` (see `Comparison.to_dict`) and optionally `ranker`, a dict of the ranker's own metrics,
+            and `reliability`, its curves (see `reliability_plot`).
         validation: what validation found and did, as `ValidationReport.to_dict` gives it.
         history: model -> metric -> one value an epoch.
         examples: one dict a user: `user`, and `history` and `recommendations`, lists of dicts with `item_id`, `title`,
@@ -72,6 +73,7 @@ def write_report(
         validation=validation,
         groups=_groups(comparison),
         ranker=ranker,
+        reliability=_reliability(metrics.get("reliability")),
         curves=[(name, _data_uri(training_curves(lines))) for name, lines in history.items() if any(lines.values())],
         examples=[
             {
@@ -221,6 +223,10 @@ def _thumbnail(source: str | Path | bytes) -> str | None:
     written = io.BytesIO()
     flat.save(written, "JPEG", quality=82)
     return f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
+
+
+def _reliability(curves):
+    return _data_uri(reliability_plot(curves)) if curves and any(curves.values()) else None
 
 
 def _data_uri(svg: str) -> str:

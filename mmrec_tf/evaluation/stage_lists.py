@@ -1,7 +1,6 @@
 """What each stage of the chain puts in front of users: lists of item rows over the whole catalogue."""
 
 import numpy as np
-import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.data.trends import Trends
@@ -71,6 +70,8 @@ class StageLists:
     def scores(self, model: Ranker, candidates: np.ndarray, similarities: np.ndarray | None = None) -> np.ndarray:
         """`[n, m]` float32 scores of the ranker for candidates (item rows, -1 for none)."""
         inputs = {name: self.asked[name] for name in ("user_index", "history", "context") if name in self.asked}
+        if self.moments is not None:
+            inputs["moment"] = self.moments
         inputs["item_index"] = (candidates + 1).astype(np.int32)
         if similarities is not None:
             inputs["similarity"] = similarities
@@ -106,7 +107,11 @@ def reordered(candidates: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def predict_pairs(model: Ranker, pairs: dict[str, np.ndarray], batch_size: int = 8192) -> np.ndarray:
-    """`[n]` float32 predictions for labelled pairs: the chance of a click, or the rating."""
+    """`[n]` float32 predictions for labelled pairs: the calibrated chance of a click, or the rating."""
+    return np.asarray(model.predictions(score_pairs(model, pairs, batch_size)))
+
+
+def score_pairs(model: Ranker, pairs: dict[str, np.ndarray], batch_size: int = 8192) -> np.ndarray:
+    """`[n]` float32 scores for labelled pairs: the logit of a click, or the rating."""
     inputs = {name: array for name, array in pairs.items() if name != "label"}
-    scores = call_in_batches(model.call, inputs, batch_size=batch_size)
-    return tf.sigmoid(scores).numpy() if model.target == "click" else scores
+    return call_in_batches(model.call, inputs, batch_size=batch_size)

@@ -43,15 +43,18 @@ class ContextFeatures:
     timestamp: str | None = None
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, schema: Schema, clock: list[str]) -> "ContextFeatures | None":
+    def fit(
+        cls, frame: pd.DataFrame, schema: Schema, clock: list[str], without: str | None = None
+    ) -> "ContextFeatures | None":
         """What the training interactions say of the schema's context; None where it names nothing to encode.
 
         Args:
             frame: validated training interactions.
             schema: their schema.
             clock: names of `CLOCK`.
+            without: name of a feature that is left out. Defaults to None.
         """
-        features = {kind: _named(schema, kind) for kind in ("categorical", "multi_categorical", "number")}
+        features = {kind: _named(schema, kind, without) for kind in ("categorical", "multi_categorical", "number")}
         found = cls(clock=list(clock) if schema.timestamp is not None else [], timestamp=schema.timestamp)
         for feature in features["categorical"]:
             found.categorical[feature.name] = Vocabulary.fit(frame[feature.name], feature.min_count)
@@ -135,5 +138,5 @@ def clock_values(name: str, seconds: np.ndarray) -> np.ndarray:
     return np.where(there, values, 0).astype(np.int32)
 
 
-def _named(schema: Schema, kind: str) -> list[Feature]:
-    return [feature for feature in schema.context if feature.kind == kind]
+def _named(schema: Schema, kind: str, without: str | None) -> list[Feature]:
+    return [feature for feature in schema.context if feature.kind == kind and feature.name != without]

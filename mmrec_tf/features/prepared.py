@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
 from mmrec_tf.config import Config, EncoderConfig
+from mmrec_tf.data.click_log import PositionBuckets, trained_rows
 from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retrieval_dataset
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
@@ -84,6 +86,12 @@ class Prepared:
             "history": history.before_moment(users, self.times(frame)),
             "label": self.labels(frame),
         }
+        trends = self.trends()
+        if trends is not None:
+            examples["moment"] = trends.periods(self.times(frame))
+        position = self.config.models.ranking.position
+        if position is not None:
+            examples["position"] = self._position_buckets.apply(frame[position].to_numpy(float))
         return examples if self.context is None else {**examples, "context": self.context.encode(frame)}
 
     def fingerprint(self) -> str:
@@ -122,17 +130,29 @@ class Prepared:
         None where the data have no timestamp, or the configuration wants no half-lives. The periods are those of
         training, whatever came later; see `Trends`.
         """
-        options = self.config.models.retrieval.trends
-        if self.data.schema.timestamp is None or not options.half_lives:
-            return None
-        size, half_lives = self.items.size, tuple(options.half_lives)
-        periods = table_periods(size, len(half_lives), options.periods)
-        train = self.sequences()
-        trends = Trends.build(train.item_index, train.times, size, half_lives, periods)
-        if not later:
-            return trends
+        if not later or self._training_trends is None:
+            return self._training_trends
         known = self.sequences(self.split.train, *later)
-        return Trends.build(known.item_index, known.times, size, half_lives, periods, starts=trends.starts)
+        starts = self._training_trends.starts
+        return Trends.build(known.item_index, known.times, **self._trend_sizes, starts=starts)
+
+    @cached_property
+    def _training_trends(self) -> Trends | None:
+        if self.data.schema.timestamp is None or not self.config.models.retrieval.trends.half_lives:
+            return None
+        train = self.sequences()
+        return Trends.build(train.item_index, train.times, **self._trend_sizes)
+
+    @cached_property
+    def _position_buckets(self) -> PositionBuckets:
+        name = self.config.models.ranking.position
+        return PositionBuckets.fit(self.split.train[name].to_numpy(float), name)
+
+    @property
+    def _trend_sizes(self):
+        options, size = self.config.models.retrieval.trends, self.items.size
+        periods = table_periods(size, len(options.half_lives), options.periods)
+        return {"size": size, "half_lives": tuple(options.half_lives), "periods": periods}
 
     def rated_examples(self) -> dict[str, np.ndarray]:
         """All labelled training interactions, low labels too, each with what its user liked strictly before.
@@ -164,9 +184,10 @@ class Prepared:
         self, batch_size: int | None = None, hard_negatives: np.ndarray | None = None
     ) -> tf.data.Dataset:
         """Training batches for a `Ranker`; see `mmrec_tf.data.pipelines.ranking_dataset`."""
-        options = self.config.models.ranking
+        options, train = self.config.models.ranking, self.split.train
+        rows = trained_rows(self.labels(train), options.negatives_kept, options.position, self.config.seed)
         return ranking_dataset(
-            self.ranking_examples(self.split.train, self.sequences()),
+            self.ranking_examples(train[rows], self.sequences()),
             catalogue=np.flatnonzero(self.items.id_index),
             batch_size=batch_size or self.config.train.ranking.batch_size,
             negatives=0 if options.target == "rating" else options.negatives,
@@ -205,7 +226,7 @@ def prepare(
             f"{wanted}. Lower data.positive_from."
         )
     return Prepared(
-        context=ContextFeatures.fit(split.train, schema, config.models.clock),
+        context=ContextFeatures.fit(split.train, schema, config.models.clock, without=config.models.ranking.position),
         data=data,
         config=config,
         split=split,

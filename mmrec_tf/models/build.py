@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from mmrec_tf.config import Config
 from mmrec_tf.config_tasks import named_heads
+from mmrec_tf.data.click_log import POSITION_BUCKETS
 from mmrec_tf.data.trends import Trends, table_periods
 from mmrec_tf.errors import ConfigError
 from mmrec_tf.features.context_features import ContextFeatures
@@ -58,7 +59,7 @@ def build_two_tower(
     heads = named_heads(config.tasks, config.features)
     judging_pairs = [name for name, head in heads.items() if head.task != "category"]
     graph = options.graph
-    wanted, half_lives = options.trends, 0 if config.features.timestamp is None else len(options.trends.half_lives)
+    half_lives = _half_lives(config)
     model = TwoTower(
         items=ItemEmbedding(
             FeatureLookup.from_table(items, name="items"),
@@ -78,7 +79,7 @@ def build_two_tower(
         candidate_tower=CandidateTower(tasks=[RETRIEVAL, *heads], **tower),
         task=RetrievalTask(_loss(options.loss, items.size), options.temperature, options.learned_temperature),
         negatives=_negatives(options.negatives, items.size),
-        periods=table_periods(items.size, half_lives, wanted.periods) if half_lives else 1,
+        periods=_periods(config, items.size) if half_lives else 1,
         half_lives=half_lives,
         user_dropout=options.user_dropout,
         alignment=build_pairwise_alignment(config, items),
@@ -119,7 +120,11 @@ def build_pairwise_alignment(config: Config, items: FeatureTable) -> PairwiseAli
 
 
 def build_ranker(
-    config: Config, users: FeatureTable, items: FeatureTable, context: ContextFeatures | None = None
+    config: Config,
+    users: FeatureTable,
+    items: FeatureTable,
+    context: ContextFeatures | None = None,
+    trends: Trends | None = None,
 ) -> Ranker:
     """The ranking model that the configuration describes.
 
@@ -127,8 +132,11 @@ def build_ranker(
         config: the configuration; `models.ranking` is read, and of `models.retrieval` what both models share.
         users, items: the feature tables, which the model keeps.
         context: what is known of a request; None for nothing.
+        trends: popularity over time, where the configuration wants it and the data have times; None where the model is
+            built to be loaded, not trained.
     """
     options = config.models.ranking
+    half_lives = _half_lives(config) if options.trends else 0
     tables = {"users": users, "items": items}
     model = make_ranker(
         options.model,
@@ -144,10 +152,25 @@ def build_ranker(
         number_embedding=options.number_embedding,
         number_edges={name: _number_edges(table, options) for name, table in tables.items()},
         context=None if context is None else context.spec,
+        trends={"periods": _periods(config, items.size), "half_lives": half_lives} if half_lives else None,
+        calibration=options.calibration,
+        negatives_kept=options.negatives_kept,
+        positions=POSITION_BUCKETS if options.position else 0,
         **options.own_settings,
     )
     model.create_weights(config.models.retrieval.history_length)
+    if trends is not None:
+        model.set_trends(trends)
     return model
+
+
+def _half_lives(config):
+    return 0 if config.features.timestamp is None else len(config.models.retrieval.trends.half_lives)
+
+
+def _periods(config, size):
+    trends = config.models.retrieval.trends
+    return table_periods(size, len(trends.half_lives), trends.periods)
 
 
 def _history_encoder(options):

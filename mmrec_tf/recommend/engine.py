@@ -15,7 +15,7 @@ from mmrec_tf.recommend.asked import Asked, Context, ContextInputs, with_given_h
 from mmrec_tf.recommend.id_table import id_table, looked_up, string_variable
 from mmrec_tf.recommend.modality_weights import weight_rows
 from mmrec_tf.recommend.pair_scores import PairScores
-from mmrec_tf.recommend.search import NOTHING, best, hide, in_row_blocks, rows_at_once
+from mmrec_tf.recommend.search import NOTHING, add_at, hide, in_item_blocks
 
 
 class RecommendationEngine(PairScores, tf.Module):
@@ -161,13 +161,15 @@ class RecommendationEngine(PairScores, tf.Module):
         # Without popularity and trend: what is liked by everybody is not like everything.
         places = self.item_embeddings[:, : self.retrieval.dim]
 
-        def nearest(index):
-            scores = tf.matmul(tf.gather(places, index), places, transpose_b=True)
-            scores = hide(scores, tf.range(tf.size(index)), index)
-            return best(tf.where(self.is_offered & (index[:, None] > 0), scores, NOTHING), depth)
+        def nearest(start, end):
+            scores = tf.matmul(queries, places[start:end], transpose_b=True)
+            scores = tf.where(self.is_offered[start:end] & is_known[:, None], scores, NOTHING)
+            return hide(scores, start, tf.range(tf.size(index)), index)
 
+        index = self.item_index(item_id)
+        queries, is_known = tf.gather(places, index), index > 0
         depth = tf.minimum(k, self.item_count)
-        return self._names(*in_row_blocks(nearest, self._rows_at_once, depth, self.item_index(item_id)), k)
+        return self._names(*in_item_blocks(nearest, self.item_count + 1, tf.size(index), depth), k)
 
     def embed_user(self, user_id: tf.Tensor) -> tf.Tensor:
         """`[batch, dim + 2]` query embeddings; see `TwoTower`."""
@@ -204,27 +206,23 @@ class RecommendationEngine(PairScores, tf.Module):
             k: int32 scalar.
             weights: `[batch, modalities]` float32, or None for the model as trained.
         """
-        if weights is None or not self.modalities:
-            weights = tf.ones([tf.size(asked.users), 0])
-        hidden = tf.zeros([tf.size(asked.users), 0], tf.int32) if asked.hidden is None else asked.hidden
-        is_weighted = weights.shape[1] != 0
+        queries = self._query(asked)
+        remembered = self._remembered_pairs(asked.history)
+        extra = None
+        if weights is not None and self.modalities:
+            extra = tf.einsum("bm,bd->bmd", weights - 1.0, queries)
+            extra = tf.reshape(extra, [-1, self.modality_shares.shape[1]])
+        rows, columns = self._hidden(asked)
 
-        def search(queries, users, history, hidden, weights):
-            scores = tf.matmul(queries, self.item_embeddings, transpose_b=True)
-            if self.retrieval.remembers:
-                scores += self.retrieval.remembered(history)
-            if is_weighted:
-                extra = tf.einsum("bm,bd->bmd", weights - 1.0, queries)
-                extra = tf.reshape(extra, [-1, self.modality_shares.shape[1]])
-                scores += tf.matmul(extra, self.modality_shares, transpose_b=True)
-            seen = tf.gather(tf.RaggedTensor.from_row_splits(self.seen, self.seen_splits, validate=False), users)
-            rows = tf.repeat(tf.range(tf.size(users)), tf.shape(hidden)[1])
-            rows = tf.concat([tf.cast(seen.value_rowids(), tf.int32), rows], axis=0)
-            columns = tf.concat([seen.values, tf.reshape(hidden, [-1])], axis=0)
-            return best(hide(tf.where(self.is_offered, scores, NOTHING), rows, columns), k)
+        def scores_of(start, end):
+            scores = tf.matmul(queries, self.item_embeddings[start:end], transpose_b=True)
+            if extra is not None:
+                scores += tf.matmul(extra, self.modality_shares[start:end], transpose_b=True)
+            if remembered is not None:
+                scores = add_at(scores, start, *remembered)
+            return hide(tf.where(self.is_offered[start:end], scores, NOTHING), start, rows, columns)
 
-        rows = self._query(asked), asked.users, asked.history, hidden, weights
-        return in_row_blocks(search, self._rows_at_once, k, *rows)
+        return in_item_blocks(scores_of, self.item_count + 1, tf.size(asked.users), k)
 
     def rank(
         self, asked: Asked, items: tf.Tensor, similarities: tf.Tensor, weights: tf.Tensor | None = None
@@ -256,9 +254,21 @@ class RecommendationEngine(PairScores, tf.Module):
             scores = tf.where(candidates > 0, self.rank(asked, candidates, scores, weights), NOTHING)
         return self._names(candidates, scores, k)
 
-    @property
-    def _rows_at_once(self):
-        return rows_at_once(self.item_count)
+    def _hidden(self, asked):
+        """Rows and items that are not to be returned: what was seen, and what the requests hide."""
+        seen = tf.gather(tf.RaggedTensor.from_row_splits(self.seen, self.seen_splits, validate=False), asked.users)
+        rows, columns = tf.cast(seen.value_rowids(), tf.int32), seen.values
+        if asked.hidden is not None:
+            each = tf.repeat(tf.range(tf.size(asked.users)), tf.shape(asked.hidden)[1])
+            rows, columns = tf.concat([rows, each], 0), tf.concat([columns, tf.reshape(asked.hidden, [-1])], 0)
+        return rows, columns
+
+    def _remembered_pairs(self, history):
+        """Items that the memories know of, `[batch, n]`, and what each adds to the score; None without a memory."""
+        if not self.retrieval.remembers:
+            return None
+        pairs = [memory.pairs(history) for memory in self.retrieval.memories.values()]
+        return tuple(tf.concat(parts, axis=1) for parts in zip(*pairs))
 
     def _names(self, index, scores, k):
         scores, order = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))

@@ -34,7 +34,7 @@ class PairScores:
         return tf.where(known, scores, NOTHING), contributions, tf.tile(parts[None, :], [tf.size(items), 1])
 
     def rank_pairs(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tf.Tensor:
-        """Predictions of the ranker, the chance of a click or the rating, in the shape of `item_id`.
+        """Predictions of the ranker, the calibrated chance of a click or the rating, in the shape of `item_id`.
 
         Args:
             user_id: `[batch]` string.
@@ -43,7 +43,7 @@ class PairScores:
         """
         asked = self.asked(self.user_index(user_id))
         scores = self._ranked(self._pairs(asked, self.item_index(item_id)))
-        scores = tf.sigmoid(scores) if self.ranking.target == "click" else scores
+        scores = self.ranking.predictions(scores)
         return tf.where(tf.equal(item_id, ""), NOTHING, scores) if item_id.shape.rank == 2 else scores
 
     def score(self, users: tf.Tensor, items: tf.Tensor, vectors: dict[str, tf.Tensor] | None = None) -> tf.Tensor:

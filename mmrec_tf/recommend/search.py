@@ -1,4 +1,4 @@
-"""Finding the best of all items: exact, in blocks of requests, and by TensorFlow's own ops."""
+"""Finding the best of all items: exact, in blocks of items, and by TensorFlow's own ops."""
 
 from collections.abc import Callable
 
@@ -11,54 +11,63 @@ NOTHING = float(np.finfo(np.float32).min)
 SCORES_AT_ONCE = 2**24
 """Scores that are held at a time: 64 MB. All of 256 requests over a million items would take a gigabyte."""
 
+# Rows of a table are taken without copying them where a block begins at a multiple of these.
+_ALIGNED = 64
+
 Lists = tuple[tf.Tensor, tf.Tensor]
 
 
-def rows_at_once(items: int) -> int:
-    """Requests that are answered at a time, by the size of the catalogue."""
-    return max(1, SCORES_AT_ONCE // max(items, 1))
-
-
-def in_row_blocks(search: Callable[..., Lists], rows: int, k: tf.Tensor, *tensors: tf.Tensor) -> Lists:
-    """What `search` gives of all rows, asked for a block of rows after the other.
-
-    A list needs the scores of its own row alone, so that the answer is the same as in one go, for every kind of score.
+def in_item_blocks(
+    scores_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], items: int, batch: tf.Tensor, k: tf.Tensor
+) -> Lists:
+    """The best of all items, of which a block is scored after the other; equal scores in the order of the items.
 
     Args:
-        search: function from `[n, ...]` tensors, n up to `rows`, to `[n, k]` int32 indices and float32 scores.
-        rows: int. Rows of a block.
+        scores_of: function from the first item of a block and the one after its last, int32 scalars, to `[batch, n]`
+            float32 scores, `NOTHING` where an item is not to be returned.
+        items: int. How many there are, index 0 included.
+        batch: int32 scalar, the number of requests.
         k: int32 scalar, the length of the lists.
-        tensors: `[batch, ...]`.
 
     Returns:
-        `[batch, k]` int32 indices and `[batch, k]` float32 scores.
+        `[batch, k]` int32 indices, 0 where no item is left, and `[batch, k]` float32 scores, `NOTHING` there.
     """
-    count = tf.shape(tensors[0])[0]
+    block = tf.maximum(SCORES_AT_ONCE // tf.maximum(batch, 1), 1)
+    block = tf.where(block >= _ALIGNED, block // _ALIGNED * _ALIGNED, block)
 
-    def next_block(start, indices, scores):
-        index, score = search(*(tensor[start : start + rows] for tensor in tensors))
-        return start + rows, tf.concat([indices, index], axis=0), tf.concat([scores, score], axis=0)
+    def next_block(start, index, scores):
+        end = tf.minimum(start + block, items)
+        found, place = tf.math.top_k(scores_of(start, end), tf.minimum(k, end - start))
+        # What was found before stands in front, as it would if all were sorted at once.
+        scores, order = tf.math.top_k(tf.concat([scores, found], axis=1), k)
+        return end, tf.gather(tf.concat([index, place + start], axis=1), order, batch_dims=1), scores
 
     lists = tf.TensorShape([None, None])
-    _, indices, scores = tf.while_loop(
-        lambda start, *_: start < count,
+    _, index, scores = tf.while_loop(
+        lambda start, *_: start < items,
         next_block,
-        (tf.constant(0), tf.zeros([0, k], tf.int32), tf.zeros([0, k], tf.float32)),
+        (tf.constant(0), tf.zeros([batch, k], tf.int32), tf.fill([batch, k], NOTHING)),
         shape_invariants=(tf.TensorShape([]), lists, lists),
         # Two blocks at a time would take twice the memory.
         parallel_iterations=1,
     )
-    batch = tensors[0].shape[0]
-    return tf.ensure_shape(indices, [batch, None]), tf.ensure_shape(scores, [batch, None])
-
-
-def best(scores: tf.Tensor, k: tf.Tensor) -> Lists:
-    """`[batch, k]` indices and scores of the highest of `[batch, n]`; index 0 where the score is `NOTHING`."""
-    scores, index = tf.math.top_k(scores, k)
     return tf.where(scores > NOTHING, index, 0), scores
 
 
-def hide(scores: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """`[batch, n]` scores with `NOTHING` at the places `[m]` rows and `[m]` columns, which may be named repeatedly."""
-    places = tf.stack([rows, columns], axis=1)
-    return tf.tensor_scatter_nd_update(scores, places, tf.fill(tf.shape(rows), NOTHING))
+def add_at(scores: tf.Tensor, start: tf.Tensor, columns: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """The scores of a block, `[batch, n]` from item `start`, with `[batch, m]` values added at `[batch, m]` items."""
+    rows = tf.repeat(tf.range(tf.shape(columns)[0]), tf.shape(columns)[1])
+    places, inside = _inside(scores, start, rows, tf.reshape(columns, [-1]))
+    return tf.tensor_scatter_nd_add(scores, places, tf.boolean_mask(tf.reshape(values, [-1]), inside))
+
+
+def hide(scores: tf.Tensor, start: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """The scores of a block with `NOTHING` at `[m]` rows and `[m]` items, which may be named repeatedly."""
+    places, _ = _inside(scores, start, rows, columns)
+    return tf.tensor_scatter_nd_update(scores, places, tf.fill(tf.shape(places)[:1], NOTHING))
+
+
+def _inside(scores, start, rows, columns):
+    columns -= start
+    inside = (columns >= 0) & (columns < tf.shape(scores)[1])
+    return tf.boolean_mask(tf.stack([rows, columns], axis=1), inside), inside

@@ -1,7 +1,8 @@
 """What a trial is worth: the chain trained with its settings, judged by the lists that validation users are shown."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,12 +62,17 @@ class ChainJudge:
                 "a search judges by the validation part, and there is nobody in it to judge by. Hold more out with "
                 "split.validation, or take split.method leave_one_out."
             )
-        self._fixed = self._fixed_retrieval() if config.search.stage == "ranking" else None
+        self._fixed: TwoTower | None = None
 
     @property
     def interactions(self) -> str:
         """Hex digits that change with the data and their split."""
         return self._prepared.fingerprint()
+
+    def begin(self) -> None:
+        """Trains what all trials share: the retrieval model, where only the ranker's settings are searched."""
+        if self.config.search.stage == "ranking":
+            self._fixed = self._fixed_retrieval()
 
     def __call__(self, config: Config) -> Judged:
         """Trains by a configuration that differs from the first one in settings that may be searched.
@@ -76,9 +82,15 @@ class ChainJudge:
         key = _what_vectors_depend_on(config)
         if key != self._key:
             self._key, self._prepared = self._prepare(config)
-        prepared = replace(self._prepared, config=config)
+        with _gradients_let_go():
+            judged = self._train(replace(self._prepared, config=config))
+        # Models are circles of references, which would pile up over trials until the collector happens to run.
+        gc.collect()
+        return judged
+
+    def _train(self, prepared: Prepared) -> Judged:
+        config, epochs = prepared.config, 0
         set_seed(config.seed)
-        epochs = 0
         retrieval = self._fixed
         if retrieval is None:
             retrieval, history = train_retrieval(prepared, self.progress)
@@ -87,11 +99,7 @@ class ChainJudge:
         if config.search.stage != "retrieval" and config.models.ranking.enabled:
             ranking, history = train_ranking(prepared, retrieval, self.progress)
             epochs += len(history["loss"])
-        score = validation_ndcg(prepared, retrieval, ranking)
-        del retrieval, ranking
-        # Models are circles of references, which would pile up over trials until the collector happens to run.
-        gc.collect()
-        return Judged(score, epochs)
+        return Judged(validation_ndcg(prepared, retrieval, ranking), epochs)
 
     def _prepare(self, config: Config) -> tuple[str, Prepared]:
         encoders = build_encoders(config)
@@ -124,6 +132,29 @@ def validation_ndcg(prepared: Prepared, retrieval: TwoTower, ranking: Ranker | N
     if ranking is not None:
         shown = reordered(shown, lists.scores(ranking, shown, lists.similarities(retrieval, shown)))
     return float(np.mean(user_metrics(shown, users.relevant, [k])[f"ndcg@{k}"]))
+
+
+@contextmanager
+def _gradients_let_go() -> Iterator[None]:
+    """Takes the custom gradients that are made in the block off TensorFlow's list of them.
+
+    TensorFlow never does, and each holds the whole graph that it was made in: some thirty megabytes a training. The
+    list is private to TensorFlow; where it has moved, nothing is done.
+    """
+    try:
+        from tensorflow.python.framework.ops import gradient_registry
+
+        entries = gradient_registry._registry
+    except (ImportError, AttributeError):
+        yield
+        return
+    before = set(entries)
+    try:
+        yield
+    finally:
+        for name in set(entries) - before:
+            if name.startswith("CustomGradient-"):
+                del entries[name]
 
 
 def _what_vectors_depend_on(config: Config) -> str:

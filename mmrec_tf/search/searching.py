@@ -11,13 +11,11 @@ from mmrec_tf.data.whole_files import is_marked, marked, write_whole
 from mmrec_tf.errors import ConfigError, MmrecError, RunError
 from mmrec_tf.features.prepared import resolve_encoders
 from mmrec_tf.search.edges import AtEdge, settings_at_edge
-from mmrec_tf.search.judge import ChainJudge, Judged
+from mmrec_tf.search.judge import ChainJudge
 from mmrec_tf.search.space import Space, merged, search_space, value_of
 from mmrec_tf.search.trials import Trial, TrialLog
 
 Progress = Callable[[str, int, int], None]
-Judge = Callable[[Config], Judged]
-
 MOST_FAILURES = 5
 """Failed trainings in a row after which a search ends: then it is not the settings that are at fault."""
 MOST_REFUSED = 100
@@ -58,7 +56,7 @@ def search_settings(
     folder: str | Path,
     overwrite: bool = False,
     progress: Progress | None = None,
-    make_judge: Callable[[Config, Path, Progress | None], Judge] = ChainJudge,
+    make_judge: Callable[[Config, Path, Progress | None], ChainJudge] = ChainJudge,
 ) -> SearchResult:
     """Tries settings by training with them, within the budget of `search`, and keeps the best.
 
@@ -71,7 +69,8 @@ def search_settings(
         folder: where the search is kept: `trials.json`, `oracle.json` and, once there is a score, `best.yaml`.
         overwrite: bool. Forget an earlier search in the folder.
         progress: called with (description, done, total).
-        make_judge: makes what scores a configuration; it is asked when there is something left to try.
+        make_judge: makes what scores a configuration, `ChainJudge` or what has its methods; it is called when there is
+            something left to try.
 
     Raises:
         ConfigError: for a space that cannot be searched.
@@ -136,13 +135,13 @@ class _Search:
         is_out_of_trials = self.options.trials is not None and self.spent >= self.options.trials - 1e-9
         return is_out_of_trials or (self.options.minutes is not None and minutes >= self.options.minutes)
 
-    def run(self, make_judge: Callable[[], Judge]) -> None:
+    def run(self, make_judge: Callable[[], ChainJudge]) -> None:
         """Tries one after the other until the budget is used up or nothing is left."""
         self.log.write()
         oracle = self._oracle()
         judge = make_judge()
-        if isinstance(judge, ChainJudge):
-            self.log.check_interactions(judge.interactions)
+        self.log.check_interactions(judge.interactions)
+        judge.begin()
         while not self.is_over():
             trial = self._next(oracle)
             if trial is None:
@@ -217,7 +216,7 @@ class _Search:
         self.log.write()
         return trial
 
-    def _run(self, trial: Trial, judge: Judge) -> None:
+    def _run(self, trial: Trial, judge: ChainJudge) -> None:
         started = time.perf_counter()
         try:
             changed = merged(self.config, self.applied(trial))
@@ -231,10 +230,13 @@ class _Search:
                 seed = (changed.seed + repeat) % (2**31 - 1)
                 found.append(judge(changed.model_copy(update={"seed": seed})))
         except KeyboardInterrupt:
-            trial.begun -= 1
-            self.log.write()
+            self._take_back(trial)
             raise
         except MmrecError as error:
+            if trial.number == 0 and isinstance(error, ConfigError):
+                # It is the configuration itself that cannot be built.
+                self._take_back(trial)
+                raise
             # Settings that fit the configuration and not each other are noticed when the model is built.
             trial.status = "refused" if isinstance(error, ConfigError) else "failed"
             trial.message = str(error)
@@ -246,6 +248,10 @@ class _Search:
             trial.score = sum(trial.scores) / len(found)
             trial.epochs = round(sum(judged.epochs for judged in found) / len(found))
         trial.seconds = round(time.perf_counter() - started, 3)
+        self.log.write()
+
+    def _take_back(self, trial: Trial) -> None:
+        trial.begun -= 1
         self.log.write()
 
     def _write_best(self) -> None:

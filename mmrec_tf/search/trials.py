@@ -121,7 +121,11 @@ class TrialLog:
             raise RunError(
                 f"{path} is damaged ({error}). Search anew: name another folder with --out, or add --overwrite."
             ) from error
-        if changed:
+        if changed and all(trial.status == "running" for trial in self.trials):
+            # Nothing has come of it yet: most likely it ended with a mistake that has been mended since.
+            shutil.rmtree(self.folder)
+            self.trials, self.interactions = [], None
+        elif changed:
             more = f"\n  and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
             raise RunError(
                 f"the search in {self.folder} began with another configuration:\n  "

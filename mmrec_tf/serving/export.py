@@ -71,9 +71,10 @@ def export_models(
     """
     folder = Path(folder)
     tables = [engine.user_table, engine.item_table, engine.context_inputs]
-    models = {name: (tables, signatures) for name, signatures in model_signatures(engine, k, modality_weights).items()}
+    served = model_signatures(engine, k, modality_weights)
+    models = {name: (engine, tables, signatures) for name, signatures in served.items()}
     if item_encoder is not None:
-        models["item_encoder"] = item_encoder.tables, encoder_signatures(item_encoder)
+        models["item_encoder"] = item_encoder, item_encoder.tables, encoder_signatures(item_encoder)
     examples = {name: {} if name == "item_encoder" else warmup_examples(engine, k) for name in models}
     written = {}
     for number, (name, model) in enumerate(models.items()):
@@ -86,14 +87,16 @@ def export_models(
     return written
 
 
-def _write_version(tables: object, signatures: Signatures, folder: Path, examples: Mapping[str, Sequence]) -> Path:
+def _write_version(
+    owner: tf.Module, tables: object, signatures: Signatures, folder: Path, examples: Mapping[str, Sequence]
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
     target = folder / str(max(versions, default=0) + 1)
     # The server only looks at integer names, so the unfinished version stays out of its sight.
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
     try:
-        tf.saved_model.save(_Servable(tables, signatures), str(unfinished / "model"), signatures=signatures)
+        tf.saved_model.save(_Servable(owner, tables, signatures), str(unfinished / "model"), signatures=signatures)
         require_servable(check_model(unfinished / "model"), folder.name)
         write_warmup(unfinished / "model", folder.name, examples)
         (unfinished / "model").rename(target)
@@ -105,12 +108,13 @@ def _write_version(tables: object, signatures: Signatures, folder: Path, example
 class _Servable(tf.Module):
     """What one SavedModel tracks: the tables and variables that its signatures use, and nothing of Keras."""
 
-    def __init__(self, tables: object, signatures: Signatures):
+    def __init__(self, owner: tf.Module, tables: object, signatures: Signatures):
         super().__init__()
         self.tables = tables
+        # A function's own list of variables lacks those that are only gathered from by several indices at once.
         captured = {
-            id(variable): variable
+            id(tensor)
             for function in signatures.values()
-            for variable in function.get_concrete_function().variables
+            for tensor, _ in function.get_concrete_function().graph.captures
         }
-        self.tracked = list(captured.values())
+        self.tracked = [variable for variable in owner.variables if id(variable.handle) in captured]

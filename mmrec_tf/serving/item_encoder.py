@@ -171,7 +171,7 @@ def why_not_served(encoder: Encoder) -> str | None:
         return f"{type(encoder).__name__} does not become a graph ({type(error).__name__})"
     # What holds tables of its own is no part of the model that is saved; its constants would be saved without them.
     untracked = [tensor for tensor, _ in graph.graph.captures if tensor.dtype == tf.resource]
-    known = {id(variable.handle) for variable in graph.variables}
+    known = {id(variable.handle) for variable in encoder.variables}
     if any(id(tensor) not in known for tensor in untracked):
         return f"{type(encoder).__name__} holds tables of its own"
     _, refusals = check_graph(graph.graph.as_graph_def())

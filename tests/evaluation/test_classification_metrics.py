@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
+import sklearn.calibration
 import sklearn.metrics
 
 from mmrec_tf.errors import MmrecError
-from mmrec_tf.evaluation.classification_metrics import auc, log_loss, per_user_auc
+from mmrec_tf.evaluation.classification_metrics import (
+    auc,
+    expected_calibration_error,
+    log_loss,
+    per_user_auc,
+    reliability,
+)
 
 
 def _case(rows=500, levels=None):
@@ -62,11 +69,40 @@ def test_certain_and_wrong_is_finite():
     assert log_loss([1], [0.0]) == pytest.approx(-np.log(1e-7))
 
 
+def test_calibration_error_by_hand():
+    # Two bins of two: said 0.15 on average and none came true, said 0.75 and one of two did.
+    labels, chances = [0, 0, 1, 0], [0.1, 0.2, 0.9, 0.6]
+    assert expected_calibration_error(labels, chances, bins=2) == pytest.approx((0.15 + 0.25) / 2)
+    # One bin: said 0.45 on average, 1 of 4 came true.
+    assert expected_calibration_error(labels, chances, bins=1) == pytest.approx(0.2)
+    said, happened, counts = reliability(labels, chances, bins=2)
+    assert (said.tolist(), happened.tolist(), counts.tolist()) == ([pytest.approx(0.15), 0.75], [0.0, 0.5], [2, 2])
+
+
+def test_reliability_is_scikit_learns_where_no_chances_are_equal():
+    random = np.random.default_rng(5)
+    chances = random.permutation(np.linspace(0.01, 0.99, 300))
+    labels = (random.random(300) < chances**2).astype(int)
+    happened, said = sklearn.calibration.calibration_curve(labels, chances, n_bins=10, strategy="quantile")
+    found = reliability(labels, chances, bins=10)
+    np.testing.assert_allclose(found[0], said)
+    np.testing.assert_allclose(found[1], happened)
+    assert expected_calibration_error(labels, chances, bins=10) == pytest.approx(np.abs(happened - said).mean())
+
+
+@pytest.mark.parametrize("order", [[1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1], [1, 0, 0, 0, 0, 1]])
+def test_equal_chances_stay_together_whatever_their_order(order):
+    # The base rate, said of all six: calibrated, though bins of two would hold two positives or none.
+    assert expected_calibration_error(order, [1 / 3] * 6, bins=3) == pytest.approx(0.0)
+    assert [len(part) for part in reliability(order, [1 / 3] * 6, bins=3)] == [1, 1, 1]
+
+
 def test_one_class_or_nothing_has_no_value():
     assert auc([1, 1], [0.2, 0.3]) is None
     assert per_user_auc([1, 0], [0.2, 0.3], [0, 1]) is None
     assert auc([], []) is None
     assert log_loss([], []) is None
+    assert expected_calibration_error([], []) is None
 
 
 @pytest.mark.parametrize(
@@ -76,6 +112,7 @@ def test_one_class_or_nothing_has_no_value():
         (lambda: auc([1, 4], [0.5, 0.1]), "labels must be 0 or 1, got 4"),
         (lambda: auc([1, 0], [0.5, np.nan]), "row 1 is NaN"),
         (lambda: log_loss([1, 0], [3.0, 0.1]), "Apply a sigmoid"),
+        (lambda: expected_calibration_error([1, 0], [3.0, 0.1]), "Apply a sigmoid"),
     ],
 )
 def test_mistakes_are_named(call, message):

@@ -2,7 +2,7 @@ import xml.etree.ElementTree as ElementTree
 
 import matplotlib
 
-from mmrec_tf.evaluation.plots import metric_bars, training_curves
+from mmrec_tf.evaluation.plots import metric_bars, reliability_plot, training_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 ROWS = {"popularity": {"recall@10": 0.03, "ndcg@10": 0.01}, "two_tower": {"recall@10": 0.12, "ndcg@10": None}}
@@ -47,6 +47,15 @@ def test_curves_have_a_panel_for_losses_and_one_for_scores():
     assert {"Loss", "Val loss", "Validation NDCG@10", "epoch"} <= set(texts)
     assert texts.count("epoch") == 2
     assert _texts(training_curves({"loss": [3.0]})).count("epoch") == 1
+
+
+def test_reliability_has_a_line_for_what_was_trained_and_one_for_what_is_predicted():
+    curves = {"calibrated": [[0.1, 0.12, 50], [0.6, 0.58, 50]], "uncalibrated": [[0.2, 0.12, 50], [0.9, 0.58, 50]]}
+    svg = reliability_plot(curves)
+    assert {"as trained", "calibrated", "predicted chance, mean of a bin"} <= set(_texts(svg))
+    assert "as trained" not in _texts(reliability_plot({"calibrated": curves["calibrated"]}))
+    # One point, and nothing but zeros, are drawn too.
+    assert _texts(reliability_plot({"calibrated": [[0.0, 0.0, 9]]}))
 
 
 def test_the_same_figures_give_the_same_picture():

@@ -99,6 +99,19 @@ def test_page_is_whole_and_needs_nothing_from_outside(tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "report.html"]
 
 
+def test_reliability_is_drawn_where_there_are_chances(tmp_path):
+    ranker = {"auc": 0.8, "log_loss": 0.4, "calibration_error": 0.0123, "uncalibrated_log_loss": 0.5}
+    metrics = {"comparison": _comparison(), "ranker": ranker}
+    curves = {"calibrated": [[0.1, 0.2, 5], [0.5, 0.4, 5]]}
+    with_curves = _Checker(_write(tmp_path, metrics={**metrics, "reliability": curves}))
+    assert sum("Reliability" in attributes.get("alt", "") for _, attributes in with_curves.tags) == 1
+    assert "Calibration error" in with_curves.text and "0.0123" in with_curves.text
+    assert "Uncalibrated log loss" in with_curves.text
+    for nothing in ({}, {"calibrated": []}):
+        page = _Checker(_write(tmp_path, metrics={**metrics, "reliability": nothing}))
+        assert not any("Reliability" in attributes.get("alt", "") for _, attributes in page.tags)
+
+
 def test_headline_and_cards_by_hand(tmp_path):
     # Recall@1: both of ours are first, popularity has one of two. Chance shows one of four unseen items.
     text = _Checker(_write(tmp_path)).text

@@ -118,14 +118,18 @@ def test_trends_of_the_moment_are_part_of_the_score():
 
 def test_new_items_have_a_learned_number_in_place_of_a_trend():
     model = calm_two_tower(trends={"half_lives": [1], "periods": 2})
-    model.trends.assign(np.ones([31, 2, 1]))
+    # Items 28 to 30 are not in the training interactions. The first of them has come to be known since.
+    trends = np.ones([31, 2, 1])
+    trends[29:] = 0.0
+    model.trends.assign(trends)
     model.trend_blend.assign([0.5])
-    model.popularity.embeddings.assign(np.zeros_like(model.popularity.embeddings))
-    model.newness.assign(0.25)
+    popularity = np.zeros_like(model.popularity.embeddings)
+    popularity[0] = 0.125
+    model.popularity.embeddings.assign(popularity)
+    model.newness.assign(0.125)
     numbers = model.candidate_embeddings()[:, 8:]
-    # Items 28 to 30 are not in the training interactions. Should anybody have touched them since, they have a trend.
-    np.testing.assert_allclose(numbers[1:28], np.tile([0.0, 0.5], [27, 1]))
-    np.testing.assert_allclose(numbers[28:], np.tile([0.25, 0.5], [3, 1]))
+    np.testing.assert_allclose(numbers[1:29], np.tile([0.0, 0.5], [28, 1]))
+    np.testing.assert_allclose(numbers[29:], np.tile([0.25, 0.0], [2, 1]))
     np.testing.assert_allclose(model.candidate_embeddings(without_ids=True)[1:, 8:], np.tile([0.25, 0.0], [30, 1]))
     trained = {variable.name for variable in model.trainable_variables}
     assert "newness:0" in trained and not any("popularity" in name for name in trained)

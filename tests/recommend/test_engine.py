@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.recommend import search
 from mmrec_tf.recommend.engine import NOTHING, RecommendationEngine
 from tests import tiny_world
 from tests.recommend import context_world
@@ -323,7 +324,8 @@ def test_the_blocks_of_a_large_catalogue_change_nothing(monkeypatch):
         lambda: engine.similar_items(tf.constant(["i1", "i2", "nothing", "i4", "i5"]), k),
     )
     whole = [call() for call in calls]
-    monkeypatch.setattr(type(engine), "_rows_at_once", 2)
+    # Eleven items at a time for a batch of seven, and fifteen for one of five.
+    monkeypatch.setattr(search, "SCORES_AT_ONCE", 77)
     for call, expected in zip(calls, whole, strict=True):
         names, scores = call()
         assert names.numpy().tolist() == expected[0].numpy().tolist()

@@ -186,6 +186,20 @@ def test_combinations_that_are_refused_cost_no_trial(tmp_path):
     assert all(trial.settings["models.ranking.model"] == "dcn" for trial in done[1:])
 
 
+def test_a_configuration_that_cannot_be_built_is_told_of_and_can_be_mended(tmp_path):
+    def score(tried):
+        if tried.models.retrieval.dim == 8:
+            raise ConfigError("heads is 3, which does not divide 8")
+        return known_score(tried)
+
+    for _ in range(3):
+        with pytest.raises(ConfigError, match="does not divide 8"):
+            search(tmp_path, config(trials=3), StubJudge(score))
+    mended = config(trials=3, retrieval={"dim": 16})
+    result = search(tmp_path, mended, StubJudge(score))
+    assert result.trials[0].status == "done" and len(result.trials) >= 3
+
+
 def test_nothing_but_failures_ends_the_search_with_the_reason(tmp_path):
     def score(tried):
         raise DataError("a rating head has nothing to learn")
@@ -208,6 +222,14 @@ def test_a_changed_configuration_is_refused_with_what_changed(tmp_path):
     with pytest.raises(RunError, match="search.method was 'random' and is 'bayesian'"):
         search(tmp_path, config(trials=2, method="bayesian"))
     assert len(search(tmp_path, changed, overwrite=True).trials) == 9
+
+
+def test_other_interactions_are_refused(tmp_path):
+    search(tmp_path, config(trials=2))
+    judge = StubJudge(interactions="one more")
+    with pytest.raises(RunError, match="the interactions have changed since the search in"):
+        search(tmp_path, config(trials=3), judge)
+    assert not judge.asked
 
 
 def test_folders_that_cannot_be_searched_in(tmp_path):

@@ -48,7 +48,11 @@ class StubJudge:
 
     score: object = known_score
     kill_at: int | None = None
+    interactions: str = "as they are"
     asked: list[Config] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """There is nothing that all trials share."""
 
     def __call__(self, config: Config) -> Judged:
         self.asked.append(config)

@@ -6,15 +6,19 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
 
+from mmrec_tf.data.trends import Trends
 from mmrec_tf.losses.float32_tasks import float32_tasks
 from mmrec_tf.losses.listwise_losses import GroupLoss
 from mmrec_tf.losses.ordinal_loss import OrdinalThresholds
 from mmrec_tf.losses.ranking_losses import build_ranking_loss, ranking_loss_names
+from mmrec_tf.models.calibrators import build_calibrator
 from mmrec_tf.models.context_fields import ContextFields
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.item_embedding import hide_ids
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
 from mmrec_tf.models.rankers.fields import Pairs, TableFields, repeated
+from mmrec_tf.models.rankers.position_bias import PositionBias
+from mmrec_tf.models.rankers.trend_field import TrendField
 
 
 class Ranker(LossScaledModel):
@@ -34,6 +38,8 @@ class Ranker(LossScaledModel):
     The weight is no part of the training: on its own training interactions retrieval looks better than it is, so the
     weight is set afterwards, by what ranks held-out interactions best.
 
+    `calibrator` makes chances of the scores of clicks; it is fitted after training, too, and changes no score.
+
     Args:
         users: `FeatureLookup` of the users.
         items: `FeatureLookup` of the items.
@@ -48,12 +54,17 @@ class Ranker(LossScaledModel):
         number_embedding: see `SideFeatures`. Defaults to `linear`.
         number_edges: dict of `users` and `items` -> number feature -> edges of its bins; see `SideFeatures`.
         context: what is known of a request, as `ContextFeatures.spec`; None, the default, for nothing.
+        trends: dict of `periods` and `half_lives` of the trends, which `set_trends` fills; None, the default, for none.
+        calibration: str. See `build_calibrator`. Defaults to `none`.
+        negatives_kept: float in (0, 1]. Share of the data's negatives that training takes. Defaults to 1.
+        positions: int. Buckets of the places in which items were shown, for `PositionBias`; 0, the default, for none.
 
     Call arguments:
         inputs: dict with `user_index` `[batch]`, `history` `[batch, length]` and `item_index`, `[batch]` or, for
             several items per user, `[batch, group]`; all int32. For training also `label` and `weight`, float32, in the
             shape of `item_index`. `similarity` of the same shape is optional, and so is `context` (see
-            `ContextFeatures.encode`), whose rows belong to the users.
+            `ContextFeatures.encode`) and `moment` `[batch]` int32, the period in which they ask, by default the last;
+            their rows belong to the users. With `positions`, training also takes `position` `[batch]` int32.
         training: bool.
         without: modalities of the items that are left out, as if no item had them; the histories keep theirs.
         without_ids: bool. Score all items as if their ids were new. Defaults to False.
@@ -83,6 +94,10 @@ class Ranker(LossScaledModel):
         number_embedding: str = "linear",
         number_edges: dict[str, dict[str, list[float]]] | None = None,
         context: dict[str, Any] | None = None,
+        trends: dict[str, int] | None = None,
+        calibration: str = "none",
+        negatives_kept: float = 1.0,
+        positions: int = 0,
         **kwargs,
     ):
         # The similarities keep all their digits under a mixed policy; the layers cast what they take themselves.
@@ -98,6 +113,10 @@ class Ranker(LossScaledModel):
         self.number_embedding = number_embedding
         self.number_edges = number_edges
         self.context = context
+        self.trends = trends
+        self.calibration = calibration
+        self.negatives_kept = negatives_kept
+        self.positions = positions
         numbers = {
             side: {"number_embedding": number_embedding, "number_edges": (number_edges or {}).get(side)}
             for side in ("users", "items")
@@ -109,6 +128,9 @@ class Ranker(LossScaledModel):
         self.context_fields = None
         if context is not None:
             self.context_fields = ContextFields(dim + 1, context, id_dropout, number_embedding)
+        self.trend_field = None if trends is None else TrendField(items.size, dim=dim + 1, **trends)
+        self.position_bias = PositionBias(positions) if positions else None
+        self.calibrator = build_calibrator(calibration, negatives_kept) if target == "click" else None
         self.bias = self.add_weight(name="bias", shape=[], initializer="zeros", experimental_autocast=False)
         self.similarity_weight = self.add_weight(
             name="similarity_weight", shape=[], initializer="zeros", trainable=False, experimental_autocast=False
@@ -127,6 +149,8 @@ class Ranker(LossScaledModel):
         item_index = inputs["item_index"]
         pairs = self._pairs(inputs, training, without, without_ids, vectors)
         weights = [tf.reduce_sum(tf.cast(fields[..., 0], tf.float32), axis=1) for fields in (pairs.item, pairs.user)]
+        if training and self.position_bias is not None:
+            weights[1] += self.position_bias(inputs["position"], training=True)
         scores = self.bias + weights[0] + repeated(weights[1], pairs.item) + self.interactions(pairs, training)
         scores = tf.reshape(scores, tf.shape(item_index))
         if self.thresholds is not None:
@@ -171,12 +195,25 @@ class Ranker(LossScaledModel):
             "number_embedding": self.number_embedding,
             "number_edges": self.number_edges,
             "context": self.context,
+            "trends": self.trends,
+            "calibration": self.calibration,
+            "negatives_kept": self.negatives_kept,
+            "positions": self.positions,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         lookups = {name: tf_keras.saving.deserialize_keras_object(config[name]) for name in ("users", "items")}
         return cls(**{**config, **lookups})
+
+    def set_trends(self, trends: Trends) -> None:
+        """Takes the popularity of every item over time; the last period is the present."""
+        if self.trend_field is not None:
+            self.trend_field.set(trends.table)
+
+    def predictions(self, scores: tf.Tensor) -> tf.Tensor:
+        """What scores without similarity say, in their shape: the chance of a click, or the rating."""
+        return scores if self.calibrator is None else self.calibrator(scores)
 
     def create_weights(self, history_length: int) -> None:
         """Makes every weight, so that they can be counted, saved or loaded before the first batch."""
@@ -208,8 +245,11 @@ class Ranker(LossScaledModel):
             user.append(self.context_fields(context, training=training))
         # The user's side is the same for a whole group of items, so it is worked out once and repeated.
         item = self.item_fields(group, item_ids, without=without, vectors=vectors)
+        item = tf.reshape(item, [-1, *item.shape[2:]])
+        if self.trend_field is not None:
+            item = tf.concat([item, self.trend_field(group, inputs.get("moment"))], axis=1)
         return Pairs(
-            item=tf.reshape(item, [-1, *item.shape[2:]]),
+            item=item,
             user=tf.concat(user, axis=1),
             item_index=group,
             item_ids=item_ids,

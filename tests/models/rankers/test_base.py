@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss, mean_squared_error
 from mmrec_tf.models.build import build_ranker
 from mmrec_tf.models.rankers import ranker_names
 from tests import tiny_world
-from tests.models.rankers.worlds import pairs, randomized
+from tests.models.rankers.worlds import pairs, randomized, with_trends
 
 SPEC = {"categorical": {"device": 3}, "multi_categorical": {"places": 4}, "numbers": ["hour"]}
 ALL = pytest.mark.parametrize("name", ranker_names())
@@ -30,6 +30,7 @@ def with_context(name="fm", **settings):
 @ALL
 def test_groups_xla_json_and_gradients(name):
     model, inputs = randomized(tiny_world.ranker(model=name, dropout=0.0), scale=0.05), pairs(group=3)
+    with_trends(model)
     scores = model(inputs).numpy()
     assert scores.shape == (6, 3) and scores.dtype == np.float32
     for place in range(3):

@@ -54,7 +54,7 @@ def test_score_against_numpy(second):
     model, inputs = randomized(tiny_world.ranker(model="finalmlp", **settings)), pairs()
     parts = model._pairs(inputs, False, (), False, None)
     everything = side_by_side(parts).reshape(18, -1)
-    items = 6 * model.dim
+    items = 7 * model.dim
     outputs, expected = [], linear_part(model, parts)
     for k, light in enumerate((everything[:, items:], everything[:, :items])):
         inner, outer = model.gates[k].inner, model.gates[k].outer

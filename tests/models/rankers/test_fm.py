@@ -18,8 +18,8 @@ def test_score_is_the_sum_over_all_pairs_of_fields():
     model, inputs = randomized(tiny_world.ranker(model="fm")), pairs()
     parts = model._pairs(inputs, False, (), False, None)
     vectors, expected = side_by_side(parts), linear_part(model, parts)
-    # item: id, category, tags, price, image, text; user: id, country, age; the history: as the item
-    assert vectors.shape == (18, 15, 4)
-    for f, g in combinations(range(15), 2):
+    # item: id, category, tags, price, image, text, trend; user: id, country, age; the history: the former six
+    assert vectors.shape == (18, 16, 4)
+    for f, g in combinations(range(16), 2):
         expected += (vectors[:, f] * vectors[:, g]).sum(axis=1)
     np.testing.assert_allclose(model(inputs).numpy().ravel(), expected, rtol=1e-4, atol=1e-4)

@@ -53,6 +53,13 @@ def randomized(model, scale: float = 0.2, seed: int = 1):
     return model
 
 
+def with_trends(model, seed: int = 3):
+    """The model with trends that differ everywhere, without which some of its weights would have nothing to weigh."""
+    shape = model.trend_field.table.shape
+    model.trend_field.set(np.random.default_rng(seed).uniform(size=shape).astype(np.float32))
+    return model
+
+
 def linear_part(model, parts) -> np.ndarray:
     """`[pairs]`: bias and weights of `Pairs`, the users' repeated."""
     group = parts.item.shape[0] // parts.user.shape[0]

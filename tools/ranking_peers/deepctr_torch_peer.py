@@ -1,0 +1,35 @@
+"""DeepFM of DeepCTR-Torch."""
+
+import torch
+from deepctr_columns import columns_and_inputs
+from deepctr_torch.inputs import DenseFeat, SparseFeat, VarLenSparseFeat
+from deepctr_torch.models import DeepFM
+from deepfm_settings import at_width, hidden_widths, learning
+from ranker_run import RankingPeer, Setting, main, threads
+
+MOST_PASSES = 50
+
+
+def train(arrays, settings, seed):
+    torch.set_num_threads(max(1, threads()))
+    columns, inputs = columns_and_inputs(arrays, settings, (SparseFeat, VarLenSparseFeat, DenseFeat))
+    model = DeepFM(
+        columns,
+        columns,
+        dnn_hidden_units=hidden_widths(settings),
+        dnn_dropout=settings["dropout"],
+        l2_reg_embedding=settings["l2"],
+        l2_reg_linear=settings["l2"],
+        seed=seed,
+    )
+    model.compile(torch.optim.Adam(model.parameters(), settings["learning_rate"]), "binary_crossentropy")
+    for passes in range(1, MOST_PASSES + 1):
+        model.fit(inputs["train"], arrays.parts["train"].label, settings["batch_size"], epochs=1, verbose=0)
+        yield passes, lambda part: model.predict(inputs[part], batch_size=8192)
+
+
+SETTINGS = {"l2": Setting(1e-5, [1e-6, 1e-5, 1e-4, 1e-3]), **learning(1024)}
+PEERS = {"deepctr_torch": RankingPeer(train, SETTINGS, at_width)}
+
+if __name__ == "__main__":
+    main(PEERS)

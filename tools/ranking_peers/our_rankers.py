@@ -1,0 +1,92 @@
+"""One of our rankers, trained by the package's own steps from the configuration that stands beside the pairs.
+
+    python tools/ranking_peers/our_rankers.py dcn --pairs OUT/pairs.npz --out OUT/scores --seed 1
+
+Drawn negatives that are hard come from a retrieval model, which is then trained first. Where training draws none,
+nothing of retrieval reaches the ranker's own scores, and an untrained one stands in.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from export_pairs import part_pairs
+from ranker_run import peak_memory, write_predictions
+from ranking_names import OURS
+
+from mmrec_tf.config_file import load_config
+from mmrec_tf.data.validation import load_data
+from mmrec_tf.evaluation.stage_lists import predict_pairs
+from mmrec_tf.features.prepared import build_encoders, prepare, resolve_encoders
+from mmrec_tf.models.build import build_two_tower
+from mmrec_tf.stages import train_ranking, train_retrieval, tune_encoders
+from mmrec_tf.training.fit import set_seed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("ranker")
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    arguments = parser.parse_args()
+    asked = [f"models.ranking.model={arguments.ranker}"]
+    config = resolve_encoders(load_config(arguments.pairs.parent / "config.yaml", overrides=asked))
+    set_seed(arguments.seed)
+    data, _ = load_data(config)
+    encoders = build_encoders(config)
+    prepared, _ = tune_encoders(prepare(data, config, encoders=encoders), encoders)
+    # The test pairs are those of the configuration's own seed; what is trained is this seed's.
+    pairs = part_pairs(prepared, "test", config.seed)
+    del pairs["time"]
+    prepared = replace(prepared, config=config.model_copy(update={"seed": arguments.seed}))
+    if config.models.ranking.draws_negatives:
+        retrieval = train_retrieval(prepared)[0]
+    else:
+        retrieval = build_two_tower(config, prepared.users, prepared.items, context=prepared.context)
+    started = time.perf_counter()
+    ranking, history = train_ranking(prepared, retrieval)
+    seconds = time.perf_counter() - started
+    trends = prepared.trends(prepared.split.validation)
+    if trends is not None:
+        ranking.set_trends(trends)
+    predictions = predict_pairs(ranking, pairs)
+    passes = len(history["loss"])
+    rate = _rate(ranking, prepared) or passes * _trained(prepared) / seconds
+    facts = {
+        "passes": passes,
+        "seconds": seconds,
+        "examples_per_second": rate,
+        "examples_per_second_at_width": rate,
+        "validation_auc": max(history.get("validation AUC", [float("nan")])),
+        "peak_memory_mb": peak_memory(),
+    }
+    write_predictions(arguments.out, OURS + arguments.ranker, arguments.seed, predictions, facts)
+
+
+def _trained(prepared):
+    """Pairs of one pass, drawn ones that count among them."""
+    options, positives = prepared.config.models.ranking, len(prepared.data.positives(prepared.split.train))
+    return len(prepared.split.train) + positives * (options.negatives + options.hard_negatives)
+
+
+def _rate(ranking, prepared):
+    """Examples a second of one pass more, after the predictions were made; None of a model that is not compiled.
+
+    Under mixed precision it is a twin that was trained.
+    """
+    if getattr(ranking, "optimizer", None) is None:
+        return None
+    dataset = prepared.ranking_dataset()
+    for _ in range(2):
+        started = time.perf_counter()
+        ranking.fit(dataset, epochs=1, verbose=0)
+        seconds = time.perf_counter() - started
+    count = sum(int(np.prod(batch["label"].shape)) for batch in dataset.take(1)) * int(dataset.cardinality())
+    return count / seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""What every peer's script does: choose settings within its minutes, or fit once and write the test pairs' chances.
+
+    python tools/ranking_peers/boosting_peers.py tune lightgbm --pairs OUT/pairs.npz --out OUT/scores --minutes 10
+    python tools/ranking_peers/boosting_peers.py fit lightgbm --pairs OUT/pairs.npz --out OUT/scores --seed 1
+
+A peer is a generator that trains for a while, yields how many passes over the training pairs it has made and how it
+predicts, and goes on when it is asked to: early stopping by the validation AUC and the clock are here and the same for
+all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pair_arrays import PairArrays, auc
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "peers"))
+
+from peer_run import PATIENCE, TRIAL_SHARE, peak_memory, threads, write_json  # noqa: E402
+from peer_search import Setting, search  # noqa: E402
+
+__all__ = ["RankingPeer", "Setting", "main", "peak_memory", "threads", "write_predictions"]
+
+Predict = Callable[[str], np.ndarray]
+"""Takes a part's name and gives `[n]` chances of a positive."""
+
+TIMED_PASSES = 3
+"""Passes at our ranker's size, of which the first is left out of the time."""
+
+
+@dataclass
+class RankingPeer:
+    """A model of another library.
+
+    Args:
+        train: (arrays, settings, seed) -> iterator of (passes so far, predict). It ends where the library's own rule
+            ends training, or is stopped.
+        settings: what is tuned.
+        at_width: widths (see `PairArrays`) -> settings of the size of our ranker; None where size means something else.
+    """
+
+    train: Callable[[PairArrays, dict, int], Iterator[tuple[float, Predict]]]
+    settings: Mapping[str, Setting]
+    at_width: Callable[[dict], dict] | None = None
+
+
+def main(peers: Mapping[str, RankingPeer]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=("tune", "fit"))
+    parser.add_argument("name", choices=list(peers))
+    parser.add_argument("--pairs", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, required=True, help="budget of the tuning, or longest time of the fit")
+    parser.add_argument("--seed", type=int, default=42)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    arrays, peer = PairArrays.load(arguments.pairs), peers[arguments.name]
+    chosen = arguments.out / f"{arguments.name}.settings.json"
+    if arguments.task == "tune":
+        write_json(chosen, tune(peer, arrays, arguments.minutes, arguments.seed))
+        return
+    settings = json.loads(chosen.read_text())["settings"]
+    deadline = time.perf_counter() + 60.0 * arguments.minutes
+    fitted = fit(peer, arrays, settings, arguments.seed, deadline)
+    facts = {**fitted, "peak_memory_mb": peak_memory()}
+    predictions = facts.pop("predictions")
+    if peer.at_width is not None:
+        facts["examples_per_second_at_width"] = rate_at_width(peer, arrays, settings, arguments.seed)
+    write_predictions(arguments.out, arguments.name, arguments.seed, predictions, facts)
+
+
+def tune(peer: RankingPeer, arrays: PairArrays, minutes: float, seed: int) -> dict:
+    """The chosen settings and how they were found. The last trial ends with the budget."""
+    started = time.perf_counter()
+    deadline = started + 60.0 * minutes
+    longest = 60.0 * minutes * TRIAL_SHARE
+    if not peer.settings or not _is_judged(arrays):
+        settings = {name: setting.start for name, setting in peer.settings.items()}
+        return {"settings": settings, "trials": 0, "at_edge": list(settings), "tuning_seconds": 0.0}
+
+    def judge(settings):
+        fitted = fit(peer, arrays, settings, seed, min(deadline, time.perf_counter() + longest))
+        print(f"{fitted['validation_auc']:.4f} after {fitted['passes']:g} passes: {settings}", flush=True)
+        return fitted["validation_auc"]
+
+    found = search(judge, peer.settings, lambda: time.perf_counter() < deadline)
+    return {
+        "settings": found.settings,
+        "trials": len(found.trials),
+        "at_edge": found.at_edge,
+        "validation_auc": found.score,
+        "tuning_seconds": time.perf_counter() - started,
+        "log": [{"settings": settings, "validation_auc": score} for settings, score in found.trials],
+    }
+
+
+def fit(peer: RankingPeer, arrays: PairArrays, settings: dict, seed: int, deadline: float = math.inf) -> dict:
+    """Trains until the validation AUC no longer rises, and keeps what stood at its best.
+
+    Returns:
+        dict with the test pairs' `predictions` `[n]` float64, `validation_auc`, `passes` and `best_passes`, `seconds`
+        of training alone, `examples_per_second` of the passes after the first, which also makes the model, and
+        `is_cut_short` by the deadline.
+    """
+    training = peer.train(arrays, settings, seed)
+    seconds = first_seconds = passes = first_passes = best_passes = 0.0
+    best, since, predictions, is_cut_short = -math.inf, 0, None, False
+    while True:
+        wall = time.perf_counter()
+        step = next(training, None)
+        seconds += time.perf_counter() - wall
+        if step is None:
+            break
+        passes, predict = step
+        if predictions is None:
+            first_seconds, first_passes = seconds, passes
+        # With nothing to stop by, the last pass is the best there is.
+        validation = arrays.parts["validation"]
+        found = auc(validation.label, predict("validation")) if _is_judged(arrays) else passes
+        since += 1
+        if found > best:
+            best, best_passes, since = found, passes, 0
+            predictions = np.asarray(predict("test"), np.float64).reshape(-1)
+        is_cut_short = time.perf_counter() > deadline
+        if since >= PATIENCE or is_cut_short:
+            training.close()
+            break
+    if passes > first_passes:
+        rate = (passes - first_passes) * len(arrays.parts["train"]) / max(seconds - first_seconds, 1e-9)
+    else:
+        rate = passes * len(arrays.parts["train"]) / max(seconds, 1e-9)
+    return {
+        "predictions": predictions,
+        "validation_auc": best,
+        "passes": passes,
+        "best_passes": best_passes,
+        "seconds": seconds,
+        "examples_per_second": rate,
+        "is_cut_short": is_cut_short,
+        "settings": settings,
+    }
+
+
+def rate_at_width(peer: RankingPeer, arrays: PairArrays, settings: dict, seed: int) -> float:
+    """Examples a second of the passes after the first, with the peer as wide as our ranker."""
+    training = peer.train(arrays, {**settings, **peer.at_width(arrays.widths)}, seed)
+    next(training)
+    wall = time.perf_counter()
+    for _ in range(TIMED_PASSES - 1):
+        next(training)
+    rate = (TIMED_PASSES - 1) * len(arrays.parts["train"]) / (time.perf_counter() - wall)
+    training.close()
+    return rate
+
+
+def write_predictions(folder: Path, name: str, seed: int, predictions: np.ndarray, facts: dict) -> None:
+    """Writes `<name>.seed<seed>.npy` and `.json`."""
+    np.save(folder / f"{name}.seed{seed}.npy", np.asarray(predictions, np.float64))
+    # The file that says that the fit is done is written last.
+    write_json(folder / f"{name}.seed{seed}.json", facts)
+
+
+def _is_judged(arrays):
+    labels = arrays.parts["validation"].label
+    return len(labels) > 0 and bool(np.ptp(labels) > 0)
