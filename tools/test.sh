@@ -29,4 +29,5 @@ done
 set_up_environment test
 cd "$REPOSITORY"
 export TF_CPP_MIN_LOG_LEVEL=3 TF_USE_LEGACY_KERAS=1
-exec "$ENVIRONMENT/bin/python" -m pytest ${arguments[@]+"${arguments[@]}"} "$@"
+# A file's tests stay in one process, because they share what it takes long to make.
+exec "$ENVIRONMENT/bin/python" -m pytest -n auto --dist loadfile ${arguments[@]+"${arguments[@]}"} "$@"
