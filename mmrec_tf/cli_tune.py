@@ -67,9 +67,11 @@ def _show(result) -> None:
 
 
 def _short_names(names: list[str]) -> dict[str, str]:
-    """The settings' names without what comes before the last point, where that leaves them different."""
-    last = [name.rpartition(".")[2] for name in names]
-    return {name: short if last.count(short) == 1 else name for name, short in zip(names, last)}
+    """The settings' names by as few of their last parts as leave them different."""
+    ends = {name: [name.split(".", cut)[-1] for cut in range(name.count("."), -1, -1)] for name in names}
+    return {
+        name: next(end for end in ends[name] if sum(end in others for others in ends.values()) == 1) for name in names
+    }
 
 
 def _told(settings: dict, names: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from mmrec_tf import cli
+from mmrec_tf.cli_tune import _short_names
 from mmrec_tf.config_file import dump_config, load_config
 from tests.pretraining.worlds import file_config
 from tests.search.worlds import StubJudge
@@ -80,6 +81,17 @@ def test_failed_trials_are_told_of(stubbed, tmp_path, monkeypatch, capsys):
     stubbed.score = score
     code, out, _ = run(monkeypatch, capsys, "tune", write(tmp_path), "--out", tmp_path / "s")
     assert code == 0 and "MemoryError: no room for [16]" in out and "failed, the first of them trial" in out
+
+
+def test_names_are_as_short_as_leaves_them_different():
+    short = {
+        "train.learning_rate": "train.learning_rate",
+        "train.ranking.learning_rate": "ranking.learning_rate",
+        "models.retrieval.dim": "retrieval.dim",
+        "models.ranking.dim": "ranking.dim",
+        "fusion.method": "method",
+    }
+    assert _short_names(list(short)) == short
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,4 @@ class PairScores:
         return pairs if asked.context is None else {**pairs, "context": asked.context}
 
     def _ranked(self, pairs, **options):
-        # Rankers divide by the number of users, and a server may be asked for none.
-        nobody = tf.zeros(tf.shape(pairs["item_index"]))
-        scores = tf.cond(tf.size(nobody) > 0, lambda: self.ranking(pairs, **options), lambda: nobody)
-        return tf.ensure_shape(scores, pairs["item_index"].shape)
+        return tf.ensure_shape(self.ranking(pairs, **options), pairs["item_index"].shape)

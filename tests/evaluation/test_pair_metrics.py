@@ -108,7 +108,7 @@ def test_it_is_saved_and_served_and_changes_no_recommendation(calibration, tmp_p
     told = items.numpy() != b""
     assert np.abs(chances - plain)[told].min() > 1e-3
     np.testing.assert_allclose(chances[told], model.calibrator(np.log(plain[told] / (1 - plain[told]))), atol=1e-4)
-    signatures = model_signatures(engine, 5)["ranking"]
+    signatures = model_signatures(engine, k=5, modality_weights=False)["ranking"]
     tf.saved_model.save(engine, str(tmp_path / "ranking"), signatures=signatures)
     served = tf.saved_model.load(str(tmp_path / "ranking")).signatures["rank"](user_id=users, item_ids=items)["score"]
     np.testing.assert_allclose(served.numpy(), chances, atol=1e-6)

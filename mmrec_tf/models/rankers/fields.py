@@ -181,6 +181,8 @@ def repeated(values: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
     rows, users = (tensor.shape[0] for tensor in (pairs, values))
     if rows is None or users is None:
         rows, users = tf.shape(pairs)[0], tf.shape(values)[0]
+    # A server may be asked for nobody: no rows, to be repeated no times.
+    users = max(users, 1) if isinstance(users, int) else tf.maximum(users, 1)
     return tf.repeat(values, rows // users, axis=0)
 
 
