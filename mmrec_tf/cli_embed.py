@@ -21,7 +21,7 @@ def run_embed(config: Path, overrides: list[str] | None, status: bool, prune: bo
     loaded = load_config(config, overrides)
     with progress_bars() as progress:
         data, report = load_data(loaded, progress)
-        from mmrec_tf.features.prepared import build_encoders, embed_items, feature_uses
+        from mmrec_tf.features.item_vectors import build_encoders, embed_items, feature_uses
         from mmrec_tf.pretraining.encoder_stages import pretrain_encoders
         from mmrec_tf.pretraining.running import stages_folder
 

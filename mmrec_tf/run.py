@@ -38,7 +38,8 @@ from mmrec_tf.encoders.tuning import load_tuned, plan_tuning, save_tuned
 from mmrec_tf.errors import RunError
 from mmrec_tf.features.context_features import ContextFeatures
 from mmrec_tf.features.feature_table import FeatureTable
-from mmrec_tf.features.prepared import Prepared, encoder_config
+from mmrec_tf.features.item_vectors import encoder_config
+from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower

@@ -20,7 +20,8 @@ from mmrec_tf.data.validation import validate_frames
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.errors import DataError, EncoderError, RunError
 from mmrec_tf.features.feature_table import FeatureTable
-from mmrec_tf.features.prepared import Prepared, embed_items
+from mmrec_tf.features.item_vectors import embed_items
+from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower

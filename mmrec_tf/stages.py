@@ -16,7 +16,8 @@ from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.retrieval_calibration import calibrate
 from mmrec_tf.evaluation.stage_lists import StageLists, reordered, score_pairs
 from mmrec_tf.evaluation.training_data import asking_context, asking_times, training_data
-from mmrec_tf.features.prepared import Prepared, encoder_config, prepare
+from mmrec_tf.features.item_vectors import encoder_config
+from mmrec_tf.features.prepared import Prepared, prepare
 from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.models.multi_task import build_multi_task
 from mmrec_tf.models.rankers.base import Ranker

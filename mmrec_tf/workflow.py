@@ -15,7 +15,8 @@ from mmrec_tf.data.splits import split_interactions
 from mmrec_tf.data.validation import load_data
 from mmrec_tf.errors import ConfigError, RunError
 from mmrec_tf.evaluation.report import write_report
-from mmrec_tf.features.prepared import Prepared, build_encoders, check_same_ids, prepare, resolve_encoders
+from mmrec_tf.features.item_vectors import build_encoders, resolve_encoders
+from mmrec_tf.features.prepared import Prepared, check_same_ids, prepare
 from mmrec_tf.pretraining.encoder_stages import ON_ENCODERS, pretrain_encoders, pretrained_features
 from mmrec_tf.pretraining.fitting import StageResult
 from mmrec_tf.pretraining.running import named_stages, stages_folder

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mmrec_tf.encoders.tuning import plan_tuning
 from mmrec_tf.errors import EncoderError, RunError
-from mmrec_tf.features.prepared import build_encoders
+from mmrec_tf.features.item_vectors import build_encoders
 from mmrec_tf.run import Run, new_run, replacing
 from mmrec_tf.training.tune_encoder import Tuned
 from tests import tale_world

@@ -161,7 +161,9 @@ def test_second_run_installs_only_what_changed(machine):
 def test_arguments_reach_the_demo_and_pytest(machine):
     machine.add_python("python3.11", "3.11 CPython 64 ensurepip")
     assert machine.run("quickstart.sh", "--", "--out", "a shop").stdout.endswith("\nmmrec demo --out a shop\n")
-    assert machine.run("test.sh", "--quick", "-k", "towers").stdout.endswith("pytest -n auto --dist loadfile -m quick_stack -k towers\n")
+    assert machine.run("test.sh", "--quick", "-k", "towers").stdout.endswith(
+        "pytest -n auto --dist loadfile -m quick_stack -k towers\n"
+    )
 
 
 def stack_of(machine: Machine, environment: str) -> str:

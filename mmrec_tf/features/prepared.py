@@ -9,21 +9,20 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from mmrec_tf.config import Config, EncoderConfig
+from mmrec_tf.config import Config
 from mmrec_tf.data.click_log import PositionBuckets, trained_rows
+from mmrec_tf.data.item_weights import inverse_popularity_weights
 from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retrieval_dataset
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.data.splits import Split, split_interactions
 from mmrec_tf.data.trends import DAY, Trends, table_periods
 from mmrec_tf.encoders.base import Encoder
-from mmrec_tf.encoders.registry import build_encoder, resolved
 from mmrec_tf.errors import DataError, RunError
 from mmrec_tf.features.context_features import Context, ContextFeatures
-from mmrec_tf.features.feature_store import EmbedSummary, FeatureStore
+from mmrec_tf.features.feature_store import EmbedSummary
 from mmrec_tf.features.feature_table import FeatureTable
-from mmrec_tf.features.store_status import FeatureUse
-from mmrec_tf.schema import Feature
+from mmrec_tf.features.item_vectors import embed_items
 
 Progress = Callable[[str, int, int], None]
 
@@ -108,6 +107,10 @@ class Prepared:
         half_life, weights = self.config.train.half_life, None
         if half_life is not None and self.data.schema.timestamp is not None:
             weights = 0.5 ** ((sequences.times.max() - sequences.times) / (half_life * DAY))
+        options = self.config.train.item_weights
+        if options.method is not None:
+            by_item = inverse_popularity_weights(sequences.item_index, options.exponent)
+            weights = by_item if weights is None else weights * by_item
         return retrieval_dataset(
             sequences,
             batch_size or self.config.train.batch_size,
@@ -238,67 +241,6 @@ def prepare(
     )
 
 
-def build_encoders(config: Config) -> dict[str, Encoder]:
-    """The encoder of each item feature that needs one, as the configuration asks for it."""
-    return {
-        feature.name: build_encoder(feature, encoder_config(config, feature))
-        for feature in config.features.modalities
-        if feature.kind != "vector"
-    }
-
-
-def resolve_encoders(config: Config) -> Config:
-    """The configuration with one encoder named for each item feature, where it left a choice or said nothing."""
-    named = {
-        feature.name: resolved(feature, encoder_config(config, feature))
-        for feature in config.features.modalities
-        if feature.kind != "vector"
-    }
-    return config.model_copy(update={"encoders": named})
-
-
-def encoder_config(config: Config, feature: Feature) -> EncoderConfig:
-    """What the configuration says about a feature's encoder: by the feature's name, or by its kind."""
-    return config.encoders.get(feature.name) or config.encoders.get(feature.kind) or EncoderConfig()
-
-
-def feature_uses(data: RecData, config: Config, encoders: dict[str, Encoder]) -> list[FeatureUse]:
-    """What the configuration's features refer to in the feature store."""
-    store = FeatureStore(config.store)
-    kinds = {feature.name: feature for feature in data.schema.modalities}
-    return [
-        FeatureUse(
-            name,
-            encoder.modality,
-            store.directory(encoder, encoder_config(config, kinds[name]).dtype),
-            data.items[name].tolist(),
-        )
-        for name, encoder in encoders.items()
-    ]
-
-
-def embed_items(
-    data: RecData,
-    config: Config,
-    progress: Progress | None = None,
-    encoders: dict[str, Encoder] | None = None,
-) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, EmbedSummary]]:
-    """Vectors and masks of every item by modality, and what the feature store did to get them."""
-    store = FeatureStore(config.store)
-    encoders = build_encoders(config) if encoders is None else encoders
-    ids = data.items[data.schema.item_id].tolist()
-    modalities, summaries = {}, {}
-    for feature in data.schema.modalities:
-        sources = data.items[feature.name].tolist()
-        if feature.kind == "vector":
-            modalities[feature.name] = _stack(feature.name, sources)
-            continue
-        encoder, dtype = encoders[feature.name], encoder_config(config, feature).dtype
-        summaries[feature.name] = store.embed(encoder, sources, progress=progress, dtype=dtype, ids=ids)
-        modalities[feature.name] = store.read(encoder, sources, dtype=dtype)
-    return modalities, summaries
-
-
 def check_same_ids(prepared_ids: list[str], ids: list[str], side: str) -> None:
     """Refuses a run whose tables have changed since it was trained: every index in it would mean something else.
 
@@ -312,13 +254,3 @@ def check_same_ids(prepared_ids: list[str], ids: list[str], side: str) -> None:
         f"the {side} table has changed since this run was trained (first difference in row {place}; "
         f"{len(prepared_ids)} rows then, {len(ids)} now). Train again with: mmrec train"
     )
-
-
-def _stack(name: str, sources: list) -> tuple[np.ndarray, np.ndarray]:
-    mask = np.array([source is not None for source in sources])
-    if not mask.any():
-        raise DataError(f"no item has a vector in {name!r}. Fill the column, or take the feature out of schema.item.")
-    width = len(next(source for source in sources if source is not None))
-    vectors = np.zeros((len(sources), width), np.float32)
-    vectors[mask] = np.stack([source for source in sources if source is not None])
-    return vectors, mask

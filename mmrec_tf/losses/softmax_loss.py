@@ -50,18 +50,16 @@ class SoftmaxLoss(RetrievalLoss):
         return {**super().get_config(), "smoothing": self.smoothing}
 
 
-@tf.custom_gradient
-def log_sum_exp(scores: tf.Tensor):
+def log_sum_exp(scores: tf.Tensor) -> tf.Tensor:
     """`[batch]` log of the sum of exponentials of `[batch, n]` scores.
 
-    The gradient is taken from the exponentials that are there already: TensorFlow's own goes over all scores several
-    times more, which is most of the time of a step with many negatives.
+    Its gradient is the softmax, which is taken from the exponentials that are there already: TensorFlow's own goes over
+    all scores several times more, which is most of the time of a step with many negatives.
     """
-    peak = tf.reduce_max(scores, axis=1, keepdims=True)
-    exponentials = tf.exp(scores - peak)
-    total = tf.reduce_sum(exponentials, axis=1, keepdims=True)
-
-    def gradient(upstream):
-        return exponentials * (upstream[:, None] / total)
-
-    return (peak + tf.math.log(total))[:, 0], gradient
+    scores_here = tf.stop_gradient(scores)
+    peak = tf.reduce_max(scores_here, axis=1, keepdims=True)
+    exponentials = tf.exp(scores_here - peak)
+    total = tf.reduce_sum(exponentials, axis=1)
+    # The mean score under the softmax, whose weights are held fast, has the same gradient. It is added and taken away.
+    mean = tf.einsum("bn,bn->b", exponentials, scores) / total
+    return mean + tf.stop_gradient(peak[:, 0] + tf.math.log(total) - mean)

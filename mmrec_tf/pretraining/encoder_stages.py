@@ -9,7 +9,7 @@ from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.registry import build_encoder, resolved
 from mmrec_tf.encoders.tuning import native_encoder
 from mmrec_tf.errors import ConfigError, suggestion
-from mmrec_tf.features.prepared import encoder_config
+from mmrec_tf.features.item_vectors import encoder_config
 from mmrec_tf.pretraining.fitting import Progress
 from mmrec_tf.pretraining.masked_language import masked_language
 from mmrec_tf.pretraining.running import Results, leave_stages, named_stages, run_stage

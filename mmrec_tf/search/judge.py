@@ -1,8 +1,7 @@
 """What a trial is worth: the chain trained with its settings, judged by the lists that validation users are shown."""
 
 import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from mmrec_tf.data.whole_files import workshop_beside
 from mmrec_tf.errors import DataError
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.stage_lists import reordered
-from mmrec_tf.features.prepared import Prepared, build_encoders, prepare
+from mmrec_tf.features.item_vectors import build_encoders
+from mmrec_tf.features.prepared import Prepared, prepare
 from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
@@ -82,8 +82,7 @@ class ChainJudge:
         key = _what_vectors_depend_on(config)
         if key != self._key:
             self._key, self._prepared = self._prepare(config)
-        with _gradients_let_go():
-            judged = self._train(replace(self._prepared, config=config))
+        judged = self._train(replace(self._prepared, config=config))
         # Models are circles of references, which would pile up over trials until the collector happens to run.
         gc.collect()
         return judged
@@ -132,29 +131,6 @@ def validation_ndcg(prepared: Prepared, retrieval: TwoTower, ranking: Ranker | N
     if ranking is not None:
         shown = reordered(shown, lists.scores(ranking, shown, lists.similarities(retrieval, shown)))
     return float(np.mean(user_metrics(shown, users.relevant, [k])[f"ndcg@{k}"]))
-
-
-@contextmanager
-def _gradients_let_go() -> Iterator[None]:
-    """Takes the custom gradients that are made in the block off TensorFlow's list of them.
-
-    TensorFlow never does, and each holds the whole graph that it was made in: some thirty megabytes a training. The
-    list is private to TensorFlow; where it has moved, nothing is done.
-    """
-    try:
-        from tensorflow.python.framework.ops import gradient_registry
-
-        entries = gradient_registry._registry
-    except (ImportError, AttributeError):
-        yield
-        return
-    before = set(entries)
-    try:
-        yield
-    finally:
-        for name in set(entries) - before:
-            if name.startswith("CustomGradient-"):
-                del entries[name]
 
 
 def _what_vectors_depend_on(config: Config) -> str:

@@ -9,7 +9,7 @@ from mmrec_tf.config import Config
 from mmrec_tf.config_file import dump_config
 from mmrec_tf.data.whole_files import is_marked, marked, write_whole
 from mmrec_tf.errors import ConfigError, MmrecError, RunError
-from mmrec_tf.features.prepared import resolve_encoders
+from mmrec_tf.features.item_vectors import resolve_encoders
 from mmrec_tf.search.edges import AtEdge, settings_at_edge
 from mmrec_tf.search.judge import ChainJudge
 from mmrec_tf.search.space import Space, merged, search_space, value_of

@@ -188,6 +188,19 @@ def test_old_interactions_count_less_where_tastes_drift(tmp_path):
         np.testing.assert_allclose(batch["weight"], 0.5 ** ((last - at) / 10), rtol=1e-5)
 
 
+def test_items_that_many_take_count_less_where_that_is_asked_for(tmp_path):
+    prepared = tiny_world.prepared(tmp_path, train={"item_weights": "inverse_popularity", "half_life": 10 / 86_400})
+    train = prepared.sequences()
+    popularity = np.bincount(train.item_index)[train.item_index] ** -0.5
+    expected = popularity / popularity.mean() * 0.5 ** ((train.times.max() - train.times) / 10.0)
+    for batch in prepared.retrieval_dataset(batch_size=16).take(2):
+        rows = [
+            np.flatnonzero((train.user_index == user) & (train.item_index == item))[0]
+            for user, item in zip(batch["user_index"].numpy(), batch["item_index"].numpy())
+        ]
+        np.testing.assert_allclose(batch["weight"].numpy(), expected[rows], rtol=1e-5)
+
+
 def test_trends_bring_in_what_came_later_and_nothing_without_time(tmp_path):
     prepared = tiny_world.prepared(tmp_path, split={"method": "temporal", "validation": 0.2, "test": 0.2})
     before, after = prepared.trends(), prepared.trends(prepared.split.validation)

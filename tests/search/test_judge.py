@@ -1,13 +1,10 @@
 """What a trial is worth, by real trainings in the tiny world."""
 
-import gc
-import weakref
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 
 from mmrec_tf.errors import DataError
 from mmrec_tf.features.prepared import prepare as real_prepare
@@ -66,33 +63,6 @@ def test_the_test_split_is_not_looked_at(tmp_path):
         ranking, _ = train_ranking(changed, retrieval)
         scores.append(validation_ndcg(changed, retrieval, ranking))
     assert scores[0] == scores[1] > 0.0
-
-
-def test_graphs_of_earlier_trials_are_let_go(tmp_path, monkeypatch):
-    graphs = []
-
-    @tf.custom_gradient
-    def double(x):
-        return 2.0 * x, lambda upstream: 2.0 * upstream + 0.0 * x
-
-    def trained(prepared, progress):
-        @tf.function
-        def step(x):
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                y = double(x)
-            return tape.gradient(y, x)
-
-        assert float(step(tf.constant(3.0))) == 2.0
-        graphs.append(weakref.ref(step.get_concrete_function(tf.TensorSpec([])).graph))
-        model = build_two_tower(prepared.config, prepared.users, prepared.items, context=prepared.context)
-        return model, {"loss": [1.0]}
-
-    monkeypatch.setattr("mmrec_tf.search.judge.train_retrieval", trained)
-    made = file_config(tmp_path, train=TRAIN)
-    ChainJudge(made, tmp_path / "s")(made)
-    gc.collect()
-    assert graphs[0]() is None
 
 
 def test_data_are_embedded_once_and_again_only_for_what_they_depend_on(tmp_path, monkeypatch):

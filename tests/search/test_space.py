@@ -4,7 +4,7 @@ import pytest
 
 from mmrec_tf.config_file import dump_config, parse_config
 from mmrec_tf.errors import ConfigError
-from mmrec_tf.features.prepared import resolve_encoders
+from mmrec_tf.features.item_vectors import resolve_encoders
 from mmrec_tf.search.space import Choices, Span, merged, search_space, setting_names, stage_of, value_of
 from tests import tiny_world
 from tests.search.worlds import config

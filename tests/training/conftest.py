@@ -2,7 +2,8 @@
 
 import pytest
 
-from mmrec_tf.features.prepared import build_encoders, prepare
+from mmrec_tf.features.item_vectors import build_encoders
+from mmrec_tf.features.prepared import prepare
 from tests import tale_world
 from tests.tiny_encoders import make_text_network
 

@@ -8,7 +8,7 @@ from mmrec_tf.config_encoders import AugmentationConfig
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.readers import ImageReader
 from mmrec_tf.errors import EncoderError
-from mmrec_tf.features.prepared import build_encoders
+from mmrec_tf.features.item_vectors import build_encoders
 from mmrec_tf.training.tuning_data import USERS, TuningData
 from tests import tale_world
 

@@ -6,6 +6,9 @@ from ranker_run import RankingPeer, Setting, main, threads
 from target_encoding import encoded
 
 MOST_TREES = 2000
+MOST_DEPTH = 16
+"""What CatBoost takes."""
+
 TREES = 20
 """Trees between two looks at the validation AUC."""
 
@@ -19,9 +22,9 @@ def train_lightgbm(arrays, settings, seed):
         {
             "objective": "binary",
             "learning_rate": settings["learning_rate"],
-            "num_leaves": settings["leaves"],
+            "num_leaves": 2 ** settings["depth"],
             "min_data_in_leaf": settings["least"],
-            "feature_fraction": settings["columns"],
+            "feature_fraction": float(settings["columns"]),
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
             "lambda_l2": 1.0,
@@ -46,7 +49,7 @@ def train_catboost(arrays, settings, seed):
     model = catboost.CatBoostClassifier(
         iterations=MOST_TREES,
         learning_rate=settings["learning_rate"],
-        depth=settings["depth"],
+        depth=min(settings["depth"], MOST_DEPTH),
         l2_leaf_reg=settings["l2"],
         random_seed=seed,
         thread_count=max(1, threads()),
@@ -70,10 +73,11 @@ PEERS = {
         train_lightgbm,
         {
             "learning_rate": Setting(0.05, [0.02, 0.05, 0.1]),
-            "leaves": Setting(31, [7, 15, 31, 63]),
+            "depth": Setting(5, [3, 4, 5, 6]),
             "smoothing": Setting(10.0, [2.0, 5.0, 10.0, 20.0, 50.0]),
             "least": Setting(20, [20, 50, 100, 200]),
-            "columns": Setting(0.8, [0.4, 0.6, 0.8, 1.0]),
+            # Words are choices: the search would walk numbers on beyond 1.
+            "columns": Setting("0.8", ["0.4", "0.6", "0.8", "1"]),
         },
     ),
     "catboost": RankingPeer(

@@ -17,7 +17,7 @@ def train(arrays, settings, seed):
         columns,
         columns,
         dnn_hidden_units=hidden_widths(settings),
-        dnn_dropout=settings["dropout"],
+        dnn_dropout=float(settings["dropout"]),
         l2_reg_embedding=settings["l2"],
         l2_reg_linear=settings["l2"],
         seed=seed,

@@ -15,7 +15,8 @@ def learning(batch_size: int) -> dict[str, Setting]:
         "learning_rate": Setting(0.001, [0.0003, 0.001, 0.003, 0.01]),
         "embedding_size": Setting(8, [4, 8, 16, 32]),
         "with_clock": Setting(False, [False, True]),
-        "dropout": Setting(0.0, [0.0, 0.2, 0.5]),
+        # Words are choices: the search would walk numbers on beyond 1.
+        "dropout": Setting("0", ["0", "0.2", "0.5"]),
         "batch_size": Setting(batch_size, [256, 512, 1024, 2048, 4096]),
         "hidden": Setting("128,64", ["128,64", "256,128,64", "64,32"]),
     }

@@ -19,7 +19,8 @@ from ranking_names import OURS
 from mmrec_tf.config_file import load_config
 from mmrec_tf.data.validation import load_data
 from mmrec_tf.evaluation.stage_lists import predict_pairs
-from mmrec_tf.features.prepared import build_encoders, prepare, resolve_encoders
+from mmrec_tf.features.item_vectors import build_encoders, resolve_encoders
+from mmrec_tf.features.prepared import prepare
 from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.stages import train_ranking, train_retrieval, tune_encoders
 from mmrec_tf.training.fit import set_seed

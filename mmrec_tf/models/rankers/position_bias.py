@@ -3,6 +3,9 @@
 import tensorflow as tf
 import tf_keras
 
+PACE = 10.0
+"""Adam moves every number alike. A score is the sum of many and a place has one, which is to keep up with them."""
+
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
 class PositionBias(tf_keras.layers.Layer):
@@ -12,12 +15,14 @@ class PositionBias(tf_keras.layers.Layer):
     they are, and a ranker that learns from it repeats the earlier system. In training the logit of the place is added
     to the ranker's, which then need not explain it; it is left out in serving and evaluation:
 
-        training   p(click) = sigmoid(y + b[bucket of the position])
+        training   p(click) = sigmoid(y + b[bucket of the position] - mean of b over the batch)
         serving    p(click) = sigmoid(y)
 
-    The place is its only input, so that one number for each bucket is all that a tower could learn. The number of what
-    was shown in no known place is 0, and places are forgotten at random while training: the score that is served is one
-    that was trained. How it is told from the items is by the same item in several places.
+    The place is its only input, so that one number for each bucket is all that a tower could learn. Without the
+    mean it would take a share of the level that all items have in common, and what is served would lack it; with it the
+    score that is served is that of a middling place. What was shown in no known place has the logit 0, and some places
+    are forgotten while training. What the place does is told from what the items do by the same items in several
+    places.
 
     Args:
         buckets: int. Of `PositionBuckets`.
@@ -26,7 +31,7 @@ class PositionBias(tf_keras.layers.Layer):
 
     Call arguments:
         position: `[batch]` int32, from 0 (not known) to `buckets`.
-        training: bool.
+        training: bool. Take the batch's mean off and forget some.
 
     Returns:
         `[batch]` float32 logits.
@@ -38,15 +43,22 @@ class PositionBias(tf_keras.layers.Layer):
         super().__init__(**kwargs)
         self.buckets = buckets
         self.dropout = dropout
-        self.logits = self.add_weight(
-            name="logits", shape=[buckets], dtype="float32", initializer="zeros", experimental_autocast=False
+        self.raw = self.add_weight(
+            name="raw", shape=[buckets], dtype="float32", initializer="zeros", experimental_autocast=False
         )
 
+    @property
+    def logits(self) -> tf.Tensor:
+        """`[buckets]` float32: what each place adds."""
+        return PACE * self.raw
+
     def call(self, position, training=False):
-        if training and self.dropout:
-            forgotten = tf.random.uniform(tf.shape(position)) < self.dropout
-            position = tf.where(forgotten, tf.zeros_like(position), position)
-        return tf.gather(tf.concat([tf.zeros([1]), self.logits], axis=0), position)
+        logits = tf.gather(tf.concat([tf.zeros([1]), self.logits], axis=0), position)
+        if not training:
+            return logits
+        known = tf.cast(position > 0, tf.float32)
+        logits -= known * tf.math.divide_no_nan(tf.reduce_sum(logits), tf.reduce_sum(known))
+        return tf.where(tf.random.uniform(tf.shape(position)) < self.dropout, 0.0, logits)
 
     def get_config(self):
         return {**super().get_config(), "buckets": self.buckets, "dropout": self.dropout}
