@@ -52,7 +52,8 @@ class RankingConfig(StrictModel):
         dropout: float. Dropout in the deep part.
         negatives: int. Random negatives for each positive.
         hard_negatives: int. Negatives for each positive that the retrieval stage ranks high.
-        trends: bool. Tell the ranker how popular items were of late, by `models.retrieval.trends`.
+        trends: bool. Tell the ranker how popular items were of late, by `models.retrieval.trends`; by default where
+            negatives are drawn. Of a log's own negatives it tells little: they were taken up at the same moments.
         negatives_kept: float in (0, 1]. Share of the interactions that are no positives which training takes, of logs
             that have too many; the predicted chances are put right for it. For clicks without drawn negatives.
         position: str. The number of `schema.context` that says in which place an item was shown. What the place does
@@ -81,7 +82,7 @@ class RankingConfig(StrictModel):
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     negatives: int = Field(default=4, ge=0)
     hard_negatives: int = Field(default=2, ge=0)
-    trends: bool = True
+    trends: bool | None = None
     negatives_kept: float = Field(default=1.0, gt=0.0, le=1.0)
     position: str | None = None
     calibration: Literal["none", "temperature", "platt", "isotonic"] = "platt"

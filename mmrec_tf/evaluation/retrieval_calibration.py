@@ -45,7 +45,8 @@ def calibrate(
 
     Training weighs what it sees; it sees the past, in which no item is new and what was popular then is well known.
     A setting other than the model's own is taken when its gain over the users is above half a standard error of their
-    differences, so that a small validation set changes little.
+    differences, so that a small validation set changes little; a memory of pairs, for which many are tried, when it is
+    above a whole one.
 
     Items that training has not seen have neither trend nor neighbours, and lists would go without them. They are shown
     as often as it costs nothing that validation could tell; and where nothing in validation is new, as often as their
@@ -110,7 +111,7 @@ def _choose_pairs(model, name, contents, best, scores, remembered, judge):
             memory.half_life.assign(half_life)
             alone = remembered()
             found, figures = _choose(
-                best, MEMORY_WEIGHTS, lambda weight: judge(scores + weight * alone), kept and kept[-1]
+                best, MEMORY_WEIGHTS, lambda weight: judge(scores + weight * alone), kept and kept[-1], errors=1.0
             )
             if found is not None:
                 kept, added = (content, found, half_life, pairs, figures), found * alone
@@ -164,14 +165,16 @@ class _Judge:
         return np.take_along_axis(best, order, axis=1).astype(np.int32)
 
 
-def _choose(best: np.ndarray, settings, judge: Callable, ahead: np.ndarray | None = None):
-    """The setting whose gain is the largest and above half its standard error, or None; and the users' figures.
+def _choose(best: np.ndarray, settings, judge: Callable, ahead: np.ndarray | None = None, errors: float = 0.5):
+    """The setting whose gain is the largest and above its standard error's share, or None; and the users' figures.
 
     Args:
         best: `[users]` figures of the model as it is.
         settings: what is tried.
         judge: setting -> `[users]` figures.
         ahead: figures of the best of other settings, which is to be beaten too.
+        errors: float. How many standard errors a gain must exceed: more where so many settings are tried that chance
+            finds one.
     """
     chosen, most = None, 0.0 if ahead is None else float((ahead - best).mean())
     figures = best
@@ -179,6 +182,6 @@ def _choose(best: np.ndarray, settings, judge: Callable, ahead: np.ndarray | Non
         found = judge(setting)
         difference = found - best
         error = difference.std() / np.sqrt(len(difference))
-        if difference.mean() > max(most, 0.5 * error):
+        if difference.mean() > max(most, errors * error):
             chosen, most, figures = setting, difference.mean(), found
     return chosen, figures

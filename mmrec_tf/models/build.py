@@ -136,7 +136,8 @@ def build_ranker(
             built to be loaded, not trained.
     """
     options = config.models.ranking
-    half_lives = _half_lives(config) if options.trends else 0
+    wants_trends = options.draws_negatives if options.trends is None else options.trends
+    half_lives = _half_lives(config) if wants_trends else 0
     tables = {"users": users, "items": items}
     model = make_ranker(
         options.model,

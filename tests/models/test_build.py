@@ -1,6 +1,7 @@
 """Models from the configuration."""
 
 import numpy as np
+import pytest
 
 from mmrec_tf.data.pipelines import ranking_dataset, retrieval_dataset
 from mmrec_tf.features.feature_table import FeatureTable
@@ -93,3 +94,16 @@ def test_features_may_have_any_name(tmp_path):
         fresh.load_weights(str(tmp_path / "model.weights.h5"))
         for one, other in zip(model.get_weights(), fresh.get_weights(), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("ranking", "knows"),
+    [
+        ({}, True),
+        ({"negatives": 0, "hard_negatives": 0}, False),
+        ({"negatives": 0, "hard_negatives": 0, "trends": True}, True),
+        ({"trends": False}, False),
+    ],
+)
+def test_rankers_know_trends_where_negatives_are_drawn_or_where_they_are_told_to(ranking, knows):
+    assert (tiny_world.ranker(**ranking).trend_field is not None) == knows

@@ -34,7 +34,9 @@ def _ones(values, size):
 
 PEERS = {
     "logistic": RankingPeer(
-        train, {"c": Setting(0.3, [0.03, 0.1, 0.3, 1.0, 3.0]), "with_clock": Setting(False, [False, True])}
+        train,
+        {"c": Setting(0.3, [0.03, 0.1, 0.3, 1.0, 3.0]), "with_clock": Setting(False, [False, True])},
+        has_passes=False,
     )
 }
 

@@ -45,11 +45,14 @@ class RankingPeer:
             ends training, or is stopped.
         settings: what is tuned.
         at_width: widths (see `PairArrays`) -> settings of the size of our ranker; None where size means something else.
+        has_passes: bool. Goes through the training pairs once for each pass that it counts; trees and the iterations of
+            a solver do not, and have no examples a second.
     """
 
     train: Callable[[PairArrays, dict, int], Iterator[tuple[float, Predict]]]
     settings: Mapping[str, Setting]
     at_width: Callable[[dict], dict] | None = None
+    has_passes: bool = True
 
 
 def main(peers: Mapping[str, RankingPeer]) -> None:
@@ -107,8 +110,8 @@ def fit(peer: RankingPeer, arrays: PairArrays, settings: dict, seed: int, deadli
 
     Returns:
         dict with the test pairs' `predictions` `[n]` float64, `validation_auc`, `passes` and `best_passes`, `seconds`
-        of training alone, `examples_per_second` of the passes after the first, which also makes the model, and
-        `is_cut_short` by the deadline.
+        of training alone, `is_cut_short` by the deadline, and `examples_per_second` of the passes after the first,
+        which also makes the model; None without `has_passes`.
     """
     training = peer.train(arrays, settings, seed)
     seconds = first_seconds = passes = first_passes = best_passes = 0.0
@@ -143,7 +146,7 @@ def fit(peer: RankingPeer, arrays: PairArrays, settings: dict, seed: int, deadli
         "passes": passes,
         "best_passes": best_passes,
         "seconds": seconds,
-        "examples_per_second": rate,
+        "examples_per_second": rate if peer.has_passes else None,
         "is_cut_short": is_cut_short,
         "settings": settings,
     }

@@ -19,8 +19,8 @@ class TableFields(tf_keras.layers.Layer):
     group is in alphabetical order. A modality is projected, W v + w_1 where it is there; the stand-in for where it is
     not is learned too.
 
-    A step looks up the same items over and over. Where it needs more rows than the table has, the media of the whole
-    table are projected once and gathered from.
+    A step looks up the same items over and over. Where it needs more rows than the table has, the categories, numbers
+    and media of the whole table are embedded once and gathered from.
 
     Args:
         lookup: `FeatureLookup` of the table.
@@ -97,6 +97,8 @@ class TableFields(tf_keras.layers.Layer):
     def _side(self, index):
         flat = tf.reshape(index, [-1])
         tables = {group: self.lookup.tables[group] for group in _SIDE}
+        if self._covers(index):
+            return tf.gather(self.side(tf.nest.map_structure(tf.convert_to_tensor, tables)), index)
         fields = self.side(tf.nest.map_structure(lambda table: tf.gather(table, flat), tables))
         return _unflattened(fields, index)
 
