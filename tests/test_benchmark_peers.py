@@ -178,6 +178,6 @@ def test_names_and_folders_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(Exception, match="there is no surprise"):
         benchmark_peers._names("popularity,surprise")
     asked = {"split": "ab12", "minutes": 2.0, "config": ""}
-    assert benchmark_peers._claim(tmp_path, asked) == ""
-    assert benchmark_peers._claim(tmp_path, asked) == ""
-    assert "another split" in benchmark_peers._claim(tmp_path, {**asked, "minutes": 3.0})
+    assert benchmark_peers.claim(tmp_path, asked) == ""
+    assert benchmark_peers.claim(tmp_path, asked) == ""
+    assert "another split" in benchmark_peers.claim(tmp_path, {**asked, "minutes": 3.0})

@@ -52,7 +52,7 @@ def main() -> int:
         return 2
     (out / "lists").mkdir(parents=True, exist_ok=True)
     asked = {"split": prepared.fingerprint(), "minutes": arguments.minutes, "config": dump_config(config)}
-    problem = _claim(out, asked)
+    problem = claim(out, asked)
     if problem:
         print(problem, file=sys.stderr)
         return 2
@@ -92,6 +92,7 @@ class Benchmark:
         self.arguments, self.out, self.lists = arguments, out, out / "lists"
         self.folder = (arguments.env or out / "environments").absolute()
         self.interpreters: dict[str | None, Path] = {None: Path(sys.executable)}
+        self.pins = HERE
 
     def seeds(self, name: str) -> list[int]:
         """1, 2, ...; the first alone for what has no random numbers."""
@@ -137,7 +138,7 @@ class Benchmark:
 
     def _interpreter(self, family):
         if family not in self.interpreters:
-            self.interpreters[family] = environment(self.folder, family, self.arguments.python)
+            self.interpreters[family] = environment(self.folder, family, self.pins, self.arguments.python)
         return self.interpreters[family]
 
     def _task(self, name, task, seed):
@@ -148,7 +149,7 @@ class Benchmark:
 
     def _call(self, title, command, most_seconds):
         """Runs a script, whose own words go to a log; its last ones, empty where it succeeded."""
-        _say(title)
+        say(title)
         threads = str(self.arguments.threads)
         names = ("OMP", "OPENBLAS", "MKL", "NUMBA")
         settings = {f"{name}_NUM_THREADS": threads for name in names}
@@ -170,7 +171,7 @@ class Benchmark:
                 return (
                     str(error) if isinstance(error, OSError) else f"it did not end in {most_seconds / 60:.0f} minutes"
                 )
-        _say(f"{title}: {'failed' if done.returncode else 'done'} after {time.perf_counter() - started:.0f} s")
+        say(f"{title}: {'failed' if done.returncode else 'done'} after {time.perf_counter() - started:.0f} s")
         words = log.read_text(encoding="utf-8").strip().splitlines() or ["it said nothing"]
         return f"{words[-1]} ({log.name})" if done.returncode else ""
 
@@ -200,7 +201,7 @@ def _names(text):
     return names
 
 
-def _claim(out, asked):
+def claim(out, asked):
     """What keeps these results from standing beside those in the folder; empty where nothing does."""
     path = out / "benchmark.json"
     if path.is_file():
@@ -245,10 +246,10 @@ def _show(title, rows, checked, out):
     for remark in remarks:
         console.print(remark, soft_wrap=True, markup=False)
     (out / "table.md").write_text(markdown(title, rows, remarks), encoding="utf-8")
-    _say(f"{out / 'table.md'} holds the table")
+    say(f"{out / 'table.md'} holds the table")
 
 
-def _say(text):
+def say(text):
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 

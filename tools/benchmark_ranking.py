@@ -32,8 +32,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 HERE = REPOSITORY / "tools" / "ranking_peers"
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tools"), str(REPOSITORY / "tools" / "peers"), str(HERE)]
 
-import environments  # noqa: E402
-from benchmark_peers import Benchmark, _claim, _say  # noqa: E402
+from benchmark_peers import Benchmark, claim, say  # noqa: E402
 from ranking_names import FAMILY, OURS, PEERS  # noqa: E402
 
 
@@ -65,7 +64,7 @@ def main() -> int:
         "minutes": arguments.minutes,
         "config": dump_config(config),
     }
-    problem = _claim(out, wanted)
+    problem = claim(out, wanted)
     if problem:
         print(problem, file=sys.stderr)
         return 2
@@ -95,8 +94,7 @@ class RankingBenchmark(Benchmark):
     def __init__(self, arguments: argparse.Namespace, out: Path):
         super().__init__(arguments, out)
         self.lists = out / "scores"
-        # The pins of this family stand here and not beside those of the retrieval peers.
-        environments.HERE = HERE
+        self.pins = HERE
 
     def seeds(self, name: str) -> list[int]:
         """1, 2, ...; the first alone for what has no random numbers."""
@@ -198,7 +196,7 @@ def _show(title, benchmark, pairs, reasons, titles):
     for remark in remarks:
         console.print(remark, soft_wrap=True, markup=False)
     (benchmark.out / "table.md").write_text(markdown(title, table, remarks), encoding="utf-8")
-    _say(f"{benchmark.out / 'table.md'} holds the table")
+    say(f"{benchmark.out / 'table.md'} holds the table")
 
 
 if __name__ == "__main__":

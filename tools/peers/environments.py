@@ -1,14 +1,12 @@
-"""Environments of the peers: one for PyTorch's family and one for TensorFlow's, whose pins exclude each other."""
+"""Environments of the peers, one for each family of libraries whose pins exclude the others'."""
 
 import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
 
-
-def environment(folder: Path, family: str, python: str = sys.executable) -> Path:
+def environment(folder: Path, family: str, pins: Path, python: str = sys.executable) -> Path:
     """The interpreter of a family's environment, made and filled when it is not there or its pins have changed.
 
     What cannot be installed is left out and written into `<family>-install.log`: a peer without its library says so in
@@ -17,10 +15,11 @@ def environment(folder: Path, family: str, python: str = sys.executable) -> Path
 
     Args:
         folder: where the environments are.
-        family: str. `torch` or `tensorflow`.
+        family: str. Its name.
+        pins: folder of `requirements-<family>.txt`.
         python: the interpreter to make it with.
     """
-    pins = HERE / f"requirements-{family}.txt"
+    pins /= f"requirements-{family}.txt"
     place = folder.absolute() / f"{family}-env"
     stamp, interpreter = place / "pins.sha256", place / "bin" / "python"
     digest = hashlib.sha256(pins.read_bytes()).hexdigest()
