@@ -13,7 +13,7 @@ from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_s
 from mmrec_tf.evaluation.pair_metrics import fit_calibrator, pair_metrics, reliability_curves
 from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
-from mmrec_tf.evaluation.retrieval_calibration import calibrate
+from mmrec_tf.evaluation.retrieval_calibration import calibrate, choose
 from mmrec_tf.evaluation.stage_lists import StageLists, reordered, score_pairs
 from mmrec_tf.evaluation.training_data import asking_context, asking_times, training_data
 from mmrec_tf.features.item_vectors import encoder_config
@@ -188,7 +188,8 @@ def train_ranking(
 def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: Ranker) -> float:
     """How much retrieval's similarity counts beside the ranker's score, by the chain's NDCG on the validation split.
 
-    The largest weight leaves the order to retrieval, so that a ranker that is no help does no harm.
+    The largest weight leaves the order to retrieval. It is taken where no other gains more than half a standard error
+    over it, so that a ranker that is no help does no harm.
     """
     validation, lists = judged_users(prepared, "validation")
     if not len(validation.user_rows):
@@ -199,9 +200,11 @@ def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: Ran
 
     def ndcg(weight):
         ranked = reordered(candidates, scores + weight * similarities)
-        return user_metrics(ranked, validation.relevant, [k])[f"ndcg@{k}"].mean()
+        return user_metrics(ranked, validation.relevant, [k])[f"ndcg@{k}"]
 
-    return max(SIMILARITY_WEIGHTS, key=ndcg)
+    *others, largest = SIMILARITY_WEIGHTS
+    weight, _ = choose(ndcg(largest), others, ndcg)
+    return largest if weight is None else weight
 
 
 def hard_negatives(prepared: Prepared, retrieval: TwoTower) -> np.ndarray:

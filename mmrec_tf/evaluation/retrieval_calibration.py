@@ -75,7 +75,7 @@ def calibrate(
     before = best = judge(towers + trend)
     chosen = {"trend_scale": 1.0}
     if model.half_lives:
-        scale, best = _choose(best, TREND_SCALES, lambda scale: judge(towers + scale * trend))
+        scale, best = choose(best, TREND_SCALES, lambda scale: judge(towers + scale * trend))
         if scale is not None:
             chosen["trend_scale"] = scale
             model.trend_blend.assign(model.trend_blend * scale)
@@ -110,7 +110,7 @@ def _choose_pairs(model, name, contents, best, scores, remembered, judge):
         for half_life in HALF_LIVES:
             memory.half_life.assign(half_life)
             alone = remembered()
-            found, figures = _choose(
+            found, figures = choose(
                 best, MEMORY_WEIGHTS, lambda weight: judge(scores + weight * alone), kept and kept[-1], errors=1.0
             )
             if found is not None:
@@ -165,7 +165,7 @@ class _Judge:
         return np.take_along_axis(best, order, axis=1).astype(np.int32)
 
 
-def _choose(best: np.ndarray, settings, judge: Callable, ahead: np.ndarray | None = None, errors: float = 0.5):
+def choose(best: np.ndarray, settings, judge: Callable, ahead: np.ndarray | None = None, errors: float = 0.5):
     """The setting whose gain is the largest and above its standard error's share, or None; and the users' figures.
 
     Args:

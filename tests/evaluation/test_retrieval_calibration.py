@@ -6,7 +6,7 @@ from scipy.sparse import csr_matrix
 
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
-from mmrec_tf.evaluation.retrieval_calibration import _choose, _Judge, _new_item_bonus, calibrate
+from mmrec_tf.evaluation.retrieval_calibration import _Judge, _new_item_bonus, calibrate, choose
 from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.models.remembered_pairs import remembered_pairs
 from mmrec_tf.stages import judged_users
@@ -80,8 +80,8 @@ def test_a_gain_within_half_its_standard_error_is_none():
     noise = np.tile([0.5, -0.5], 50)
     # The standard error is 0.5 / 10: a mean of 0.02 is below half of it, one of 0.03 above.
     found = {"small": noise + 0.02, "large": noise + 0.03, "larger": noise + 0.04}
-    assert _choose(best, ["small"], found.get)[0] is None
-    chosen, figures = _choose(best, ["small", "large", "larger"], found.get)
+    assert choose(best, ["small"], found.get)[0] is None
+    chosen, figures = choose(best, ["small", "large", "larger"], found.get)
     assert chosen == "larger"
     np.testing.assert_array_equal(figures, found["larger"])
 
