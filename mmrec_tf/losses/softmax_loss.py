@@ -37,7 +37,7 @@ class SoftmaxLoss(RetrievalLoss):
         self.smoothing = smoothing
 
     def judge(self, positive, negatives, counted, log_expected):
-        rest = log_sum_exp(tf.where(counted, negatives - log_expected, MASKED))
+        rest = tf.reduce_logsumexp(tf.where(counted, negatives - log_expected, MASKED), axis=1)
         # log(e^s + e^rest) - s, without a copy of all scores with one more column.
         loss = tf.math.softplus(rest - positive)
         if not self.smoothing:
@@ -48,18 +48,3 @@ class SoftmaxLoss(RetrievalLoss):
 
     def get_config(self):
         return {**super().get_config(), "smoothing": self.smoothing}
-
-
-def log_sum_exp(scores: tf.Tensor) -> tf.Tensor:
-    """`[batch]` log of the sum of exponentials of `[batch, n]` scores.
-
-    Its gradient is the softmax, which is taken from the exponentials that are there already: TensorFlow's own goes over
-    all scores several times more, which is most of the time of a step with many negatives.
-    """
-    scores_here = tf.stop_gradient(scores)
-    peak = tf.reduce_max(scores_here, axis=1, keepdims=True)
-    exponentials = tf.exp(scores_here - peak)
-    total = tf.reduce_sum(exponentials, axis=1)
-    # The mean score under the softmax, whose weights are held fast, has the same gradient. It is added and taken away.
-    mean = tf.einsum("bn,bn->b", exponentials, scores) / total
-    return mean + tf.stop_gradient(peak[:, 0] + tf.math.log(total) - mean)
