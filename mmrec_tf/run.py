@@ -111,7 +111,7 @@ class Run:
 
     def load_context(self) -> ContextFeatures | None:
         """What is known of a request besides who asks; None where the run knows nothing of it."""
-        return ContextFeatures.load(self._context) if self._context.is_file() else None
+        return ContextFeatures.load(self._context)
 
     def save_models(self, retrieval: TwoTower, ranking: Ranker | None) -> None:
         folder = self.folder / "checkpoints"

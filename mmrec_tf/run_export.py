@@ -39,10 +39,7 @@ def serving_engine(
     prepared: Prepared, retrieval: TwoTower, ranking: Ranker | None, removed: Iterable[str] = ()
 ) -> RecommendationEngine:
     """The chain as it is served: histories, trends and seen items from all interactions, the test's included."""
-    trends = prepared.trends(prepared.split.validation, prepared.split.test)
-    for model in (retrieval, ranking):
-        if trends is not None and model is not None:
-            model.set_trends(trends)
+    prepared.bring_up_to_date((retrieval, ranking), prepared.split.validation, prepared.split.test)
     return RecommendationEngine(
         retrieval,
         ranking,

@@ -241,10 +241,7 @@ def evaluate_models(
     """
     config = prepared.config
     users, lists = judged_users(prepared, "test")
-    trends = prepared.trends(prepared.split.validation)
-    for model in (retrieval, ranking):
-        if trends is not None and model is not None:
-            model.set_trends(trends)
+    prepared.bring_up_to_date((retrieval, ranking), prepared.split.validation)
     depth = max(max(config.evaluation.k), config.export.candidates)
     baselines = fit_baselines(config.evaluation.baselines, training_data(prepared), config.seed, progress)
     models = baseline_scorers(baselines, users, asking_times(prepared, users, prepared.split.test))

@@ -169,7 +169,8 @@ def _title(config, prepared, pairs, split, task):
 
 
 def _show(title, benchmark, pairs, reasons, titles):
-    from ranking_table import EDGE, HEADER, RankingRow, TestPairs, cells, differences, markdown, notes, read_row
+    from peer_table import EDGE
+    from ranking_table import HEADER, RankingRow, TestPairs, cells, differences, markdown, notes, read_row
 
     from mmrec_tf.cli_output import console, show_rows
 

@@ -109,8 +109,10 @@ class ContextFeatures:
         path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Path) -> "ContextFeatures":
-        """Reads what `save` wrote."""
+    def load(cls, path: Path) -> "ContextFeatures | None":
+        """Reads what `save` wrote; None where there is no such file, as of a run that knows nothing of requests."""
+        if not path.is_file():
+            return None
         content = json.loads(path.read_text(encoding="utf-8"))
         for group in ("categorical", "multi_categorical"):
             content[group] = {name: Vocabulary(values) for name, values in content[group].items()}

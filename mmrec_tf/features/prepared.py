@@ -1,7 +1,7 @@
 """Everything a model is trained on, worked out once: split, feature tables, histories, datasets."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -138,6 +138,13 @@ class Prepared:
         known = self.sequences(self.split.train, *later)
         starts = self._training_trends.starts
         return Trends.build(known.item_index, known.times, **self._trend_sizes, starts=starts)
+
+    def bring_up_to_date(self, models: Iterable, *later: pd.DataFrame) -> None:
+        """Gives models, None for none, the trends with interactions that came after training; see `trends`."""
+        trends = self.trends(*later)
+        for model in models:
+            if trends is not None and model is not None:
+                model.set_trends(trends)
 
     @cached_property
     def _training_trends(self) -> Trends | None:

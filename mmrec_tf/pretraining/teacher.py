@@ -45,7 +45,7 @@ class Teacher:
             )
         features = Path(folder) / "features"
         users, items = (FeatureTable.load(features / side) for side in ("users", "items"))
-        context = ContextFeatures.load(features / "context.json") if (features / "context.json").is_file() else None
+        context = ContextFeatures.load(features / "context.json")
         model = build_two_tower(load_config(Path(folder) / "config.yaml"), users, items, context=context)
         model.load_weights(str(weights))
         return cls.of(model, items)

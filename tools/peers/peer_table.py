@@ -117,7 +117,7 @@ def cells(row: Row) -> list[str]:
         f"{rate.mean():.0f}",
         f"{peak.max():.0f}",
         str(seeds),
-        _tried(row),
+        tried(row),
     ]
 
 
@@ -126,18 +126,30 @@ def notes(row: Row) -> list[str]:
     if not len(row.ndcg):
         return [f"{row.title}: left out, {row.reason}"]
     said = [f"only {len(row.seed_ndcg)} of the seeds, {row.reason}"] if row.reason else []
+    said += effort(row, "nothing to tune")
+    return [f"{row.title}: {'; '.join(said)}"]
+
+
+def effort(row, untuned: str) -> list[str]:
+    """How a row's settings were found, and where that fell short.
+
+    Args:
+        row: with `is_ours`, `tuning` and `facts`, as a `Row` has them.
+        untuned: str. Said of a row that was not tuned.
+    """
+    said = []
     if row.is_ours:
         said.append("the configuration's settings, not tuned")
     elif row.tuning.get("trials"):
         chosen = ", ".join(f"{name} {_short(value)}" for name, value in row.tuning["settings"].items())
         said.append(f"{row.tuning['trials']} settings tried in {row.tuning['tuning_seconds'] / 60:.1f} min: {chosen}")
     else:
-        said.append("nothing to tune")
+        said.append(untuned)
     if row.tuning.get("trials") and row.tuning["at_edge"]:
         said.append(f"the minutes ended at the edge of what was tried for {', '.join(row.tuning['at_edge'])}")
     if any(facts.get("is_cut_short") for facts in row.facts):
         said.append("training was cut short by the minutes")
-    return [f"{row.title}: {'; '.join(said)}"]
+    return said
 
 
 def differences(rows: list[Row]) -> list[str]:
@@ -190,7 +202,8 @@ def markdown(title: str, rows: list[Row], remarks: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tried(row) -> str:
+def tried(row) -> str:
+    """How many settings were tried, with `EDGE` behind it where a chosen one is the last in its direction."""
     if row.is_ours or not row.tuning:
         return "-"
     return f"{row.tuning['trials']}{EDGE if row.tuning['trials'] and row.tuning['at_edge'] else ''}"

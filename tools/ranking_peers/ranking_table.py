@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from peer_table import effort, tried
 
 from mmrec_tf.evaluation.classification_metrics import auc, expected_calibration_error, log_loss, per_user_auc
 from mmrec_tf.evaluation.comparison import format_metric
@@ -31,9 +32,6 @@ HEADER = (
     "seeds",
     "tried",
 )
-
-EDGE = "*"
-"""Stands behind the number of settings tried where one of the chosen is the last that was tried in its direction."""
 
 
 @dataclass
@@ -146,7 +144,7 @@ def cells(row: RankingRow, pairs: TestPairs) -> list[str]:
         _fact(row, "examples_per_second_at_width", "{:.0f}", np.mean),
         _fact(row, "peak_memory_mb", "{:.0f}", np.max),
         str(seeds),
-        _tried(row),
+        tried(row),
     ]
 
 
@@ -155,17 +153,7 @@ def notes(row: RankingRow) -> list[str]:
     if not row.predictions:
         return [f"{row.title}: left out, {row.reason}"]
     said = [f"only {len(row.predictions)} of the seeds, {row.reason}"] if row.reason else []
-    if row.is_ours:
-        said.append("the configuration's settings, not tuned")
-    elif row.tuning.get("trials"):
-        chosen = ", ".join(f"{name} {_short(value)}" for name, value in row.tuning["settings"].items())
-        said.append(f"{row.tuning['trials']} settings tried in {row.tuning['tuning_seconds'] / 60:.1f} min: {chosen}")
-    else:
-        said.append("not tuned: nothing to tune, or no validation part")
-    if row.tuning.get("trials") and row.tuning["at_edge"]:
-        said.append(f"the minutes ended at the edge of what was tried for {', '.join(row.tuning['at_edge'])}")
-    if any(facts.get("is_cut_short") for facts in row.facts):
-        said.append("training was cut short by the minutes")
+    said += effort(row, "not tuned: nothing to tune, or no validation part")
     return [f"{row.title}: {'; '.join(said)}"]
 
 
@@ -225,13 +213,3 @@ def _weighted_auc(weights, positive, ties):
 def _fact(row, name, shape, over):
     values = [facts[name] for facts in row.facts if facts.get(name) is not None]
     return shape.format(over(values)) if values else "-"
-
-
-def _tried(row):
-    if row.is_ours or not row.tuning:
-        return "-"
-    return f"{row.tuning['trials']}{EDGE if row.tuning['trials'] and row.tuning['at_edge'] else ''}"
-
-
-def _short(value):
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
