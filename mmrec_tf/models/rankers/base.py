@@ -16,7 +16,7 @@ from mmrec_tf.models.context_fields import ContextFields
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.item_embedding import hide_ids
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
-from mmrec_tf.models.rankers.fields import Pairs, TableFields, repeated
+from mmrec_tf.models.rankers.fields import Pairs, TableFields, repeated, weights_and_vectors
 from mmrec_tf.models.rankers.position_bias import PositionBias
 from mmrec_tf.models.rankers.trend_field import TrendField
 
@@ -148,10 +148,10 @@ class Ranker(LossScaledModel):
     def call(self, inputs, training=False, without=(), without_ids=False, vectors=None, is_raw=False):
         item_index = inputs["item_index"]
         pairs = self._pairs(inputs, training, without, without_ids, vectors)
-        weights = [tf.reduce_sum(tf.cast(fields[..., 0], tf.float32), axis=1) for fields in (pairs.item, pairs.user)]
+        weights = [tf.reduce_sum(weights, axis=1) for weights in (pairs.item_weights, pairs.user_weights)]
         if training and self.position_bias is not None:
             weights[1] += self.position_bias(inputs["position"], training=True)
-        scores = self.bias + weights[0] + repeated(weights[1], pairs.item) + self.interactions(pairs, training)
+        scores = self.bias + weights[0] + repeated(weights[1], pairs.item_vectors) + self.interactions(pairs, training)
         scores = tf.reshape(scores, tf.shape(item_index))
         if self.thresholds is not None:
             logits = self.thresholds(scores)
@@ -248,9 +248,13 @@ class Ranker(LossScaledModel):
         item = tf.reshape(item, [-1, *item.shape[2:]])
         if self.trend_field is not None:
             item = tf.concat([item, self.trend_field(group, inputs.get("moment"))], axis=1)
+        item_weights, item_vectors = weights_and_vectors(item)
+        user_weights, user_vectors = weights_and_vectors(tf.concat(user, axis=1))
         return Pairs(
-            item=item,
-            user=tf.concat(user, axis=1),
+            item_vectors=item_vectors,
+            item_weights=item_weights,
+            user_vectors=user_vectors,
+            user_weights=user_weights,
             item_index=group,
             item_ids=item_ids,
             history=history,

@@ -30,8 +30,8 @@ class TableFields(tf_keras.layers.Layer):
     Call arguments:
         index: `[...]` int32 tensor of table indices.
         id_index: the ids to embed, in the shape of `index`: what the lookup says, or 0 where an id is hidden.
-        present: `[batch, length]` bool or None. With it `index` is `[batch, length]` too, and each field is averaged
-            over those that are present and have it, as a history's are.
+        present: `[batch, length]` bool or None. With it `index` is `[batch, length]` too, no id is hidden, and each
+            field is averaged over those that are present and have it, as a history's are.
         without: modalities that are left out, as if no row had them.
         vectors: dict of modality -> `[rows, width]`, the rows as in `index` flattened: centred and scaled, they stand
             in for the stored ones where these are there.
@@ -67,18 +67,13 @@ class TableFields(tf_keras.layers.Layer):
         return 1 + sum(len(self.lookup.tables[group]) for group in (*_SIDE, "vectors"))
 
     def call(self, index, id_index, present=None, without=(), vectors=None):
+        if present is not None:
+            return self._mean(index, id_index, present)
         fields = [self.ids(id_index)[..., None, :]]
         if self.lookup.has_side_features:
             fields.append(self._side(index))
-        if present is not None:
-            share = _shares(present)
-            fields = [tf.einsum("bl,blfd->bfd", tf.cast(share, field.dtype), field) for field in fields]
         for name in self.projections:
-            if present is None:
-                field = self._media(name, index, name in without, (vectors or {}).get(name))
-            else:
-                field = self._mean_media(name, index, present)
-            fields.append(field[..., None, :])
+            fields.append(self._media(name, index, name in without, (vectors or {}).get(name))[..., None, :])
         return tf.concat(fields, axis=-2)
 
     def get_config(self):
@@ -95,37 +90,61 @@ class TableFields(tf_keras.layers.Layer):
         return cls(**{**config, "lookup": tf_keras.saving.deserialize_keras_object(config["lookup"])})
 
     def _side(self, index):
+        if self._covers(index):
+            return tf.gather(self._side_of_table(), index)
         flat = tf.reshape(index, [-1])
         tables = {group: self.lookup.tables[group] for group in _SIDE}
-        if self._covers(index):
-            return tf.gather(self.side(tf.nest.map_structure(tf.convert_to_tensor, tables)), index)
         fields = self.side(tf.nest.map_structure(lambda table: tf.gather(table, flat), tables))
         return _unflattened(fields, index)
 
-    def _media(self, name, index, is_left_out, vectors):
-        table, masks = self.lookup.tables["vectors"][name], self.lookup.tables["masks"][name]
-        if vectors is None and not is_left_out and self._covers(index):
-            return tf.gather(self.projections[name](_masked(table, masks)), index)
-        flat = tf.reshape(index, [-1])
-        mask = tf.gather(masks, flat)
-        mask = tf.zeros_like(mask) if is_left_out else mask
-        return _unflattened(
-            self.projections[name](_masked(tf.gather(table, flat) if vectors is None else vectors, mask)), index
-        )
+    def _side_of_table(self):
+        tables = {group: self.lookup.tables[group] for group in _SIDE}
+        return self.side(tf.nest.map_structure(tf.convert_to_tensor, tables))
 
-    def _mean_media(self, name, index, present):
-        table, masks = self.lookup.tables["vectors"][name], self.lookup.tables["masks"][name]
-        counted = tf.cast(present, tf.bool) & tf.gather(masks, index)
-        share = _shares(counted)[:, None, :]
-        there = tf.cast(tf.reduce_any(counted, axis=1), tf.float32)[:, None]
-        if not self._covers(index):
+    def _media(self, name, index, is_left_out, vectors):
+        if vectors is None and not is_left_out and self._covers(index):
+            return tf.gather(self._media_of_table(name), index)
+        flat = tf.reshape(index, [-1])
+        mask = tf.gather(self.lookup.tables["masks"][name], flat)
+        mask = tf.zeros_like(mask) if is_left_out else mask
+        vectors = tf.gather(self.lookup.tables["vectors"][name], flat) if vectors is None else vectors
+        return _unflattened(self.projections[name](_masked(vectors, mask)), index)
+
+    def _media_of_table(self, name):
+        return self.projections[name](_masked(self.lookup.tables["vectors"][name], self.lookup.tables["masks"][name]))
+
+    def _mean(self, index, id_index, present):
+        """Everything that is averaged stands side by side, so that one gather and one product do for all fields."""
+        tables, covers = self.lookup.tables, self._covers(index)
+        masks = [tf.cast(tables["masks"][name], self.compute_dtype)[:, None] for name in self.projections]
+        if covers:
+            ids = self.ids(tf.convert_to_tensor(self.lookup.id_index))[:, None]
+            plain = tf.concat([ids, self._side_of_table()], axis=1) if self.lookup.has_side_features else ids
+            media = [self._media_of_table(name) * mask for name, mask in zip(self.projections, masks)]
+            columns = tf.concat([flattened(plain), *media, *masks], axis=1)
+            # The gradient of a reshape is dense, so that the rows are added up once and not for each part of `concat`.
+            columns = tf.gather(tf.reshape(columns, [self.lookup.size, -1]), index)
+        else:
+            ids = self.ids(id_index)
+            plain = [ids, _unflattened(flattened(self._side(tf.reshape(index, [-1]))), index)]
             # The projection is linear, so the mean may be projected instead of every vector.
-            mean = tf.matmul(share, tf.gather(table, index))[:, 0]
-            return self.projections[name](tf.concat([mean, there], axis=1))
-        projected = self.projections[name](_masked(table, masks))
-        mean = tf.matmul(tf.cast(share, projected.dtype), tf.gather(projected, index))[:, 0]
-        absent = self.projections[name](tf.zeros([1, table.shape[1] + 1]))
-        return mean + (1.0 - tf.cast(there, mean.dtype)) * absent
+            masks = [tf.gather(mask, index) for mask in masks]
+            media = [tf.gather(tf.cast(tables["vectors"][name], self.compute_dtype), index) for name in self.projections]
+            media = [vectors * mask for vectors, mask in zip(media, masks)]
+            columns = tf.concat([*(plain if self.lookup.has_side_features else [ids]), *media, *masks], axis=-1)
+        present = tf.cast(present, columns.dtype)
+        widths = [(self.count - len(masks)) * self.dim, *(vectors.shape[-1] for vectors in media), *[1] * len(masks)]
+        plain, *sums = tf.split(tf.matmul(present[:, None, :], columns)[:, 0], widths, axis=1)
+        count = tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
+        fields = [tf.reshape(plain / count, [-1, self.count - len(masks), self.dim])]
+        for name, total, count in zip(self.projections, sums, sums[len(masks) :]):
+            mean, there = total / tf.maximum(count, 1.0), tf.cast(count > 0, columns.dtype)
+            if covers:
+                mean += (1.0 - there) * self.projections[name](tf.zeros([1, tables["vectors"][name].shape[1] + 1]))
+            else:
+                mean = self.projections[name](tf.concat([mean, there], axis=1))
+            fields.append(mean[:, None])
+        return tf.concat(fields, axis=1)
 
     def _covers(self, index) -> bool:
         """Whether the whole table is no more than what is asked for."""
@@ -137,8 +156,10 @@ class Pairs(NamedTuple):
     """A batch of users, each beside a group of items, as fields.
 
     Attributes:
-        item: `[pairs, item fields, 1 + dim]`, of every user's first item, second item, ...; each field's weight first.
-        user: `[batch, user fields, 1 + dim]`: the user's own fields, those of the history and of the context.
+        item_vectors: `[pairs, item fields, dim]`, of every user's first item, second item, ...
+        item_weights: `[pairs, item fields]`, the fields' weights in the linear part.
+        user_vectors: `[batch, user fields, dim]`: the user's own fields, those of the history and of the context.
+        user_weights: `[batch, user fields]`.
         item_index, item_ids: `[batch, group]` int32: indices, and ids as the model may know them.
         history, history_ids: `[batch, length]` int32, likewise.
         user_index: `[batch]` int32.
@@ -147,8 +168,10 @@ class Pairs(NamedTuple):
         steps: `[batch, length, dim]`, the history's items; None likewise.
     """
 
-    item: tf.Tensor
-    user: tf.Tensor
+    item_vectors: tf.Tensor
+    item_weights: tf.Tensor
+    user_vectors: tf.Tensor
+    user_weights: tf.Tensor
     item_index: tf.Tensor
     item_ids: tf.Tensor
     history: tf.Tensor
@@ -158,19 +181,16 @@ class Pairs(NamedTuple):
     target: tf.Tensor | None = None
     steps: tf.Tensor | None = None
 
-    @property
-    def item_vectors(self) -> tf.Tensor:
-        """`[pairs, item fields, dim]`."""
-        return self.item[..., 1:]
-
-    @property
-    def user_vectors(self) -> tf.Tensor:
-        """`[batch, user fields, dim]`."""
-        return self.user[..., 1:]
-
     def vectors(self) -> tf.Tensor:
         """`[pairs, fields, dim]`: all embeddings of each pair, the item's first."""
-        return tf.concat([self.item_vectors, repeated(self.user_vectors, self.item)], axis=1)
+        return tf.concat([self.item_vectors, repeated(self.user_vectors, self.item_vectors)], axis=1)
+
+
+def weights_and_vectors(fields: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """`[rows, fields, 1 + dim]` as `[rows, fields]` float32, each field's weight, and `[rows, fields, dim]`."""
+    # One split, because the gradient of each slice would fill a tensor of the whole size with zeros first.
+    weights, vectors = tf.split(fields, [1, fields.shape[-1] - 1], axis=-1)
+    return tf.cast(weights[..., 0], tf.float32), vectors
 
 
 def repeated(values: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
@@ -202,9 +222,3 @@ def _masked(vectors, mask):
     """Vectors with their mask beside them, zeros where absent: the mask's own weights are the stand-in."""
     mask = tf.cast(mask, vectors.dtype)[:, None]
     return tf.concat([vectors * mask, mask], axis=1)
-
-
-def _shares(counted):
-    """`[batch, length]` float32 weights that make a mean of those that are counted, all 0 where none is."""
-    counted = tf.cast(counted, tf.float32)
-    return counted / tf.maximum(tf.reduce_sum(counted, axis=1, keepdims=True), 1.0)

@@ -21,4 +21,4 @@ class LogisticRegression(Ranker):
         super().__init__(users, items, dim=0, **kwargs)
 
     def interactions(self, pairs, training):
-        return tf.zeros(tf.shape(pairs.item)[:1])
+        return tf.zeros(tf.shape(pairs.item_vectors)[:1])

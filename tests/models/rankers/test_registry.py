@@ -57,7 +57,7 @@ def test_a_ranker_of_ones_own_is_available_in_the_configuration(monkeypatch):
             self.heads = heads
 
         def interactions(self, pairs, training):
-            return tf.fill([pairs.item.shape[0]], float(self.heads))
+            return tf.fill([pairs.item_vectors.shape[0]], float(self.heads))
 
     monkeypatch.setattr(registry, "_RANKERS", dict(registry._RANKERS))
     monkeypatch.setitem(RANKERS, "flat", ())

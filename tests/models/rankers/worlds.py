@@ -62,14 +62,16 @@ def with_trends(model, seed: int = 3):
 
 def linear_part(model, parts) -> np.ndarray:
     """`[pairs]`: bias and weights of `Pairs`, the users' repeated."""
-    group = parts.item.shape[0] // parts.user.shape[0]
-    return float(model.bias) + parts.item.numpy()[..., 0].sum(1) + np.repeat(parts.user.numpy()[..., 0].sum(1), group)
+    return float(model.bias) + parts.item_weights.numpy().sum(1) + _for_group(parts, parts.user_weights).sum(1)
 
 
 def side_by_side(parts) -> np.ndarray:
     """`[pairs, fields, dim]`: the embeddings of each pair, the item's first."""
-    group = parts.item.shape[0] // parts.user.shape[0]
-    return np.concatenate([parts.item.numpy()[..., 1:], np.repeat(parts.user.numpy()[..., 1:], group, axis=0)], axis=1)
+    return np.concatenate([parts.item_vectors.numpy(), _for_group(parts, parts.user_vectors)], axis=1)
+
+
+def _for_group(parts, values) -> np.ndarray:
+    return np.repeat(values.numpy(), parts.item_vectors.shape[0] // parts.user_vectors.shape[0], axis=0)
 
 
 def of_deep(layer, item: np.ndarray, user: np.ndarray) -> np.ndarray:
