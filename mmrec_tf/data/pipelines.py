@@ -129,12 +129,30 @@ def gathered_batches(arrays: dict, batch_size: int, seed: int | None) -> tf.data
     """
     count = len(tf.nest.flatten(arrays)[0])
     tensors = tf.nest.map_structure(tf.constant, arrays)
-    dataset = tf.data.Dataset.range(count)
-    if seed is not None:
-        dataset = dataset.shuffle(count, seed=seed, reshuffle_each_iteration=True)
-    dataset = dataset.batch(batch_size, drop_remainder=seed is not None)
-    dataset = dataset.map(lambda rows: tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), tensors))
+    if seed is None:
+        places = tf.data.Dataset.range(count).batch(batch_size)
+    else:
+        places = _shuffled_places(count, batch_size, seed)
+    dataset = places.map(lambda rows: tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), tensors))
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _shuffled_places(count: int, batch_size: int, seed: int) -> tf.data.Dataset:
+    """`[batch_size]` int64 places of 0 to count - 1 in an order of each epoch's own; the incomplete last batch is left out.
+
+    A keyed permutation is worked out place by place, so that no epoch begins with the shuffling of all.
+    """
+    batches = count // batch_size
+
+    def epoch(key):
+        def places(batch):
+            place = batch * batch_size + tf.range(batch_size, dtype=tf.int64)
+            return tf.random.experimental.index_shuffle(place, tf.cast([key, seed], tf.uint32), count - 1)
+
+        return tf.data.Dataset.range(batches).map(places)
+
+    keys = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).take(1)
+    return keys.flat_map(epoch).apply(tf.data.experimental.assert_cardinality(batches))
 
 
 def ranking_dataset(
@@ -172,6 +190,8 @@ def ranking_dataset(
     group = 1 + negatives + hard_per_example
     count = len(examples["item_index"])
     batches = gathered_batches(examples, min(max(batch_size // group, 1), count), seed)
+    if group == 1:
+        return batches.map(_without_negatives).prefetch(tf.data.AUTOTUNE)
     items = tf.constant(catalogue, tf.int32)
     hard = tf.constant(hard_negatives, tf.int32) if hard_per_example else None
 
@@ -192,10 +212,19 @@ def ranking_dataset(
         clash = tf.reduce_any(drawn[:, :, None] == known[:, None, :], axis=2) | (drawn == 0)
         use = tf.logical_and(~clash, label > 0.0)
         return {
-            **{name: rows[name] for name in ("user_index", "history", *_OF_THE_REQUEST) if name in rows},
+            **_of_the_user(rows),
             "item_index": tf.concat([own, drawn], axis=1),
             "label": tf.concat([label, tf.zeros_like(drawn, tf.float32)], axis=1),
             "weight": tf.concat([tf.ones_like(label), tf.cast(use, tf.float32)], axis=1),
         }
 
     return tf.data.Dataset.zip((batches, tf.data.Dataset.counter())).map(add_negatives).prefetch(tf.data.AUTOTUNE)
+
+
+def _without_negatives(rows):
+    item, label = rows["item_index"][:, None], rows["label"][:, None]
+    return {**_of_the_user(rows), "item_index": item, "label": label, "weight": tf.ones_like(label)}
+
+
+def _of_the_user(rows):
+    return {name: rows[name] for name in ("user_index", "history", *_OF_THE_REQUEST) if name in rows}
