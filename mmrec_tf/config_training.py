@@ -8,12 +8,13 @@ from mmrec_tf.schema import StrictModel
 
 
 class RankingTrainConfig(StrictModel):
-    """Training of the ranking model; same fields as `train`."""
+    """Training of the ranking model; see `train`, whose fields these are too."""
 
     epochs: int = Field(default=8, ge=1)
     batch_size: int = Field(default=2048, ge=1)
     learning_rate: float = Field(default=0.005, gt=0.0)
     patience: int = Field(default=1, ge=0)
+    steps_per_call: int = Field(default=8, ge=1)
 
 
 class ItemWeightsConfig(StrictModel):

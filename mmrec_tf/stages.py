@@ -175,6 +175,7 @@ def train_ranking(
         patience=options.patience,
         score=score if len(pairs["label"]) and (is_rating or np.ptp(pairs["label"]) > 0) else None,
         score_name="validation -RMSE" if is_rating else "validation AUC",
+        steps_per_call=options.steps_per_call,
         progress=progress,
         description="training ranking",
     )

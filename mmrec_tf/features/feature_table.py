@@ -5,7 +5,7 @@ Vocabularies and statistics are fitted on what training has seen, so nothing of 
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,8 @@ class FeatureTable:
         centres: modality name -> `[width]` float32, the mean vector of the rows seen in training.
         scales: modality name -> float32 scalar, their root mean square distance from it.
         vocabularies: feature name -> `Vocabulary`.
+        met_index: `[size]` int32. Like `id_index`, and behind those the ids whose training interactions are no
+            positives; as `id_index` by default. See `of_all_met`.
     """
 
     ids: list[str]
@@ -46,6 +48,11 @@ class FeatureTable:
     centres: dict[str, np.ndarray] = field(default_factory=dict)
     scales: dict[str, np.ndarray] = field(default_factory=dict)
     vocabularies: dict[str, Vocabulary] = field(default_factory=dict)
+    met_index: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.met_index is None:
+            self.met_index = self.id_index
 
     @property
     def size(self) -> int:
@@ -64,14 +71,16 @@ class FeatureTable:
         features: list[Feature],
         trained_rows: np.ndarray,
         modalities: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
+        met_rows: np.ndarray | None = None,
     ) -> "FeatureTable":
         """Fits vocabularies and statistics on the rows that training has seen and encodes every row.
 
         Args:
             frame: one row per user or item, as in `RecData`.
             features: the side's features.
-            trained_rows: rows of the users or items that occur in the training interactions.
+            trained_rows: rows of the users or items that occur in the training's positives.
             modalities: name -> (vectors `[rows, width]`, mask `[rows]`), from the feature store.
+            met_rows: rows of those that occur in any of its interactions; `trained_rows` by default.
 
         Raises:
             DataError: if a vector is not finite, with the row's id.
@@ -81,6 +90,11 @@ class FeatureTable:
         id_column = next(feature.name for feature in features if feature.kind == "id")
         id_index = np.where(seen, np.cumsum(seen), 0)
         table = cls(frame[id_column].tolist(), _with_unknown(id_index.astype(np.int32)), int(seen.sum()) + 1)
+        is_behind = np.zeros(len(frame), bool)
+        is_behind[trained_rows if met_rows is None else met_rows] = True
+        is_behind &= ~seen
+        behind = np.where(is_behind, seen.sum() + np.cumsum(is_behind), 0)
+        table.met_index = table.id_index + _with_unknown(behind.astype(np.int32))
         for feature in features:
             if feature.kind == "categorical":
                 vocabulary = Vocabulary.fit(frame[feature.name][seen], feature.min_count)
@@ -107,12 +121,16 @@ class FeatureTable:
             table.masks[name] = _with_unknown(mask)
         return table
 
+    def of_all_met(self) -> "FeatureTable":
+        """The same table for a model that learns from what was disliked too: it knows the ids of `met_index`."""
+        return replace(self, id_index=self.met_index, id_vocabulary_size=int(self.met_index.max(initial=0)) + 1)
+
     def save(self, folder: Path) -> None:
         """Writes the arrays (`arrays.npz`) and the vocabularies (`vocabularies.json`) into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         groups = ("categorical", "multi_categorical", "numbers", "vectors", "masks", "centres", "scales")
         arrays = {f"{group}/{name}": array for group in groups for name, array in getattr(self, group).items()}
-        np.savez(folder / "arrays.npz", id_index=self.id_index, **arrays)
+        np.savez(folder / "arrays.npz", id_index=self.id_index, met_index=self.met_index, **arrays)
         content = {
             "ids": self.ids,
             "id_vocabulary_size": self.id_vocabulary_size,
@@ -133,6 +151,7 @@ class FeatureTable:
         content = json.loads((folder / "vocabularies.json").read_text(encoding="utf-8"))
         with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
             table = cls(content["ids"], arrays["id_index"], content["id_vocabulary_size"])
+            table.met_index = arrays["met_index"]
             for key in arrays.files:
                 group, _, name = key.partition("/")
                 if name:

@@ -240,9 +240,18 @@ def prepare(
         data=data,
         config=config,
         split=split,
-        users=FeatureTable.build(data.users, schema.user, np.unique(data.user_rows(positives[schema.user_id]))),
+        users=FeatureTable.build(
+            data.users,
+            schema.user,
+            np.unique(data.user_rows(positives[schema.user_id])),
+            met_rows=np.unique(data.user_rows(split.train[schema.user_id])),
+        ),
         items=FeatureTable.build(
-            data.items, schema.item, np.unique(data.item_rows(positives[schema.item_id])), modalities
+            data.items,
+            schema.item,
+            np.unique(data.item_rows(positives[schema.item_id])),
+            modalities,
+            np.unique(data.item_rows(split.train[schema.item_id])),
         ),
         summaries=summaries,
     )

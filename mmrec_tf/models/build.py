@@ -138,7 +138,7 @@ def build_ranker(
     options = config.models.ranking
     wants_trends = options.draws_negatives if options.trends is None else options.trends
     half_lives = _half_lives(config) if wants_trends else 0
-    tables = {"users": users, "items": items}
+    tables = {"users": users.of_all_met(), "items": items.of_all_met()}
     model = make_ranker(
         options.model,
         **{name: FeatureLookup.from_table(table, name=name) for name, table in tables.items()},

@@ -60,12 +60,24 @@ class SideFeatures(tf_keras.layers.Layer):
     def call(self, features):
         fields = [tf.gather(self.embeddings[name], index) for name, index in sorted(features["categorical"].items())]
         for name, index in sorted(features["multi_categorical"].items()):
-            present = tf.cast(index > 0, self.compute_dtype)[..., None]
-            total = tf.reduce_sum(tf.gather(self.embeddings[name], index) * present, axis=1)
-            fields.append(total / tf.maximum(tf.reduce_sum(present, axis=1), 1.0))
+            fields.append(self._mean_of(self.embeddings[name], index))
         for name, value in sorted(features["numbers"].items()):
             fields.append(self.numbers[name](value))
         return tf.stack(fields, axis=1)
+
+    def _mean_of(self, embeddings, index):
+        size = embeddings.shape[0]
+        if size <= 2 * self.dim:
+            # Counts of few categories, and one product, take less time than a lookup of each and its gradient.
+            counts = tf.reduce_sum(tf.one_hot(index, size, dtype=self.compute_dtype), axis=1)
+            # Index 0 is what rows are padded with.
+            counts *= tf.one_hot(0, size, on_value=0.0, off_value=1.0, dtype=self.compute_dtype)
+            total = tf.matmul(counts, embeddings)
+        else:
+            present = tf.cast(index > 0, self.compute_dtype)[..., None]
+            counts = tf.reduce_sum(present, axis=1)
+            total = tf.reduce_sum(tf.gather(embeddings, index) * present, axis=1)
+        return total / tf.maximum(tf.reduce_sum(counts, axis=1, keepdims=True), 1.0)
 
     def get_config(self):
         return {

@@ -42,7 +42,9 @@ def with_new_items(
             f"{len(there)} of {len(ids)} items are in the catalogue already, removed ones included; the first: "
             f"{there[0]!r}. Leave them out, or train again to change them: mmrec train"
         )
-    grown = replace(table, ids=[*table.ids, *ids], id_index=_more(table.id_index, np.zeros(len(ids), np.int32)))
+    new = np.zeros(len(ids), np.int32)
+    indices = {"id_index": _more(table.id_index, new), "met_index": _more(table.met_index, new)}
+    grown = replace(table, ids=[*table.ids, *ids], **indices)
     kinds = {"categorical": {}, "multi_categorical": {}, "numbers": {}}
     for feature in features:
         name = feature.name

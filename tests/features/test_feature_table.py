@@ -202,3 +202,14 @@ def test_a_vector_that_is_not_finite_names_its_item():
     # Row b has none, so what stands in its place does not matter.
     with pytest.raises(DataError, match="1 of 5 vectors in 'text' are not finite, the first that of 'd'"):
         FeatureTable.build(frame(), FEATURES, np.arange(5), {"text": (vectors, mask)})
+
+
+def test_a_ranker_knows_the_ids_of_what_was_disliked_too():
+    found = FeatureTable.build(frame(), FEATURES, np.array([0, 2]), modalities(), met_rows=np.array([0, 1, 2, 4]))
+    assert found.id_index.tolist() == [0, 1, 0, 2, 0, 0] and found.id_vocabulary_size == 3
+    # Positives first, in the same places; then those that were met otherwise.
+    ranked = found.of_all_met()
+    assert ranked.id_index.tolist() == [0, 1, 3, 2, 0, 4] and ranked.id_vocabulary_size == 5
+    # Vocabularies stay those of the positives.
+    assert ranked.vocabularies["color"].values == ["red"]
+    assert table().of_all_met().id_index.tolist() == table().id_index.tolist()
