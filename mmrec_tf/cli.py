@@ -14,8 +14,9 @@ from typing import Annotated, Optional
 import typer
 
 from mmrec_tf import __version__
-from mmrec_tf.cli_output import console, errors, progress_bars, show_metrics, show_rows
+from mmrec_tf.cli_output import console, errors, progress_bars, quiet_tensorflow, show_metrics, show_rows
 from mmrec_tf.cli_pretrained import pretrained_app
+from mmrec_tf.cli_serve import serve
 from mmrec_tf.errors import MmrecError
 
 app = typer.Typer(
@@ -113,7 +114,7 @@ def embed(
     """Compute the items' vectors; only what is new or changed is computed."""
     from mmrec_tf.cli_embed import run_embed
 
-    _quiet_tensorflow()
+    quiet_tensorflow()
     run_embed(config, set_, status, prune, as_json)
 
 
@@ -122,7 +123,7 @@ def pretrain(config: ConfigFile, set_: Overrides = None, as_json: AsJson = False
     """Run the configuration's self-supervised stages ahead of mmrec train, which then finds them."""
     from mmrec_tf.cli_pretrain import run_pretrain
 
-    _quiet_tensorflow()
+    quiet_tensorflow()
     run_pretrain(config, set_, as_json)
 
 
@@ -140,7 +141,7 @@ def train(
     with progress_bars() as progress:
         from mmrec_tf.workflow import train_run
 
-        _quiet_tensorflow()
+        quiet_tensorflow()
         run = train_run(loaded, out, overwrite, progress)
     show_metrics(run.read_json("metrics.json"))
     console.print(f"run: {out}   report: {out / 'report.html'}", highlight=False)
@@ -159,7 +160,7 @@ def tune(
     """Search for better settings, judged on the validation split, within a budget of trials or minutes."""
     from mmrec_tf.cli_tune import run_tune
 
-    _quiet_tensorflow()
+    quiet_tensorflow()
     run_tune(config, out, overwrite, set_, as_json)
 
 
@@ -192,7 +193,7 @@ def recommend(
     """Recommend to one user (a table, or --json) or to all (a file)."""
     from mmrec_tf.cli_recommend import run_recommend
 
-    _quiet_tensorflow()
+    quiet_tensorflow()
     run_recommend(run, user, all_users, k, out, weight, as_json)
 
 
@@ -206,7 +207,7 @@ def explain(
     """Show what each modality of an item, and its id, makes up of its score for a user."""
     from mmrec_tf.cli_explain import run_explain
 
-    _quiet_tensorflow()
+    quiet_tensorflow()
     run_explain(run, user, item, as_json)
 
 
@@ -230,7 +231,7 @@ def index(
     """Add items without training, or remove some, and write the next version of the SavedModels."""
     from mmrec_tf.cli_export import run_index
 
-    _quiet_tensorflow()
+    quiet_tensorflow()
     run_index(run, add, remove)
 
 
@@ -245,21 +246,7 @@ def check_export(
     run_check_export(folder, as_json)
 
 
-@app.command()
-def serve(
-    run: RunFolder,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8501,
-):
-    """Serve a run's SavedModels over TensorFlow Serving's REST API."""
-    from mmrec_tf.run import Run
-
-    folder = Run.open(run).export_folder
-    from mmrec_tf.serving.server import serve as serve_models
-
-    _quiet_tensorflow()
-    console.print(f"serving {folder} on http://{host}:{port}/v1/models  (Ctrl-C to stop)", highlight=False)
-    serve_models(folder, host=host, port=port)
+app.command()(serve)
 
 
 @app.command()
@@ -281,25 +268,15 @@ def demo(
     """Make a small shop and take it through everything, down to recommendations over HTTP."""
     from mmrec_tf.cli_demo import run_demo
 
-    _quiet_tensorflow()
+    quiet_tensorflow()
     run_demo(out, seed)
 
 
 def _open(run: Path, progress):
     from mmrec_tf.workflow import OpenRun
 
-    _quiet_tensorflow()
+    quiet_tensorflow()
     return OpenRun(run, progress)
-
-
-def _quiet_tensorflow() -> None:
-    """TensorFlow's Python side logs retracing and saving chatter as warnings; errors still show."""
-    import logging
-
-    import absl.logging
-
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    absl.logging.set_verbosity(absl.logging.ERROR)
 
 
 def _show_validation(report) -> None:

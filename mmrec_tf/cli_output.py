@@ -100,6 +100,8 @@ def show_metrics(metrics: dict) -> None:
             show_rows(f"{title}: {users} users, whole catalogue ranked", *comparison.to_rows(group, columns))
     if "ranker" in metrics:
         show_rows("ranking model", ("metric", "value"), list(metrics["ranker"].items()))
+    for target, figures in metrics.get("targets", {}).items():
+        show_rows(f"ranking model: {target}", ("metric", "value"), list(figures.items()))
 
 
 def _cell(value) -> str:
@@ -114,3 +116,13 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return text in ("", "-")
     return True
+
+
+def quiet_tensorflow() -> None:
+    """TensorFlow's Python side logs retracing and saving chatter as warnings; errors still show."""
+    import logging
+
+    import absl.logging
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    absl.logging.set_verbosity(absl.logging.ERROR)

@@ -236,8 +236,13 @@ class ExportConfig(StrictModel):
         candidates: int. Items that retrieval hands to the ranker.
         k: int. Items that `recommend` returns when the request does not say.
         modality_weights: bool. Export `recommend_weighted` too; it takes the item embeddings once more per modality.
+        index: `exact`, every item is scored; `ivf`, an inverted file, which looks at the items of the blocks that lie
+            nearest; or `auto`, the inverted file for more than 200,000 items, where it reaches `recall`.
+        recall: float. Share of the exact lists that the inverted file is to find, as measured on the run's own users.
     """
 
     candidates: int = Field(default=100, ge=1)
     k: int = Field(default=10, ge=1)
     modality_weights: bool = True
+    index: Literal["auto", "exact", "ivf"] = "auto"
+    recall: float = Field(default=0.95, gt=0.0, le=1.0)

@@ -27,6 +27,7 @@ from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.grown_catalogue import take_weights, with_new_items
+from mmrec_tf.recommend.index_choice import wants_inverted_file
 from mmrec_tf.run import Run, catalogue_of, replacing
 from mmrec_tf.schema import Schema
 from mmrec_tf.serving.export import export_models
@@ -140,12 +141,14 @@ def export_run(
     encoders: dict[str, Encoder],
     progress: Progress | None = None,
 ) -> dict[str, Path]:
-    """Writes the next version of every SavedModel of a run; see `export_models`.
+    """Writes the next version of every SavedModel of a run, with the index that the configuration asks for.
+
+    See `export_models`.
 
     Args:
         run: whose export folder it is.
         prepared: the data.
-        engine: the chain as it is served.
+        engine: the chain as it is served, which nobody has asked yet.
         encoders: by item feature, with the weights that the items' vectors were made with.
         progress: called with (description, done, total).
 
@@ -153,6 +156,12 @@ def export_run(
         Model name -> path of the version written.
     """
     options = prepared.config.export
+    takes_time = progress is not None and wants_inverted_file(options.index, engine.item_count)
+    if takes_time:
+        progress("building the index", 0, 1)
+    engine.use_index(options.index, options.recall)
+    if takes_time:
+        progress("building the index", 1, 1)
     encoder = item_encoder(engine.retrieval, prepared.data.schema.item, prepared.items, _numbers(prepared), encoders)
     for note in [] if encoder is None else encoder.notes:
         warnings.warn(note, stacklevel=2)

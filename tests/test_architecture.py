@@ -20,6 +20,7 @@ ORDER = (
     "schema",
     "config_named",
     "config_encoders",
+    "config_targets",
     "config_ranking",
     "config_models",
     "config_pretraining",
@@ -53,6 +54,7 @@ ORDER = (
     "cli_explain",
     "cli_export",
     "cli_recommend",
+    "cli_serve",
     "cli",
 )
 # The one place where KerasNLP, a Keras 3 library, is reached.

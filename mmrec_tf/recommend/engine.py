@@ -12,10 +12,12 @@ from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.recommend.asked import Asked, Context, ContextInputs, with_given_history
+from mmrec_tf.recommend.exact_search import ExactSearch, Wishes
 from mmrec_tf.recommend.id_table import id_table, looked_up, string_variable
+from mmrec_tf.recommend.index_choice import chosen_search
 from mmrec_tf.recommend.modality_weights import weight_rows
 from mmrec_tf.recommend.pair_scores import PairScores
-from mmrec_tf.recommend.search import NOTHING, add_at, hide, in_item_blocks
+from mmrec_tf.recommend.search import NOTHING
 
 
 class RecommendationEngine(PairScores, tf.Module):
@@ -37,8 +39,10 @@ class RecommendationEngine(PairScores, tf.Module):
             but who asks.
         removed: ids of items that are not returned to anybody any more, and still tell a taste where a history holds
             them. Defaults to none.
+        index, recall: how items are searched; see `chosen_search`. Defaults to `exact`.
 
     Attributes:
+        search: `ExactSearch` or `InvertedFile`.
         modalities: the items' modalities, in alphabetical order.
         example_users: ids of a few users.
         context_inputs: `ContextInputs`, or None.
@@ -55,6 +59,8 @@ class RecommendationEngine(PairScores, tf.Module):
         seen: Sequences | None = None,
         context: ContextFeatures | None = None,
         removed: Iterable[str] = (),
+        index: str = "exact",
+        recall: float = 0.95,
     ):
         super().__init__()
         self.retrieval = retrieval
@@ -83,10 +89,22 @@ class RecommendationEngine(PairScores, tf.Module):
         self.seen_splits = tf.Variable(
             np.concatenate([[0], splits]).astype(np.int64), trainable=False, name="seen_splits"
         )
+        self.use_index(index, recall)
+
+    def use_index(self, index: str, recall: float = 0.95) -> None:
+        """Searches items in another way from here on; see `chosen_search`.
+
+        What has been traced into a graph stays as it is: choose before the first request.
+        """
+        self.search = ExactSearch(self.item_embeddings, self.is_offered)
+        self.search = chosen_search(self, index, recall)
+        # Whose rows stand in the index's order.
+        vars(self).pop("modality_shares", None)
 
     @cached_property
     def modality_shares(self) -> tf.Variable:
-        """`[items + 1, modalities * (dim + 2)]`: what each item's embedding loses when a modality is left out.
+        """`[rows, modalities * (dim + 2)]`: what each item's embedding loses when a modality is left out, by the
+        index's rows.
 
         The score is a dot product, so these turn the weights of a request into a second matrix product. They take the
         memory of the item embeddings once more for each modality (260 MB for a million items and 64 numbers), which
@@ -99,7 +117,7 @@ class RecommendationEngine(PairScores, tf.Module):
                 for name in self.modalities
             ]
             shares = np.concatenate([*shares, np.zeros((len(whole), 0), np.float32)], axis=1)
-            return tf.Variable(shares, trainable=False, name="modality_shares")
+            return tf.Variable(shares[self.search.order], trainable=False, name="modality_shares")
 
     def recommend(
         self,
@@ -158,18 +176,11 @@ class RecommendationEngine(PairScores, tf.Module):
 
     def similar_items(self, item_id: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The items nearest to each given item, itself left out; an unknown item has no neighbours."""
-        # Without popularity and trend: what is liked by everybody is not like everything.
-        places = self.item_embeddings[:, : self.retrieval.dim]
-
-        def nearest(start, end):
-            scores = tf.matmul(queries, places[start:end], transpose_b=True)
-            scores = tf.where(self.is_offered[start:end] & is_known[:, None], scores, NOTHING)
-            return hide(scores, start, tf.range(tf.size(index)), index)
-
         index = self.item_index(item_id)
-        queries, is_known = tf.gather(places, index), index > 0
-        depth = tf.minimum(k, self.item_count)
-        return self._names(*in_item_blocks(nearest, self.item_count + 1, tf.size(index), depth), k)
+        queries, wishes = self.sought_near(index)
+        items, scores = self.search(queries, tf.minimum(k, self.item_count), wishes)
+        is_known = index[:, None] > 0
+        return self._names(tf.where(is_known, items, 0), tf.where(is_known, scores, NOTHING), k)
 
     def embed_user(self, user_id: tf.Tensor) -> tf.Tensor:
         """`[batch, dim + 2]` query embeddings; see `TwoTower`."""
@@ -178,7 +189,7 @@ class RecommendationEngine(PairScores, tf.Module):
     def embed_item(self, item_id: tf.Tensor) -> tf.Tensor:
         """`[batch, dim + 2]` candidate embeddings; zeros for items that are not known."""
         index = self.item_index(item_id)
-        return tf.where(index[:, None] > 0, tf.gather(self.item_embeddings, index), 0.0)
+        return tf.where(index[:, None] > 0, self.search.embeddings_of(index), 0.0)
 
     def user_index(self, user_id: tf.Tensor) -> tf.Tensor:
         """Table indices of raw ids; 0 for unknown ones."""
@@ -206,23 +217,26 @@ class RecommendationEngine(PairScores, tf.Module):
             k: int32 scalar.
             weights: `[batch, modalities]` float32, or None for the model as trained.
         """
-        queries = self._query(asked)
-        remembered = self._remembered_pairs(asked.history)
-        extra = None
-        if weights is not None and self.modalities:
-            extra = tf.einsum("bm,bd->bmd", weights - 1.0, queries)
-            extra = tf.reshape(extra, [-1, self.modality_shares.shape[1]])
-        rows, columns = self._hidden(asked)
+        queries, wishes = self.sought_for(asked)
+        if weights is None or not self.modalities:
+            return self.search(queries, k, wishes)
+        shares = tf.reshape(tf.einsum("bm,bd->bmd", weights - 1.0, queries), [-1, self.modality_shares.shape[1]])
+        return self.search(queries, k, wishes._replace(shares=shares), self.modality_shares)
 
-        def scores_of(start, end):
-            scores = tf.matmul(queries, self.item_embeddings[start:end], transpose_b=True)
-            if extra is not None:
-                scores += tf.matmul(extra, self.modality_shares[start:end], transpose_b=True)
-            if remembered is not None:
-                scores = add_at(scores, start, *remembered)
-            return hide(tf.where(self.is_offered[start:end], scores, NOTHING), start, rows, columns)
+    def sought_for(self, asked: Asked) -> tuple[tf.Tensor, Wishes]:
+        """The queries of requests, and what else the search is told."""
+        wishes = Wishes(*self._hidden(asked))
+        if self.retrieval.remembers:
+            pairs = [memory.pairs(asked.history) for memory in self.retrieval.memories.values()]
+            added, values = (tf.concat(parts, axis=1) for parts in zip(*pairs))
+            wishes = wishes._replace(added=added, values=values)
+        return self._query(asked), wishes
 
-        return in_item_blocks(scores_of, self.item_count + 1, tf.size(asked.users), k)
+    def sought_near(self, items: tf.Tensor) -> tuple[tf.Tensor, Wishes]:
+        """The same for what lies near each of `[batch]` items, itself left out."""
+        # Without popularity and trend: what is liked by everybody is not like everything.
+        places = self.search.embeddings_of(items)[:, : self.retrieval.dim]
+        return tf.pad(places, [[0, 0], [0, 2]]), Wishes(tf.range(tf.size(items)), items)
 
     def rank(
         self, asked: Asked, items: tf.Tensor, similarities: tf.Tensor, weights: tf.Tensor | None = None
@@ -262,13 +276,6 @@ class RecommendationEngine(PairScores, tf.Module):
             each = tf.repeat(tf.range(tf.size(asked.users)), tf.shape(asked.hidden)[1])
             rows, columns = tf.concat([rows, each], 0), tf.concat([columns, tf.reshape(asked.hidden, [-1])], 0)
         return rows, columns
-
-    def _remembered_pairs(self, history):
-        """Items that the memories know of, `[batch, n]`, and what each adds to the score; None without a memory."""
-        if not self.retrieval.remembers:
-            return None
-        pairs = [memory.pairs(history) for memory in self.retrieval.memories.values()]
-        return tuple(tf.concat(parts, axis=1) for parts in zip(*pairs))
 
     def _names(self, index, scores, k):
         scores, order = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))

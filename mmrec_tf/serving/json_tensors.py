@@ -101,6 +101,28 @@ def is_base64(value: object) -> bool:
     return isinstance(value, dict) and len(value) == 1 and isinstance(value.get("b64"), str)
 
 
+def to_bytes(value: object, name: str) -> bytes:
+    """The bytes of a JSON string, or of `{"b64": "<base64>"}`.
+
+    Raises:
+        RequestError: if it is neither; `name` is the input's, for the message.
+    """
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            raise RequestError(f"Input '{name}' has a string with half of a surrogate pair") from error
+    if not is_base64(value):
+        form = 'strings, or bytes as {"b64": "<base64>"}'
+        raise RequestError(f"Input '{name}' takes {form}; got {kind_of(value)}: {_excerpt(value)}")
+    text = "".join(value["b64"].split()).rstrip("=")
+    try:
+        # TensorFlow Serving takes base64 with or without its padding.
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"Input '{name}' has a value that is not base64: {_excerpt(value['b64'])}") from error
+
+
 def kind_of(value: object) -> str:
     """What a JSON value is, in words: `"a list"`, `"a number"`."""
     return _JSON_KINDS.get(type(value), "a number")
@@ -109,7 +131,7 @@ def kind_of(value: object) -> str:
 def _convert(flat: list, dtype: tf.DType, name: str) -> np.ndarray:
     if dtype == tf.string:
         converted = np.empty(len(flat), dtype=object)
-        converted[:] = [_to_bytes(value, name) for value in flat]
+        converted[:] = [to_bytes(value, name) for value in flat]
         return converted
     if dtype == tf.bool:
         _check_types(flat, (bool,), "booleans", name)
@@ -139,23 +161,6 @@ def _check_range(flat: list, lowest: float, highest: float, dtype: tf.DType, nam
     if flat and not (min(flat) >= lowest and max(flat) <= highest):
         wrong = next(value for value in flat if not lowest <= value <= highest)
         raise RequestError(f"Input '{name}': {_excerpt(wrong)} does not fit in {dtype.name} without loss")
-
-
-def _to_bytes(value: object, name: str) -> bytes:
-    if isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError as error:
-            raise RequestError(f"Input '{name}' has a string with half of a surrogate pair") from error
-    if not is_base64(value):
-        form = 'strings, or bytes as {"b64": "<base64>"}'
-        raise RequestError(f"Input '{name}' takes {form}; got {kind_of(value)}: {_excerpt(value)}")
-    text = "".join(value["b64"].split()).rstrip("=")
-    try:
-        # TensorFlow Serving takes base64 with or without its padding.
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise RequestError(f"Input '{name}' has a value that is not base64: {_excerpt(value['b64'])}") from error
 
 
 def _check_shape(shape: tuple[int, ...], spec: tf.TensorSpec, name: str) -> None:

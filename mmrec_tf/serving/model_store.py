@@ -1,4 +1,4 @@
-"""The models of an export folder, loaded and ready to be called.
+"""The models of an export folder, loaded and ready to be called, also while the folder changes.
 
 A server needs to know which models and versions a folder holds, which of them load, and how to call their signatures.
 This module answers that for a folder laid out as TensorFlow Serving wants it, without knowing of HTTP:
@@ -6,166 +6,91 @@ This module answers that for a folder laid out as TensorFlow Serving wants it, w
 `error_message` say why.
 """
 
+import gc
 import logging
 import re
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import saved_model_pb2
-
 from mmrec_tf.errors import ServingError
-from mmrec_tf.serving.op_check import check_model
+from mmrec_tf.serving.batching import BatchScheduler
+from mmrec_tf.serving.model_version import DEFAULT_SIGNATURE, GraphError, ModelVersion, Signature
+from mmrec_tf.serving.server_config import read_labels, read_max_batch_size
+
+__all__ = ["DEFAULT_SIGNATURE", "MAX_VERSION", "GraphError", "ModelNotFoundError", "ModelStore", "ModelVersion"]
+__all__ += ["Signature", "UnknownLabelError"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_SIGNATURE = "serving_default"
 MAX_VERSION = 2**63 - 1
-
-_NAME_OF_CODE = {code: name for name, code in vars(tf.errors).items() if name.isupper() and isinstance(code, int)}
 
 
 class ModelNotFoundError(ServingError):
-    """No such model, or no such version of it, can be called."""
-
-
-class GraphError(ServingError):
-    """A graph refused its inputs or failed while it ran.
-
-    Args:
-        message: str. What the failing op said, without TensorFlow's trace.
-        code: str. TensorFlow's error code, for example `"INVALID_ARGUMENT"`.
-    """
-
-    def __init__(self, message: str, code: str):
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a signature takes, and the protocol buffer that describes it in full.
-
-    Args:
-        inputs: dict of input name to `tf.TensorSpec`; unknown dimensions are `None`.
-        definition: the `SignatureDef` of the SavedModel.
-    """
-
-    inputs: Mapping[str, tf.TensorSpec]
-    definition: object
-
-
-class ModelVersion:
-    """One version of a model: where it lies, whether it loads, and its signatures.
-
-    Loading is put off until `load` so that a folder of many old versions costs no memory until one is asked for.
-
-    Args:
-        name: str. The model's name in URLs.
-        version: int. The version's number.
-        path: Path. Folder that holds `saved_model.pb`.
+    """No such model, or no such version of it, can be called.
 
     Attributes:
-        state: str. TensorFlow Serving's word: `"START"` (known, not loaded), `"LOADING"`, `"AVAILABLE"`, or `"END"`
-            (cannot be loaded).
-        error_code: str. `"OK"`, or TensorFlow's name for why loading failed.
-        error_message: str. Empty, or why loading failed.
-        signatures: dict of signature name to `Signature`; empty until loaded.
+        code: str. TensorFlow's error code, `"NOT_FOUND"`.
     """
 
-    def __init__(self, name: str, version: int, path: Path):
-        self.name = name
-        self.version = version
-        self.path = path
-        self.state = "START"
-        self.error_code = "OK"
-        self.error_message = ""
-        self.signatures: dict[str, Signature] = {}
-        self._loaded = None
-        self._lock = threading.Lock()
+    code = "NOT_FOUND"
 
-    @property
-    def is_available(self) -> bool:
-        """True when the version is loaded and can be called."""
-        return self.state == "AVAILABLE"
 
-    def load(self) -> bool:
-        """Loads the version once; later calls return the first outcome. Returns True if it can be called."""
-        with self._lock:
-            if self.state == "START":
-                self.state = "LOADING"
-                try:
-                    self.signatures = _read_signatures(self.path)
-                    if check_model(self.path).needs_text:
-                        # Registers the ops that TensorFlow Serving is linked with.
-                        import tensorflow_text  # noqa: F401
-                    self._loaded = tf.saved_model.load(str(self.path), tags=["serve"])
-                # A broken SavedModel raises whatever its broken part happens to raise, and one bad folder must not
-                # stop the server, so everything is caught here, kept for the status call, and logged.
-                except Exception as error:  # noqa: BLE001
-                    self.signatures = {}
-                    self.error_code = _code_of(error)
-                    self.error_message = str(error) or type(error).__name__
-                    self.state = "END"
-                    logger.warning("%s version %d cannot be loaded: %s", self.name, self.version, self.error_message)
-                else:
-                    self.state = "AVAILABLE"
-                    logger.info("%s version %d is loaded from %s", self.name, self.version, self.path)
-            return self.is_available
+class UnknownLabelError(ModelNotFoundError):
+    """No version has the label, which TensorFlow Serving calls a mistake in the request.
 
-    def run(self, signature_name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Calls a signature; safe from several threads at once.
+    Attributes:
+        code: str. TensorFlow's error code, `"INVALID_ARGUMENT"`.
+    """
 
-        Args:
-            signature_name: str. A key of `signatures`.
-            inputs: dict of arrays, one per input of the signature, with shapes its specs allow; string inputs are
-                object arrays of `bytes`.
-
-        Returns:
-            Dict of arrays by output name; string outputs are object arrays of `bytes`.
-
-        Raises:
-            GraphError: if the graph refuses the inputs or fails.
-        """
-        specs = self.signatures[signature_name].inputs
-        try:
-            tensors = {name: tf.constant(inputs[name], dtype=spec.dtype) for name, spec in specs.items()}
-            outputs = self._loaded.signatures[signature_name](**tensors)
-            return {
-                name: np.asarray(tensor.numpy(), dtype=object if tensor.dtype == tf.string else None)
-                for name, tensor in outputs.items()
-            }
-        except tf.errors.OpError as error:
-            raise GraphError(_graph_message(error.message), _code_of(error)) from error
+    code = "INVALID_ARGUMENT"
 
 
 class ModelStore:
-    """All models of an export folder; finds a version by name and number.
+    """All models of an export folder; finds a version by name and number, or by name and label.
 
-    At creation, the highest version of each model is loaded; where that fails, the next lower one that loads is served
-    in its place. Other versions are loaded when first asked for. Names in requests are only ever looked up among the
-    names found here, so that no request can reach outside the folder.
+    Of each model the `num_versions` highest versions that load are served. At creation the highest one is loaded, and
+    where that fails, the next lower one that loads stands in for it; `refresh` loads the others, and so does a request
+    that comes before. Names in requests are only ever looked up among the names found here, so that no request can
+    reach outside the folder.
 
     Args:
         export_dir: Path. Folder of `<name>/<integer version>/saved_model.pb`.
         models: names to serve. Defaults to every model of the folder.
+        num_versions: int. Versions of each model that are served. Defaults to 2, as in `models.config`.
+        max_batch_size: int. Most rows of a call that requests share; 1 for none. Defaults to what
+            `batching_parameters.txt` says, or 64.
+        observe: called after each call of a signature; see `BatchScheduler`.
 
     Raises:
         ServingError: if the folder does not exist, holds no model, or lacks one of `models`.
     """
 
-    def __init__(self, export_dir: Path, models: Sequence[str] | None = None):
-        found = _find_models(Path(export_dir))
-        missing = [name for name in models or () if name not in found]
+    def __init__(
+        self,
+        export_dir: Path,
+        models: Sequence[str] | None = None,
+        num_versions: int = 2,
+        max_batch_size: int | None = None,
+        observe: Callable[[str, str, int, int, float], None] | None = None,
+    ):
+        self.folder = Path(export_dir)
+        self.batches = BatchScheduler(max_batch_size or read_max_batch_size(self.folder), observe=observe)
+        self._num_versions = num_versions
+        self._only = list(models or ())
+        self._changes = threading.Lock()
+        found = _find_models(self.folder)
+        missing = [name for name in self._only if name not in found]
         if missing:
             raise ServingError(
                 f"{export_dir} has no model {', '.join(map(repr, missing))}. Models there: {', '.join(found)}."
             )
-        self._versions = {name: found[name] for name in models or found}
+        # Each value is replaced, never changed, so that a request sees all of a change or nothing of it.
+        self._versions: dict[str, dict[int, ModelVersion]] = {
+            name: {number: self._version(name, number, path) for number, path in found[name].items()}
+            for name in self._only or found
+        }
+        self._labels = read_labels(self.folder)
         for versions in self._versions.values():
             any(version.load() for version in versions.values())
 
@@ -175,35 +100,145 @@ class ModelStore:
         return list(self._versions)
 
     def versions(self, name: str) -> list[ModelVersion]:
-        """Every version of a model, highest first, loaded or not; empty for an unknown name."""
-        return list(self._versions.get(name, {}).values())
+        """The versions of a model that are served or could not be loaded, highest first; empty for an unknown name."""
+        versions = self._versions.get(name, {}).values()
+        served = self._served(name)
+        return [v for v in versions if v in served or v.state in ("AVAILABLE", "LOADING", "END")]
 
-    def find(self, name: str, version: int | None = None) -> ModelVersion:
+    def labels(self, name: str) -> dict[str, int]:
+        """The labels of a model's versions, by `models.config`."""
+        return dict(self._labels.get(name, {}))
+
+    def number_of(self, name: str, label: str) -> int:
+        """The version that has a label.
+
+        Raises:
+            UnknownLabelError: if none has.
+        """
+        labels = self._labels.get(name, {})
+        if label not in labels:
+            known = ", ".join(labels) or "none; models.config names them"
+            raise UnknownLabelError(f"Unrecognized servable version label: {label}; labels of {name}: {known}")
+        return labels[label]
+
+    def find(self, name: str, version: int | None = None, label: str | None = None) -> ModelVersion:
         """The version to call, loading it if need be.
 
         Args:
             name: str. The model.
-            version: int. The version. Defaults to the highest one that loads.
+            version: int. The version. Defaults to the highest one that is loaded.
+            label: str. In place of a number, one of `labels`.
 
         Raises:
             ModelNotFoundError: if there is none, or it cannot be loaded.
         """
+        loaded = self.find_loaded(name, version, label)
+        if loaded is not None:
+            return loaded
+        version = version if label is None else self.number_of(name, label)
         wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-        candidates = [v for v in self.versions(name) if version is None or v.version == version]
-        for candidate in candidates:
-            if candidate.load():
-                return candidate
-        if candidates:
-            failed = candidates[0]
-            reason = f"version {failed.version} cannot be loaded ({failed.error_code}: {failed.error_message})"
+        # A version that fails makes room for the next lower one.
+        while waiting := [v for v in self._served(name) if version is None or v.version == version]:
+            if waiting[0].load():
+                return waiting[0]
+        failed = [v for v in self.versions(name) if v.is_broken and (version is None or v.version == version)]
+        if failed:
+            reason = f"version {failed[0].version} cannot be loaded ({failed[0].error_code}: {failed[0].error_message})"
         elif name in self._versions:
             reason = f"versions of {name}: {', '.join(str(v.version) for v in self.versions(name))}"
         else:
             reason = f"models here: {', '.join(self.names)}"
         raise ModelNotFoundError(f"Servable not found for request: {wanted}; {reason}")
 
+    def find_loaded(self, name: str, version: int | None = None, label: str | None = None) -> ModelVersion | None:
+        """As `find`, but never waits: None where the version would have to be loaded first, or is not there."""
+        version = version if label is None else self.number_of(name, label)
+        versions = self._versions.get(name, {})
+        if version is not None:
+            found = versions.get(version)
+            return found if found is not None and found.is_available else None
+        return next((v for v in versions.values() if v.is_available), None)
 
-def _find_models(export_dir: Path) -> dict[str, dict[int, ModelVersion]]:
+    def refresh(self) -> None:
+        """Takes in what has changed in the folder: loads what is to be served, then lets go of what is not.
+
+        A version takes its place, and its labels, when it is loaded and has answered its warm-up records; until then,
+        and when it fails, those before it answer. One that failed is tried again when its files have changed. One that
+        is gone from the folder is let go, unless it is the last.
+        """
+        with self._changes:
+            labels = read_labels(self.folder)
+            for name in self._names_now():
+                there = _version_numbers(self.folder / name)
+                self._take_in(name, there)
+                # One that fails makes room for the next lower one.
+                while waiting := [v for v in self._served(name, there) if not v.is_available]:
+                    waiting[0].load()
+                self._move_labels(name, labels.get(name, {}))
+                self._let_go(name, there)
+
+    def close(self) -> None:
+        """Ends the threads that calls run on."""
+        self.batches.close()
+
+    def _version(self, name: str, number: int, path: Path) -> ModelVersion:
+        return ModelVersion(name, number, path, self.batches)
+
+    def _served(self, name: str, there: Mapping[int, Path] | None = None) -> list[ModelVersion]:
+        versions = self._versions.get(name, {}).values()
+        sound = [v for v in versions if not v.is_broken and (there is None or v.version in there)]
+        return sound[: self._num_versions]
+
+    def _names_now(self) -> list[str]:
+        if self._only:
+            return self._only
+        try:
+            found = _find_models(self.folder)
+        except (ServingError, OSError) as error:
+            # What is loaded goes on answering while the folder is away.
+            logger.warning("%s", error)
+            found = {}
+        return list({**self._versions, **found})
+
+    def _take_in(self, name: str, paths: Mapping[int, Path]) -> None:
+        known = self._versions.get(name, {})
+        versions = {number: v for number, v in known.items() if number in paths or v.is_available}
+        for number, path in paths.items():
+            if number not in versions or (versions[number].is_broken and versions[number].has_changed()):
+                versions[number] = self._version(name, number, path)
+        versions = dict(sorted(versions.items(), reverse=True))
+        if list(versions.items()) != list(known.items()):
+            self._versions = {**self._versions, name: versions}
+
+    def _move_labels(self, name: str, said: Mapping[str, int]) -> None:
+        # As in TensorFlow Serving, a label moves to a version that can be called, and not before it can.
+        before, versions = self._labels.get(name, {}), self._versions[name]
+        moved = {}
+        for label, number in said.items():
+            old = before.get(label, number)
+            is_kept = number not in versions or not versions[number].is_available
+            moved[label] = old if is_kept and old in versions and versions[old].is_available else number
+        self._labels = {**self._labels, name: moved}
+
+    def _let_go(self, name: str, there: Mapping[int, Path]) -> None:
+        available = [v for v in self._versions[name].values() if v.is_available]
+        kept = [v for v in available if v.version in there][: self._num_versions] or available[:1]
+        versions = dict(self._versions[name])
+        for version in available:
+            if version not in kept:
+                logger.info("%s version %d is not served any more", name, version.version)
+                del versions[version.version]
+                if version.version in there:
+                    versions[version.version] = self._version(name, version.version, version.path)
+                    versions[version.version].state = "END"
+        if len(kept) < len(available):
+            self._versions = {**self._versions, name: dict(sorted(versions.items(), reverse=True))}
+            # What a loaded SavedModel is made of refers to itself, so that counting references does not free it.
+            del available, version
+            gc.collect()
+
+
+def _find_models(export_dir: Path) -> dict[str, dict[int, Path]]:
     if not export_dir.is_dir():
         raise ServingError(f"The export folder {export_dir} does not exist. Write one with `mmrec export RUN`.")
     found = {}
@@ -211,10 +246,7 @@ def _find_models(export_dir: Path) -> dict[str, dict[int, ModelVersion]]:
         if folder.is_dir() and not folder.name.startswith("."):
             numbers = _version_numbers(folder)
             if numbers:
-                found[folder.name] = {
-                    number: ModelVersion(folder.name, number, numbers[number])
-                    for number in sorted(numbers, reverse=True)
-                }
+                found[folder.name] = dict(sorted(numbers.items(), reverse=True))
     if found:
         return found
     if _version_numbers(export_dir):
@@ -238,45 +270,3 @@ def _version_numbers(folder: Path) -> dict[int, Path]:
         if re.fullmatch(r"[0-9]{1,30}", path.name) and int(path.name) <= MAX_VERSION and path.is_dir():
             numbers.setdefault(int(path.name), path)
     return numbers
-
-
-def _read_signatures(path: Path) -> dict[str, Signature]:
-    # The definitions are read from the file because the loaded object keeps neither tensor names nor method names,
-    # which the metadata call shows.
-    saved_model = saved_model_pb2.SavedModel()
-    saved_model.ParseFromString((path / "saved_model.pb").read_bytes())
-    for meta_graph in saved_model.meta_graphs:
-        if "serve" in meta_graph.meta_info_def.tags:
-            return {
-                name: Signature(
-                    inputs={
-                        key: tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.dtypes.as_dtype(info.dtype), name=key)
-                        for key, info in sorted(definition.inputs.items())
-                    },
-                    definition=definition,
-                )
-                for name, definition in sorted(meta_graph.signature_def.items())
-            }
-    raise FileNotFoundError(f"{path / 'saved_model.pb'} has no graph with the tag 'serve'")
-
-
-def _code_of(error: Exception) -> str:
-    if isinstance(error, tf.errors.OpError):
-        return _NAME_OF_CODE.get(error.error_code, "UNKNOWN")
-    if isinstance(error, FileNotFoundError):
-        return "NOT_FOUND"
-    if isinstance(error, DecodeError | OSError):
-        return "DATA_LOSS"
-    return "UNKNOWN"
-
-
-def _graph_message(message: str) -> str:
-    # TensorFlow wraps what the op said between a trace of the code that built it, which may show paths of the machine
-    # that exported the model, and the node's name: neither helps a client.
-    lines = message.split("\n\t [[", 1)[0].splitlines() or [message]
-    wrapping = [
-        i for i, line in enumerate(lines) if not line.strip() or line.startswith((" ", "Detected at node", "<stack"))
-    ]
-    said = lines[wrapping[-1] + 1 :] if wrapping else lines
-    text = " ".join(said or lines[:1])
-    return re.sub(r" ?\[Op:[^\]]*\]", "", text).strip()

@@ -21,7 +21,7 @@ from google.protobuf.json_format import MessageToDict
 from tensorflow.core.framework import types_pb2
 
 from mmrec_tf.serving.json_tensors import RequestError, array_to_json, is_base64, json_to_array, kind_of
-from mmrec_tf.serving.model_store import ModelVersion
+from mmrec_tf.serving.model_version import ModelVersion
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,26 @@ def parse_predict_request(body: bytes) -> PredictRequest:
     Raises:
         RequestError: if it is not a JSON object with exactly one of `instances` and `inputs`.
     """
+    document, signature_name = parse_body(body, '{"instances": [...]} or {"inputs": {...}}')
+    forms = [key for key in ("instances", "inputs") if key in document]
+    if len(forms) != 1:
+        got = "both" if forms else f"neither, but {', '.join(map(repr, document)) or 'no key at all'}"
+        raise RequestError(f"Send either 'instances' (rows) or 'inputs' (columns); got {got}")
+    return PredictRequest(signature_name, forms[0] == "instances", document[forms[0]])
+
+
+def parse_body(body: bytes, example: str) -> tuple[dict, str]:
+    """Reads the JSON object of a request, and the signature that it names (`""` for none).
+
+    Args:
+        body: bytes. UTF-8 JSON.
+        example: str. What could have been sent, for the error.
+
+    Raises:
+        RequestError: if it is no JSON object, or nested more deeply than Python's parser goes, about 1,000 levels.
+    """
     if not body.strip():
-        raise RequestError('The body is empty; send JSON such as {"instances": [...]} or {"inputs": {...}}')
+        raise RequestError(f"The body is empty; send JSON such as {example}")
     try:
         document = json.loads(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -63,11 +81,7 @@ def parse_predict_request(body: bytes) -> PredictRequest:
     signature_name = document.get("signature_name", "")
     if not isinstance(signature_name, str):
         raise RequestError(f"'signature_name' must be a string, got {kind_of(signature_name)}")
-    forms = [key for key in ("instances", "inputs") if key in document]
-    if len(forms) != 1:
-        got = "both" if forms else f"neither, but {', '.join(map(repr, document)) or 'no key at all'}"
-        raise RequestError(f"Send either 'instances' (rows) or 'inputs' (columns); got {got}")
-    return PredictRequest(signature_name, forms[0] == "instances", document[forms[0]])
+    return document, signature_name
 
 
 def decode_inputs(request: PredictRequest, specs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:

@@ -9,15 +9,14 @@ Source: https://www.tensorflow.org/tfx/serving/saved_model_warmup
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from mmrec_tf.errors import ServingError
+from mmrec_tf.serving.api_messages import messages
+from mmrec_tf.serving.tensor_protos import tensor_to_array
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 """Where the records are in a version's folder."""
@@ -27,6 +26,9 @@ BATCH_SIZES = (1, 16)
 
 MAX_RECORDS = 1000
 """TensorFlow Serving refuses a file with more records."""
+
+# Of one tensor of a record: no protocol buffer is larger.
+_MAX_BYTES = 2**31
 
 
 def write_warmup(version: Path, name: str, examples: Mapping[str, Sequence]) -> int:
@@ -69,11 +71,11 @@ def write_warmup(version: Path, name: str, examples: Mapping[str, Sequence]) -> 
 
 def prediction_log(model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:
     """A predict request as a serialized `tensorflow.serving.PredictionLog`."""
-    log = _messages()["PredictionLog"]()
+    log = messages().PredictionLog()
     request = log.predict_log.request
     request.model_spec.name, request.model_spec.signature_name = model, signature
     for name, value in inputs.items():
-        request.inputs[name] = tf.make_tensor_proto(value).SerializeToString(deterministic=True)
+        request.inputs[name].ParseFromString(tf.make_tensor_proto(value).SerializeToString())
     return log.SerializeToString(deterministic=True)
 
 
@@ -82,17 +84,14 @@ def replay(model, record: bytes) -> dict[str, tf.Tensor]:
 
     Raises:
         ValueError, tf.errors.OpError: if it has no such signature, or refuses the inputs.
+        TensorError: if a tensor of the record contradicts itself.
     """
-    request = _messages()["PredictionLog"].FromString(record).predict_log.request
+    request = messages().PredictionLog.FromString(record).predict_log.request
     signature = request.model_spec.signature_name
     if signature not in model.signatures:
         raise ValueError(f"there is no signature {signature!r}")
-    inputs = {name: _tensor(content) for name, content in request.inputs.items()}
+    inputs = {name: tf.constant(tensor_to_array(tensor, _MAX_BYTES)) for name, tensor in request.inputs.items()}
     return model.signatures[signature](**inputs)
-
-
-def _tensor(content: bytes) -> tf.Tensor:
-    return tf.constant(tf.make_ndarray(TensorProto.FromString(content)))
 
 
 def _rows(spec: tf.TensorSpec, example: Sequence, size: int) -> np.ndarray:
@@ -102,42 +101,3 @@ def _rows(spec: tf.TensorSpec, example: Sequence, size: int) -> np.ndarray:
         example = [*example] or [b"" if spec.dtype == tf.string else 0]
         return np.array([example[row % len(example)] for row in range(size)], dtype)
     return np.array([[*example]] * size, dtype).reshape([size, len(example)])
-
-
-@cache
-def _messages() -> dict[str, Any]:
-    """The few messages of TensorFlow Serving's API that a record is made of, under their field numbers.
-
-    Tensors are taken as their bytes, which are the same on the wire; the package `tensorflow-serving-api`, which has
-    the whole API, is needed for nothing else here.
-    """
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    text, content, message = (getattr(descriptor_pb2.FieldDescriptorProto, f"TYPE_{t}") for t in _TYPES)
-    file = descriptor_pb2.FileDescriptorProto(name="mmrec_tf/prediction_log.proto", package=_PACKAGE, syntax="proto3")
-
-    def declare(name, *fields, within=file.message_type):
-        declared = within.add(name=name)
-        for number, field, kind, of in fields:
-            label = 3 if field == "inputs" else 1
-            declared.field.add(name=field, number=number, type=kind, label=label, type_name=of and f".{_PACKAGE}.{of}")
-        return declared
-
-    declare("ModelSpec", (1, "name", text, None), (3, "signature_name", text, None))
-    request = declare(
-        "PredictRequest", (1, "model_spec", message, "ModelSpec"), (2, "inputs", message, "PredictRequest.InputsEntry")
-    )
-    entry = declare("InputsEntry", (1, "key", text, None), (2, "value", content, None), within=request.nested_type)
-    entry.options.map_entry = True
-    declare("PredictLog", (1, "request", message, "PredictRequest"))
-    declare("PredictionLog", (6, "predict_log", message, "PredictLog"))
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-        for name in ("PredictionLog",)
-    }
-
-
-_PACKAGE = "mmrec_tf.serving"
-_TYPES = ("STRING", "BYTES", "MESSAGE")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+import yaml
 
 from mmrec_tf.recommend.recommender import Recommender
 
@@ -26,6 +27,10 @@ def mmrec(*arguments):
 def run(small_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("grown") / "run"
     shutil.copytree(small_run.folder, folder)
+    # A head of 64 items, and the others in a block behind it.
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    config["export"] |= {"index": "ivf", "candidates": 8}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return folder
 
 
@@ -52,6 +57,9 @@ def test_items_are_added_and_removed_without_training(run, small_shop, tmp_path)
     everything = retrieval["retrieve"](user_id=tf.constant(["nobody"]), k=tf.constant([1000]))["item_id"].numpy()[0]
     found = {name.decode() for name in everything if name}
     assert found == {*items["item_id"], "TWIN3", "TWIN8"} - {items["item_id"][5]}
+    variables = tf.train.list_variables(str(run / "export" / "retrieval" / "2" / "variables" / "variables"))
+    width = len(embedded["TWIN3"])
+    assert [shape for _, shape in variables if shape[-1:] == [width]] == [[1, width], [128, width]]
     # The new items have a name where items are shown, and the next export keeps the change.
     catalogue = pd.read_parquet(run / "items.parquet").set_index("item_id")
     assert catalogue.loc["TWIN3", "title"] == catalogue.loc[items["item_id"][3], "title"]

@@ -111,7 +111,7 @@ def test_weights_by_hand(chains, monkeypatch):
     shares[6, 0] = 1.0
     shares[1:, 10] = -0.1 * np.arange(30)
     monkeypatch.setattr(engine, "_query", lambda asked: tf.one_hot(tf.zeros_like(asked.users), 10))
-    monkeypatch.setattr(engine, "item_embeddings", tf.Variable(embeddings))
+    monkeypatch.setattr(engine.search, "embeddings", tf.Variable(embeddings))
     monkeypatch.setitem(vars(engine), "modality_shares", tf.Variable(shares))
     names, scores = engine.recommend_weighted(
         tf.constant(["nobody"] * 3),

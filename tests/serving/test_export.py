@@ -1,5 +1,6 @@
 """Exported models: versions, signatures, what is inside, and that they answer alike wherever they are loaded."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,8 +14,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mmrec_tf.errors import ServingError
-from mmrec_tf.serving import export
+from mmrec_tf.serving import Client, export
 from mmrec_tf.serving.export import export_models
+from mmrec_tf.serving.grpc_server import GrpcServer
+from mmrec_tf.serving.model_store import ModelStore
 from mmrec_tf.serving.op_check import check_export
 from mmrec_tf.serving.server import running_server
 from mmrec_tf.serving.signatures import model_signatures
@@ -108,12 +111,16 @@ def expected(engine):
 
 def assert_same(answers, expected):
     for call, found, wanted in zip(ASKED, answers, expected, strict=True):
-        assert found.keys() == wanted.keys(), call
-        for name, value in wanted.items():
-            if value.dtype == object:
-                assert found[name].tolist() == value.tolist(), call
-            else:
-                np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6, err_msg=str(call))
+        assert_same_arrays(found, wanted, call)
+
+
+def assert_same_arrays(found, wanted, call):
+    assert found.keys() == wanted.keys(), call
+    for name, value in wanted.items():
+        if value.dtype == object:
+            assert found[name].tolist() == value.tolist(), call
+        else:
+            np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6, err_msg=str(call))
 
 
 def saved_model(path) -> saved_model_pb2.SavedModel:
@@ -323,6 +330,37 @@ def test_weights_and_explanations_over_http_in_rows_and_columns(written, expecte
                 post(url, {"signature_name": "recommend_weighted", "instances": [{**row, **wrong}]})
             error = json.load(caught.value)["error"]
             assert caught.value.code == 400 and message in error and "Traceback" not in error, error
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_the_client_gets_the_same_answers(written, expected, scheme):
+    folder = written["recommend"].parents[1]
+    with contextlib.ExitStack() as stack:
+        if scheme == "http":
+            url = stack.enter_context(running_server(folder))
+        else:
+            url = f"grpc://127.0.0.1:{stack.enter_context(GrpcServer(ModelStore(folder), '127.0.0.1:0')).port}"
+        client = stack.enter_context(Client(url, timeout=60))
+        for (model, signature), inputs, answer in zip(ASKED, ASKED.values(), expected, strict=True):
+            found = client.predict(model, inputs, signature)
+            texts = {
+                name: np.vectorize(str.encode, otypes=[object])(v) for name, v in found.items() if v.dtype == object
+            }
+            assert_same_arrays(found | texts, answer, (model, signature))
+        # By their names, with lists of different lengths, and what is not said left out.
+        by_name = dict(zip(ASKED, expected, strict=True))
+        lists = client.recommend(
+            USERS, 4, exclude_ids=[["i9"], ["i2", "nothing"]], history_item_ids=[None, ["i4", "i8"]], label="latest"
+        )
+        np.testing.assert_allclose(lists["score"], by_name["recommend", "recommend"]["score"], rtol=1e-5, atol=1e-6)
+        scores = by_name["ranking", "rank"]["score"].copy()
+        scores[0, 2] = np.nan
+        ranked = client.rank(USERS, [["i4", "i28"], ["i1", "", "nothing"]])
+        np.testing.assert_allclose(ranked, scores, rtol=1e-5, atol=1e-6)
+        similar = client.similar_items(ITEMS, k=2)["score"]
+        np.testing.assert_allclose(similar, by_name["retrieval", "similar_items"]["score"], rtol=1e-5, atol=1e-6)
+        embedded = client.embed_item(["i4", "nothing"])
+        np.testing.assert_allclose(embedded, by_name["retrieval", "embed_item"]["embedding"], rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,8 +20,9 @@ import tensorflow as tf
 from fastapi.testclient import TestClient
 
 from mmrec_tf.errors import ServingError
-from mmrec_tf.serving import server
-from mmrec_tf.serving.server import create_app, running_server, serve
+from mmrec_tf.serving.http_app import create_app
+from mmrec_tf.serving.server import running_server, serve
+from mmrec_tf.serving.server_options import ServerOptions
 
 
 def string_input(name):
@@ -268,21 +270,45 @@ class TestPredictErrors:
         body = {"signature_name": "pick", "instances": [5]}
         assert predict(client, body, status=400) == {"error": "indices[0] = 5 is not in [0, 3)"}
 
-    def test_body_above_the_limit_is_413(self, client, monkeypatch):
+    def test_body_above_the_limit_is_413(self, export_dir):
         body = json.dumps({"signature_name": "number", "instances": ["ann"]}).encode()
-        monkeypatch.setattr(server, "MAX_BODY_BYTES", len(body))
+        client = TestClient(create_app(export_dir, ["shop"], ServerOptions(max_body_bytes=len(body))))
         assert predict(client, body) == {"predictions": [1]}
         assert "larger than" in error_of(client.post("/v1/models/shop:predict", content=body + b" "), 413)
         # An iterator is sent in chunks, without a Content-Length header.
         chunks = (b" " * 10 for _ in range(len(body)))
         assert "larger than" in error_of(client.post("/v1/models/shop:predict", content=chunks), 413)
 
-    def test_limit_is_64_mebibytes(self):
-        assert server.MAX_BODY_BYTES == 67_108_864
+    def test_body_of_fifty_megabytes_is_read(self, client):
+        body = {"signature_name": "store", "instances": ["x" * 50_000_000]}
+        response = client.post("/v1/models/shop:predict", content=json.dumps(body))
+        assert response.json()["predictions"][0]["length"] == 50_000_000
+
+    def test_a_million_ids(self, client):
+        row = {"user_id": "ann", "exclude_ids": ["p"] * 999_999 + ["q"]}
+        assert predict(client, {"instances": [row]})["predictions"][0]["item_id"][0] == "r"
+
+    def test_deep_json_in_a_key_that_is_not_looked_at(self, client):
+        body = '{"signature_name": "number", "instances": ["ann"], "x": ' + "[" * 900 + "]" * 900 + "}"
+        assert predict(client, body) == {"predictions": [1]}
+        assert "nested too deeply" in error_of(client.post("/v1/models/shop:predict", content='{"a":' * 100_000), 400)
+
+    def test_no_answer_in_time_is_504(self, export_dir, monkeypatch):
+        app = create_app(export_dir, ["shop"], ServerOptions(request_seconds=0.05))
+        released = threading.Event()
+        version = app.state.model_store.find("shop")
+        call = version.call
+        monkeypatch.setattr(version, "call", lambda *asked: released.wait(10) and call(*asked))
+        client = TestClient(app)
+        body = json.dumps({"signature_name": "number", "instances": ["ann"]})
+        assert "within 0.05 s" in error_of(client.post("/v1/models/shop:predict", content=body), 504)
+        # The threads are free for others again.
+        released.set()
+        assert version.run("number", {"user_id": [b"ann"]})["number"].tolist() == [1]
 
     def test_unforeseen_failure_is_500_without_details(self, export_dir, monkeypatch):
         app = create_app(export_dir, ["shop"])
-        monkeypatch.setattr(app.state.model_store, "find", lambda name, version: {}["private detail"])
+        monkeypatch.setattr(app.state.model_store, "find_loaded", lambda *asked: {}["private detail"])
         with TestClient(app, raise_server_exceptions=False) as client:
             error = error_of(client.post("/v1/models/shop:predict", content=b"{}"), 500)
         assert "private detail" not in error
@@ -297,7 +323,8 @@ class TestPaths:
             ("POST", "/v1/models"),
             ("POST", "/v1/models/shop"),
             ("POST", "/v1/models/shop/metadata"),
-            ("POST", "/v1/models/shop:classify"),
+            ("POST", "/v1/models/shop:generate"),
+            ("POST", "/v1/models/shop/labels/:predict"),
             ("POST", "/v1/models/shop/versions/x:predict"),
             ("POST", "/v1/models/shop/versions/1/versions/2:predict"),
             ("GET", "/v1/models/shop/versions/-1"),
@@ -341,7 +368,7 @@ def status_of(version, state="AVAILABLE", code="OK", message=""):
 
 class TestStatus:
     def test_versions_highest_first_and_loaded_when_asked_for(self, export_dir):
-        with TestClient(create_app(export_dir, ["shop"])) as client:
+        with TestClient(create_app(export_dir, ["shop"], ServerOptions(poll_seconds=0))) as client:
             assert client.get("/v1/models/shop").json() == {
                 "model_version_status": [status_of("2"), status_of("1", state="START")]
             }
@@ -362,6 +389,13 @@ class TestStatus:
         assert predict(client, {"signature_name": "number", "instances": ["bob"]}, "/v1/models/patched:predict") == {
             "predictions": [2]
         }
+
+    def test_both_versions_are_loaded_soon(self, export_dir):
+        with TestClient(create_app(export_dir, ["shop"])) as client:
+            deadline = time.monotonic() + 20
+            while client.get("/v1/models/shop").json() != {"model_version_status": [status_of("2"), status_of("1")]}:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
     def test_unknown_is_404(self, client):
         assert "Could not find any versions of model shoes" in error_of(client.get("/v1/models/shoes"), 404)
@@ -398,6 +432,39 @@ class TestMetadata:
     def test_unknown_is_404(self, client):
         assert "Latest(shoes)" in error_of(client.get("/v1/models/shoes/metadata"), 404)
         assert "Specific(hollow, 1)" in error_of(client.get("/v1/models/hollow/versions/1/metadata"), 404)
+
+
+LABELS = """model_config_list { config { name: "shop"
+  version_labels { key: "latest" value: 2 } version_labels { key: "previous" value: 1 }
+  version_labels { key: "lost" value: 9 } } }"""
+
+
+class TestLabels:
+    @pytest.fixture(scope="class")
+    def client(self, export_dir, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("labels")
+        shutil.copytree(export_dir / "shop", folder / "shop")
+        (folder / "models.config").write_text(LABELS)
+        return TestClient(create_app(folder, options=ServerOptions(poll_seconds=0)))
+
+    @pytest.mark.parametrize(("label", "score"), [("latest", 1.5), ("previous", 0.5)])
+    def test_a_version_by_its_label(self, client, label, score):
+        answer = predict(client, {"instances": [ROW]}, f"/v1/models/shop/labels/{label}:predict")
+        assert answer["predictions"][0]["score"][0] == score
+        version = {"latest": "2", "previous": "1"}[label]
+        assert client.get(f"/v1/models/shop/labels/{label}").json() == {"model_version_status": [status_of(version)]}
+        metadata = client.get(f"/v1/models/shop/labels/{label}/metadata").json()
+        assert metadata["model_spec"] == {"name": "shop", "signature_name": "", "version": version}
+
+    @pytest.mark.parametrize("suffix", ["", "/metadata"])
+    def test_an_unknown_label_is_400_as_in_tensorflow_serving(self, client, suffix):
+        error = error_of(client.get(f"/v1/models/shop/labels/stable{suffix}"), 400)
+        assert error == "Unrecognized servable version label: stable; labels of shop: latest, previous, lost"
+        assert error_of(client.post("/v1/models/shoes/labels/latest:predict"), 400).startswith("Unrecognized")
+
+    def test_a_label_of_a_version_that_is_not_there_is_404(self, client):
+        assert "Could not find version 9" in error_of(client.get("/v1/models/shop/labels/lost"), 404)
+        assert "Specific(shop, 9)" in error_of(client.post("/v1/models/shop/labels/lost:predict", content="{}"), 404)
 
 
 class TestRealServer:
@@ -465,6 +532,27 @@ class TestRealServer:
             process.kill()
         assert process.returncode == 0 and out == "left\n", err
         assert "Traceback" not in err
+
+    def test_grpc_beside_rest(self, export_dir):
+        grpc = pytest.importorskip("grpc")
+        predict_pb2 = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
+        service = pytest.importorskip("tensorflow_serving.apis.prediction_service_pb2_grpc")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        with running_server(export_dir, models=["shop"], grpc_port=port) as url:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                request = predict_pb2.PredictRequest()
+                request.model_spec.name, request.model_spec.signature_name = "shop", "number"
+                request.inputs["user_id"].CopyFrom(tf.make_tensor_proto(["bob"]))
+                answer = service.PredictionServiceStub(channel).Predict(request, timeout=20)
+            assert tf.make_ndarray(answer.outputs["number"]).tolist() == [2]
+            metrics = urllib.request.urlopen(f"{url}/monitoring/prometheus/metrics", timeout=10).read().decode()
+            # One set of metrics for both.
+            assert re.search('request_latency_count{API="predict",entrypoint="GRPC",model_name="shop"} 1.0', metrics)
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            with pytest.raises(grpc.RpcError):
+                service.PredictionServiceStub(channel).Predict(request, timeout=2)
 
     @pytest.mark.parametrize(
         ("host", "port", "message"),

@@ -4,6 +4,8 @@ import os
 
 import pytest
 import yaml
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
 
 from mmrec_tf.serving.server_files import batching_parameters, models_config, write_server_files
 
@@ -25,10 +27,7 @@ def export(tmp_path):
 
 
 def test_models_versions_and_labels(export):
-    server_config = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
-    from google.protobuf import text_format
-
-    config = text_format.Parse(models_config(export), server_config.ModelServerConfig())
+    config = text_format.Parse(models_config(export), model_server_config_pb2.ModelServerConfig())
     models = {model.name: model for model in config.model_config_list.config}
     assert sorted(models) == ["recommend", "retrieval"]
     assert {model.base_path for model in models.values()} == {"/models/recommend", "/models/retrieval"}

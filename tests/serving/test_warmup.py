@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from mmrec_tf.errors import ServingError
 from mmrec_tf.serving.warmup import WARMUP_FILE, prediction_log, replay, write_warmup
@@ -70,7 +71,6 @@ def test_bytes_by_hand():
 
 
 def test_tensorflow_servings_own_messages_read_the_records():
-    prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
     inputs = {
         "user_id": np.array(["ann", "é"], object),
         "age": np.zeros([2, 0], np.float32),
