@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from mmrec_tf.config_encoders import EncoderConfig
 from mmrec_tf.config_models import EvaluationConfig, ExportConfig, ModelsConfig
 from mmrec_tf.config_pretraining import Pretraining
+from mmrec_tf.config_targets import check_columns
 from mmrec_tf.config_tasks import TasksConfig, check_tasks
 from mmrec_tf.config_training import TrainConfig
 from mmrec_tf.config_tuning import SearchConfig
@@ -233,6 +234,7 @@ class Config(StrictModel):
                 f"models.ranking.position {position!r} is no number of schema.context.{suggestion(position, numbers)} "
                 f"Allowed: {', '.join(numbers) or 'none, as it has no numbers'}. Declare it there as a number."
             )
+        check_columns(self.models.ranking.targets, self._columns_models_see)
         if self.models.ranking.loss == "ordinal" and self.rating_levels is None:
             raise ValueError(
                 "models.ranking.loss ordinal needs the ratings there are: set models.ranking.levels, as in "
@@ -240,6 +242,16 @@ class Config(StrictModel):
             )
         check_tasks(self.tasks, self.features, self.data.label, self.data.positive_from, self.models.retrieval.hidden)
         return self
+
+    @property
+    def _columns_models_see(self) -> dict[str, str]:
+        """Column of the interactions -> what it is, the label left out."""
+        taken = {self.features.user_id: "the id of the user", self.features.item_id: "the id of the item"}
+        if self.split.method == "column":
+            taken[self.split.column] = "split.column"
+        for feature in self.features.context:
+            taken |= dict.fromkeys((feature.column, feature.name), f"the feature {feature.name!r} of schema.context")
+        return taken
 
     @property
     def rating_levels(self) -> list[float] | None:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from mmrec_tf.config_targets import TargetConfig, check_targets
 from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.schema import StrictModel
 
@@ -18,6 +19,10 @@ RANKERS: dict[str, tuple[str, ...]] = {
     "bst": ("blocks", "heads"),
     "fm": (),
     "logistic_regression": (),
+    "shared_bottom": ("shared_layers",),
+    "mmoe": ("experts",),
+    "ple": ("shared_layers", "experts", "own_experts"),
+    "esmm": (),
 }
 """What `models.ranking.model` takes, and the settings that only some rankers have; `register_ranker` adds to it."""
 
@@ -30,6 +35,9 @@ RANKER_SETTINGS = (
     "blocks",
     "attention_width",
     "attention_hidden",
+    "shared_layers",
+    "experts",
+    "own_experts",
 )
 _GROUP_LOSSES = ("pairwise", "softmax", "list_mle", "approx_ndcg")
 _LOSSES = {"click": ("log_loss", *_GROUP_LOSSES), "rating": ("mse", "huber", "ordinal")}
@@ -46,6 +54,10 @@ class RankingConfig(StrictModel):
         target: `click` (positives and sampled negatives) or `rating` (the label).
         loss: of clicks `log_loss` (the default), `pairwise`, `softmax`, `list_mle` or `approx_ndcg`, which judge a
             positive and its negatives together; of ratings `mse` (the default), `huber` or `ordinal`.
+        targets: dict of name -> `TargetConfig`. What else is learned of an interaction, by the models that can.
+        weighting: `uncertainty` (the weights of several targets' losses are learned) or `fixed` (they stay as given).
+        order_by: dict of target -> exponent. What orders the lists: the product of the chances, each to the power of
+            its exponent, and of e^(exponent * number); the main target alone by default.
         levels: list of float. The ratings there are, for `ordinal`; the whole numbers of `data.label_range` by default.
         dim: int. Width of every field's embedding.
         hidden: list of int. Widths of the deep part, where the ranker has one.
@@ -54,6 +66,8 @@ class RankingConfig(StrictModel):
         hard_negatives: int. Negatives for each positive that the retrieval stage ranks high.
         trends: bool. Tell the ranker how popular items were of late, by `models.retrieval.trends`; by default where
             negatives are drawn. Of a log's own negatives it tells little: they were taken up at the same moments.
+        target_encoding: bool. Tell the ranker how often the user, the item and the item's categories came in training,
+            and what became of it; by default where no negatives are drawn, without which there is nothing to tell.
         negatives_kept: float in (0, 1]. Share of the interactions that are no positives which training takes, of logs
             that have too many; the predicted chances are put right for it. For clicks without drawn negatives.
         position: str. The number of `schema.context` that says in which place an item was shown. What the place does
@@ -70,12 +84,18 @@ class RankingConfig(StrictModel):
         blocks: int. Layers of attention, of `autoint` and `bst`.
         attention_width: int. Of `afm`.
         attention_hidden: list of int. Of `din`.
+        shared_layers: int. Of `shared_bottom` and `ple`: how many of the layers of `hidden` the targets share.
+        experts: int. Of `mmoe` and `ple`: those that the targets share, in each layer.
+        own_experts: int. Of `ple`: those of each target.
     """
 
     enabled: bool = True
     model: str = "deepfm"
     target: Literal["click", "rating"] = "click"
     loss: str | None = None
+    targets: dict[str, TargetConfig] = Field(default_factory=dict)
+    weighting: Literal["uncertainty", "fixed"] = "uncertainty"
+    order_by: dict[str, float] | None = None
     levels: list[float] | None = Field(default=None, min_length=2)
     dim: int = Field(default=32, ge=1)
     hidden: list[int] = Field(default_factory=lambda: [128, 64])
@@ -83,6 +103,7 @@ class RankingConfig(StrictModel):
     negatives: int = Field(default=4, ge=0)
     hard_negatives: int = Field(default=2, ge=0)
     trends: bool | None = None
+    target_encoding: bool | None = None
     negatives_kept: float = Field(default=1.0, gt=0.0, le=1.0)
     position: str | None = None
     calibration: Literal["none", "temperature", "platt", "isotonic"] = "platt"
@@ -97,6 +118,9 @@ class RankingConfig(StrictModel):
     blocks: int | None = Field(default=None, ge=1, le=16)
     attention_width: int | None = Field(default=None, ge=1)
     attention_hidden: list[int] | None = Field(default=None, min_length=1)
+    shared_layers: int | None = Field(default=None, ge=1, le=16)
+    experts: int | None = Field(default=None, ge=1, le=64)
+    own_experts: int | None = Field(default=None, ge=1, le=64)
 
     @property
     def own_settings(self) -> dict:
@@ -104,9 +128,36 @@ class RankingConfig(StrictModel):
         return {name: getattr(self, name) for name in RANKER_SETTINGS if getattr(self, name) is not None}
 
     @property
+    def learned_targets(self) -> dict[str, TargetConfig]:
+        """The targets beside the main one. Of `esmm` those that happen come after the click, unless they say else."""
+        follows = self.model == "esmm" and self.target == "click"
+        return {
+            name: target.model_copy(update={"after": self.target})
+            if follows and target.kind == "click" and target.after is None
+            else target
+            for name, target in self.targets.items()
+        }
+
+    @property
+    def targets_after_main(self) -> list[str]:
+        """Those that cannot happen where the main target did not."""
+        targets = self.learned_targets
+
+        def follows(name):
+            after = targets[name].after
+            return after == self.target or (after is not None and follows(after))
+
+        return [name for name in targets if follows(name)]
+
+    @property
     def draws_negatives(self) -> bool:
         """Whether clicks are told from drawn items too, and not only from the data's own negatives."""
         return self.target == "click" and self.negatives + self.hard_negatives > 0
+
+    @property
+    def encodes_targets(self) -> bool:
+        """Whether the ranker is told what became of earlier pairs."""
+        return not self.draws_negatives and self.target_encoding is not False
 
     @model_validator(mode="after")
     def _check(self):
@@ -124,6 +175,8 @@ class RankingConfig(StrictModel):
         self._check_loss()
         self._check_log()
         self._check_heads()
+        loss = self.loss or _LOSSES[self.target][0]
+        check_targets(self.model, self.target, loss, self.learned_targets, self.order_by)
         return self
 
     def _check_loss(self):
@@ -142,6 +195,11 @@ class RankingConfig(StrictModel):
             raise ValueError(f"levels must rise, got {self.levels}.")
 
     def _check_log(self):
+        if self.target_encoding and self.draws_negatives:
+            raise ValueError(
+                "target_encoding tells what became of interactions, and of clicks that are told from drawn items all "
+                "became positives: set negatives and hard_negatives to 0, the target to rating, or leave it out."
+            )
         if self.negatives_kept < 1.0 and (self.target == "rating" or self.draws_negatives):
             raise ValueError(
                 f"negatives_kept is {self.negatives_kept}, and chances can be put right for it only of clicks that are "
@@ -161,6 +219,11 @@ class RankingConfig(StrictModel):
                     _check_heads(self.heads or 2, widths[-1] if widths else 0, f"the last of {name}")
         if self.model in ("autoint", "bst"):
             _check_heads(self.heads or 2, self.dim, "dim")
+        if self.model in ("shared_bottom", "mmoe", "ple") and len(self.hidden) < (self.shared_layers or 1):
+            raise ValueError(
+                f"the targets of {self.model} share {self.shared_layers or 1} of the layers of hidden, which has "
+                f"{len(self.hidden)}. Give hidden more widths, as in [128, 64], or lower shared_layers."
+            )
 
 
 def check_divides(heads: int, width: int, what: str) -> None:

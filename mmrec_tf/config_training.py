@@ -14,6 +14,7 @@ class RankingTrainConfig(StrictModel):
     batch_size: int = Field(default=2048, ge=1)
     learning_rate: float = Field(default=0.005, gt=0.0)
     patience: int = Field(default=1, ge=0)
+    average: float = Field(default=0.0, ge=0.0, lt=1.0)
     steps_per_call: int = Field(default=8, ge=1)
 
 

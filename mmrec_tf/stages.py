@@ -7,14 +7,16 @@ import numpy as np
 import pandas as pd
 
 from mmrec_tf.config import Config
+from mmrec_tf.data.target_labels import target_levels
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.evaluation.comparison import baseline_scorers, compare, fit_baselines
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set
-from mmrec_tf.evaluation.pair_metrics import fit_calibrator, pair_metrics, reliability_curves
+from mmrec_tf.evaluation.pair_metrics import pair_metrics, reliability_curves
 from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.retrieval_calibration import calibrate, choose
-from mmrec_tf.evaluation.stage_lists import StageLists, reordered, score_pairs
+from mmrec_tf.evaluation.stage_lists import StageLists, reordered, score_pairs, score_targets
+from mmrec_tf.evaluation.target_metrics import fit_calibrators, target_metrics
 from mmrec_tf.evaluation.training_data import asking_context, asking_times, training_data
 from mmrec_tf.features.item_vectors import encoder_config
 from mmrec_tf.features.prepared import Prepared, prepare
@@ -158,6 +160,10 @@ def train_ranking(
         return build_ranker(config, prepared.users, prepared.items, prepared.context, prepared.trends())
 
     model = build()
+    if model.target_fields is not None:
+        model.set_statistics(prepared.target_statistics(), prepared.training_statistics())
+    if config.models.ranking.targets:
+        model.start_from(target_levels(prepared.data, prepared.split.train, config.models.ranking))
     learner = twin_in(config.train.precision, model, build)
     options = config.train.ranking
     pairs = evaluation_pairs(prepared, prepared.split.validation, prepared.sequences(), seed=config.seed)
@@ -175,13 +181,14 @@ def train_ranking(
         patience=options.patience,
         score=score if len(pairs["label"]) and (is_rating or np.ptp(pairs["label"]) > 0) else None,
         score_name="validation -RMSE" if is_rating else "validation AUC",
+        average=options.average,
         steps_per_call=options.steps_per_call,
         progress=progress,
         description="training ranking",
     )
     if learner is not model:
         model.set_weights(learner.get_weights())
-    fit_calibrator(model, pairs, score_pairs(model, pairs))
+    fit_calibrators(config.models.ranking, model, pairs, score_targets(model, pairs))
     model.similarity_weight.assign(best_similarity_weight(prepared, retrieval, model))
     return model, history
 
@@ -238,7 +245,7 @@ def evaluate_models(
 
     Returns:
         dict for `metrics.json`: `comparison` (see `Comparison.to_dict`), `data`; of a ranker `ranker` (see
-        `pair_metrics`) and `reliability` (see `reliability_curves`).
+        `pair_metrics`), `reliability` (see `reliability_curves`) and `targets` (see `target_metrics`).
     """
     config = prepared.config
     users, lists = judged_users(prepared, "test")
@@ -258,9 +265,10 @@ def evaluate_models(
     if ranking is not None:
         known = prepared.sequences(prepared.split.train, prepared.split.validation)
         pairs = evaluation_pairs(prepared, prepared.split.test, known, seed=config.seed)
-        scores = score_pairs(ranking, pairs)
-        metrics["ranker"] = pair_metrics(prepared, ranking, pairs, scores)
-        metrics["reliability"] = reliability_curves(ranking, pairs, scores)
+        scores = score_targets(ranking, pairs)
+        metrics["ranker"] = pair_metrics(prepared, ranking, pairs, scores[ranking.target])
+        metrics["reliability"] = reliability_curves(ranking, pairs, scores[ranking.target])
+        metrics["targets"] = target_metrics(config.models.ranking, ranking, pairs, scores)
     return metrics
 
 

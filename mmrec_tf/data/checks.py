@@ -154,6 +154,17 @@ class TableChecks:
                 labels = np.clip(labels, low, high)
         return labels.astype(np.float32)
 
+    def check_target(self, column: str) -> np.ndarray:
+        """What a ranker learns beside the label, float64; NaN where a cell says nothing. All text stops the run."""
+        numbers, bad = columns.parse_numbers(self.frame[column])
+        remedy = "A target is a number, 0 or 1 for what happens or not; give one, or leave the cell empty."
+        remedy += self._comma_hint(column, bad)
+        is_text = bool(bad.any()) and not np.isfinite(numbers).any()
+        self.found("non_finite_number", column, bad, remedy, policy="stop" if is_text else None)
+        empty = np.isnan(numbers) & ~bad
+        self.found("missing_number", column, empty, "These rows do not teach this target.", policy="note")
+        return numbers
+
     def check_split(self, column: str) -> np.ndarray:
         """The user's own split, `[rows]` object of `train`, `validation` or `test`."""
         names = np.array([text.strip().lower() for text in columns.parse_text(self.frame[column])], dtype=object)

@@ -1,11 +1,13 @@
 """tf.data pipelines: integers with static shapes, nothing else, reach the train step."""
 
+from collections.abc import Collection
+
 import numpy as np
 import tensorflow as tf
 
 from mmrec_tf.data.sequences import Sequences
 
-_OF_THE_REQUEST = ("moment", "position", "context")
+_OF_THE_REQUEST = ("moment", "position", "context", "statistics")
 
 
 def retrieval_dataset(
@@ -138,7 +140,7 @@ def gathered_batches(arrays: dict, batch_size: int, seed: int | None) -> tf.data
 
 
 def _shuffled_places(count: int, batch_size: int, seed: int) -> tf.data.Dataset:
-    """`[batch_size]` int64 places of 0 to count - 1 in an order of each epoch's own; the incomplete last batch is left out.
+    """`[batch_size]` int64 places from 0 to count - 1, in an order of each epoch's own, without the smaller last batch.
 
     A keyed permutation is worked out place by place, so that no epoch begins with the shuffling of all.
     """
@@ -163,28 +165,33 @@ def ranking_dataset(
     hard_negatives: np.ndarray | None = None,
     hard_per_example: int = 0,
     seed: int = 0,
+    after_click: Collection[str] = (),
 ) -> tf.data.Dataset:
     """Batches for the ranking model: each example with negatives drawn anew every epoch.
 
     Random negatives are uniform over the items of the training interactions, hard ones uniform over the items that
     retrieval ranks high for the user. Items that training has no interaction with are no negatives: a model that only
     ever meets them as such learns that whatever is new is bad. A drawn item that is the example's own or stands in its
-    history gets weight 0, and so do the negatives of an example whose label is 0.
+    history gets weight 0, and so do the negatives of an example whose label is 0. A drawn item was never shown: it says
+    nothing of other targets, but that what comes after a click did not happen.
 
     Args:
         examples: `user_index`, `item_index` `[n]` int32, `history` `[n, length]` int32, `label` `[n]` float32; and
-            where they are known, `moment` and `position` `[n]` int32 and `context`, a nested dict of `[n, ...]` arrays.
+            where they are known, `moment` and `position` `[n]` int32, `context`, a nested dict of `[n, ...]` arrays,
+            and, where nothing is drawn, `statistics`, a dict of `[n, columns]` arrays. Of several targets also
+            `targets`, a dict of name -> dict of `label` and `weight` `[n]` float32.
         catalogue: `[m]` int. Indices of the items that may be drawn.
         batch_size: int. Pairs a batch, negatives included.
         negatives: int. Random negatives for each example.
         hard_negatives: `[users + 1, m]` int. Item indices by user index, 0 where there is none.
         hard_per_example: int. How many of them for each example.
         seed: int. Of order and draws.
+        after_click: names of the targets that come after the main one.
 
     Returns:
-        A dataset of dicts: `user_index` `[batch]`, `history` `[batch, length]`, `moment`, `position` and `context` as
-        in the examples, a drawn item standing in its example's place; `item_index`, `label`, `weight`
-        `[batch, 1 + negatives + hard_per_example]`, the example's own item first.
+        A dataset of dicts: `user_index` `[batch]`, `history` `[batch, length]`, `moment`, `position`, `context` and
+        `statistics` as in the examples, a drawn item standing in its example's place; `item_index`, `label`, `weight`
+        `[batch, 1 + negatives + hard_per_example]`, the example's own item first, and `targets` in the same shape.
     """
     hard_per_example = 0 if hard_negatives is None or hard_negatives.shape[1] == 0 else hard_per_example
     group = 1 + negatives + hard_per_example
@@ -210,20 +217,30 @@ def ranking_dataset(
         drawn = tf.concat(drawn, axis=1)
         known = tf.concat([rows["history"], own], axis=1)
         clash = tf.reduce_any(drawn[:, :, None] == known[:, None, :], axis=2) | (drawn == 0)
-        use = tf.logical_and(~clash, label > 0.0)
+        use = tf.cast(tf.logical_and(~clash, label > 0.0), tf.float32)
+        none = tf.zeros_like(use)
+        targets = {
+            name: {
+                "label": tf.concat([said["label"][:, None], none], axis=1),
+                "weight": tf.concat([said["weight"][:, None], use if name in after_click else none], axis=1),
+            }
+            for name, said in rows.get("targets", {}).items()
+        }
         return {
             **_of_the_user(rows),
             "item_index": tf.concat([own, drawn], axis=1),
-            "label": tf.concat([label, tf.zeros_like(drawn, tf.float32)], axis=1),
-            "weight": tf.concat([tf.ones_like(label), tf.cast(use, tf.float32)], axis=1),
+            "label": tf.concat([label, none], axis=1),
+            "weight": tf.concat([tf.ones_like(label), use], axis=1),
+            **({"targets": targets} if targets else {}),
         }
 
     return tf.data.Dataset.zip((batches, tf.data.Dataset.counter())).map(add_negatives).prefetch(tf.data.AUTOTUNE)
 
 
 def _without_negatives(rows):
-    item, label = rows["item_index"][:, None], rows["label"][:, None]
-    return {**_of_the_user(rows), "item_index": item, "label": label, "weight": tf.ones_like(label)}
+    own = {name: rows[name] for name in ("item_index", "label", "targets") if name in rows}
+    own = tf.nest.map_structure(lambda values: values[:, None], own)
+    return {**_of_the_user(rows), **own, "weight": tf.ones_like(own["label"])}
 
 
 def _of_the_user(rows):

@@ -4,13 +4,14 @@ All problems are found before anything is decided, because a user who mends one 
 dropped or changed without a line in the report.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mmrec_tf.config import Config, Policies
+from mmrec_tf.config_targets import target_columns
 from mmrec_tf.data.checks import TableChecks, empty_values
 from mmrec_tf.data.file_memory import FileMemory, file_memory
 from mmrec_tf.data.problems import Problem, ValidationReport
@@ -46,6 +47,7 @@ def load_data(config: Config, progress: Progress | None = None) -> tuple[RecData
         label_range=data.label_range,
         positive_from=data.positive_from,
         split_column=config.split.column if config.split.method == "column" else None,
+        targets=list(target_columns(config.models.ranking.targets).values()),
         strict=data.strict,
         policies=data.policies,
         progress=progress,
@@ -64,6 +66,7 @@ def validate_frames(
     label_range: tuple[float, float] | None = None,
     positive_from: float | None = None,
     split_column: str | None = None,
+    targets: Sequence[str] = (),
     strict: bool = False,
     policies: Policies | Mapping[str, str] | None = None,
     progress: Progress | None = None,
@@ -84,6 +87,7 @@ def validate_frames(
         label_range: lowest and highest label allowed. Not checked when None.
         positive_from: smallest label that counts as positive.
         split_column: column of `interactions` that says train, validation or test.
+        targets: columns of `interactions` that say what else a ranker learns; numbers, or empty where nothing is known.
         strict: bool. Stop at anything wrong instead of following the policies.
         policies: `Policies`, or a mapping such as `{"unknown_item": "keep"}`.
         progress: called with (description, done, total) while media files are opened.
@@ -93,7 +97,7 @@ def validate_frames(
         `RecData` and a `ValidationReport`.
 
     Raises:
-        ConfigError: when the schema, the label and the split column claim one name of the interactions twice.
+        ConfigError: when the schema, the label, the split column and the targets claim one name of the interactions.
         DataError: when a column is missing, a problem stops the run, or no interaction is left; with all problems.
 
     Example:
@@ -114,13 +118,15 @@ Or set data.policies.unknown_item: keep or stop. [dropped 1 row]
     if not isinstance(policies, Policies):
         policies = Policies(**(policies or {}))
     folder = Path.cwd() if media_folder is None else Path(media_folder).absolute()
-    own_schema = _renamed(schema, label, split_column)
+    # A target may be another reading of the label, such as the stars of what is liked from four stars on.
+    targets = [column for column in dict.fromkeys(targets) if column != label]
+    own_schema = _renamed(schema, label, split_column, targets)
     tables = {
         name: read_table(frame).rename(columns=str)
         for name, frame in (("items", items), ("users", users), ("interactions", interactions))
         if frame is not None
     }
-    _require_columns(schema, tables, label, split_column)
+    _require_columns(schema, tables, label, split_column, targets)
     checks = {name: TableChecks(name, frame, policies, strict, progress, memory) for name, frame in tables.items()}
 
     item_table, item_ids = _entities(checks["items"], schema.item, folder)
@@ -137,6 +143,7 @@ Or set data.policies.unknown_item: keep or stop. [dropped 1 row]
         columns[label] = check.check_label(label, label_range)
     if split_column is not None:
         columns[split_column] = check.check_split(split_column)
+    columns |= {column: check.check_target(column) for column in targets}
     interaction_table = _frame(columns, check.kept)
     report = ValidationReport([problem for check in checks.values() for problem in check.problems])
     _stop_if_asked(report, strict)
@@ -153,7 +160,7 @@ Or set data.policies.unknown_item: keep or stop. [dropped 1 row]
     return RecData(own_schema, interaction_table, item_table, user_table, label, positive_from), report
 
 
-def _renamed(schema: Schema, label: str | None, split_column: str | None) -> Schema:
+def _renamed(schema: Schema, label: str | None, split_column: str | None, targets: Sequence[str]) -> Schema:
     """The schema of the validated frames, where every feature's column has the feature's name."""
 
     def own(features: list[Feature]) -> list[Feature]:
@@ -168,17 +175,23 @@ def _renamed(schema: Schema, label: str | None, split_column: str | None) -> Sch
             f"data.label {label!r} is also a feature of the interactions; a model must not see its own answer. "
             "Remove it from schema.context."
         )
-    names += [label, split_column]
+    names += [label, split_column, *targets]
     doubled = next((name for name in names if name is not None and names.count(name) > 1), None)
     if doubled is not None:
         raise ConfigError(
-            f"{doubled!r} names two columns of the interactions (ids, context features, label and split column). "
-            "Give each its own name in the schema; `columns` says which column it is read from."
+            f"{doubled!r} names two columns of the interactions (ids, context features, label, split column "
+            "and targets). Give each its own name in the schema; `columns` says which column it is read from."
         )
     return renamed
 
 
-def _require_columns(schema: Schema, tables: dict[str, pd.DataFrame], label: str | None, split_column: str | None):
+def _require_columns(
+    schema: Schema,
+    tables: dict[str, pd.DataFrame],
+    label: str | None,
+    split_column: str | None,
+    targets: Sequence[str],
+):
     wanted = {
         "items": [column for feature in schema.item for column in feature.columns],
         "users": [column for feature in schema.user for column in feature.columns],
@@ -186,7 +199,7 @@ def _require_columns(schema: Schema, tables: dict[str, pd.DataFrame], label: str
             schema.user_id,
             schema.item_id,
             *(feature.column for feature in schema.context),
-            *(column for column in (label, split_column) if column is not None),
+            *(column for column in (label, split_column, *targets) if column is not None),
         ],
     }
     problems = []

@@ -149,7 +149,9 @@ def metric_title(key: str) -> str:
         "hit_rate": "Hit rate",
         "auc": "AUC",
         "per_user_auc": "Per-user AUC",
+        "joint_auc": "Joint AUC",
         "rmse": "RMSE",
+        "mae": "MAE",
         "chance_recall": "Chance recall",
         "recall_over_chance": "Times chance",
     }

@@ -12,6 +12,7 @@ from mmrec_tf.evaluation.classification_metrics import (
 )
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.rankers.base import Ranker
+from mmrec_tf.models.rankers.target_head import TargetHead
 
 
 def pair_metrics(
@@ -55,7 +56,7 @@ def reliability_curves(model: Ranker, pairs: dict[str, np.ndarray], scores: np.n
     }
 
 
-def fit_calibrator(model: Ranker, pairs: dict[str, np.ndarray], scores: np.ndarray) -> None:
+def fit_calibrator(model: Ranker | TargetHead, pairs: dict[str, np.ndarray], scores: np.ndarray) -> None:
     """Fits the ranker's calibrator on pairs that it was not trained on; where these cannot tell, it stays as it is."""
     labels = pairs["label"]
     if model.calibrator is not None and len(labels) and np.ptp(labels) > 0:

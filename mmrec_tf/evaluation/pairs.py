@@ -24,7 +24,8 @@ def evaluation_pairs(
         seed: int. Of the draw.
 
     Returns:
-        dict of `user_index`, `item_index`, `history`, `label` and, where it is known, `context`, row-aligned.
+        dict of `user_index`, `item_index`, `history`, `label` and, where they are known, `context` and `targets` (see
+        `target_labels`), row-aligned. A drawn item says of other targets that what comes after a click did not happen.
     """
     pairs = prepared.ranking_examples(frame, history)
     if negatives == 0 or not prepared.config.models.ranking.draws_negatives:
@@ -46,4 +47,8 @@ def evaluation_pairs(
     source, drawn = source[keep], drawn[keep]
     negative = tf.nest.map_structure(lambda array: array[source], pairs)
     negative["item_index"], negative["label"] = (drawn + 1).astype(np.int32), np.zeros(len(source), np.float32)
+    after_main = prepared.config.models.ranking.targets_after_main
+    for name, said in negative.get("targets", {}).items():
+        said["label"] = np.zeros(len(source), np.float32)
+        said["weight"] = np.full(len(source), name in after_main, np.float32)
     return tf.nest.map_structure(lambda *parts: np.concatenate(parts), pairs, negative)

@@ -45,7 +45,7 @@ def write_report(
         title: the run's name.
         facts: what the data and the run are: name -> number, text, or a dict of such.
         metrics: `comparison` (see `Comparison.to_dict`) and optionally `ranker`, a dict of the ranker's own metrics,
-            and `reliability`, its curves (see `reliability_plot`).
+            `reliability`, its curves (see `reliability_plot`), and `targets`, the metrics of each further target.
         validation: what validation found and did, as `ValidationReport.to_dict` gives it.
         history: model -> metric -> one value an epoch.
         examples: one dict a user: `user`, and `history` and `recommendations`, lists of dicts with `item_id`, `title`,
@@ -73,6 +73,7 @@ def write_report(
         validation=validation,
         groups=_groups(comparison),
         ranker=ranker,
+        targets=metrics.get("targets", {}),
         reliability=_reliability(metrics.get("reliability")),
         curves=[(name, _data_uri(training_curves(lines))) for name, lines in history.items() if any(lines.values())],
         examples=[

@@ -113,5 +113,10 @@ def predict_pairs(model: Ranker, pairs: dict[str, np.ndarray], batch_size: int =
 
 def score_pairs(model: Ranker, pairs: dict[str, np.ndarray], batch_size: int = 8192) -> np.ndarray:
     """`[n]` float32 scores for labelled pairs: the logit of a click, or the rating."""
-    inputs = {name: array for name, array in pairs.items() if name != "label"}
-    return call_in_batches(model.call, inputs, batch_size=batch_size)
+    return score_targets(model, pairs, batch_size)[model.target]
+
+
+def score_targets(model: Ranker, pairs: dict[str, np.ndarray], batch_size: int = 8192) -> dict[str, np.ndarray]:
+    """Target -> `[n]` float32 scores for labelled pairs; see `Ranker.target_scores`."""
+    inputs = {name: array for name, array in pairs.items() if name not in ("label", "targets")}
+    return call_in_batches(model.target_scores, inputs, batch_size=batch_size)

@@ -121,6 +121,11 @@ class FeatureTable:
             table.masks[name] = _with_unknown(mask)
         return table
 
+    def category_lists(self) -> dict[str, np.ndarray]:
+        """Categorical and multi-categorical features -> `[size, most values]` int32, 0 for none."""
+        single = {name: values[:, None] for name, values in sorted(self.categorical.items())}
+        return {**single, **dict(sorted(self.multi_categorical.items()))}
+
     def of_all_met(self) -> "FeatureTable":
         """The same table for a model that learns from what was disliked too: it knows the ids of `met_index`."""
         return replace(self, id_index=self.met_index, id_vocabulary_size=int(self.met_index.max(initial=0)) + 1)

@@ -16,6 +16,8 @@ from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retriev
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.data.splits import Split, split_interactions
+from mmrec_tf.data.target_labels import check_targets_teach, main_labels, target_labels
+from mmrec_tf.data.target_statistics import TargetStatistics
 from mmrec_tf.data.trends import DAY, Trends, table_periods
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.errors import DataError, RunError
@@ -72,9 +74,7 @@ class Prepared:
 
     def labels(self, frame: pd.DataFrame) -> np.ndarray:
         """`[rows]` float32: what the ranker learns, 1 or 0 for clicks, the label itself for ratings."""
-        if self.config.models.ranking.target == "rating":
-            return frame[self.data.label].to_numpy(np.float32)
-        return self.data.is_positive(frame).astype(np.float32)
+        return main_labels(self.data, frame, self.config.models.ranking)
 
     def ranking_examples(self, frame: pd.DataFrame, history: Sequences) -> dict[str, np.ndarray]:
         """Interactions as the ranker takes them, each with what its user did strictly before."""
@@ -88,6 +88,8 @@ class Prepared:
         trends = self.trends()
         if trends is not None:
             examples["moment"] = trends.periods(self.times(frame))
+        if self.config.models.ranking.targets:
+            examples["targets"] = target_labels(self.data, frame, self.config.models.ranking)
         position = self.config.models.ranking.position
         if position is not None:
             examples["position"] = self._position_buckets.apply(frame[position].to_numpy(float))
@@ -139,12 +141,32 @@ class Prepared:
         starts = self._training_trends.starts
         return Trends.build(known.item_index, known.times, **self._trend_sizes, starts=starts)
 
+    def target_statistics(self, *later: pd.DataFrame) -> TargetStatistics:
+        """What became of the training interactions and of those that came later, for the ranker."""
+        return TargetStatistics.fit(**self._labelled(pd.concat([self.split.train, *later])))
+
     def bring_up_to_date(self, models: Iterable, *later: pd.DataFrame) -> None:
-        """Gives models, None for none, the trends with interactions that came after training; see `trends`."""
+        """Gives models, None for none, what interactions after training say of popularity and of targets."""
         trends = self.trends(*later)
         for model in models:
             if trends is not None and model is not None:
                 model.set_trends(trends)
+            if getattr(model, "target_fields", None) is not None:
+                model.set_statistics(self.target_statistics(*later))
+
+    def training_statistics(self) -> dict[str, np.ndarray]:
+        """`[rows, columns]` by name: what each training interaction is told of the others."""
+        return TargetStatistics.out_of_fold(**self._labelled(self.split.train), seed=self.config.seed)
+
+    def _labelled(self, frame: pd.DataFrame) -> dict:
+        users, items = self.rows(frame)
+        return {
+            "users": users + 1,
+            "items": items + 1,
+            "labels": self.labels(frame),
+            "sizes": (self.users.size, self.items.size),
+            "lists": self.items.category_lists(),
+        }
 
     @cached_property
     def _training_trends(self) -> Trends | None:
@@ -196,14 +218,18 @@ class Prepared:
         """Training batches for a `Ranker`; see `mmrec_tf.data.pipelines.ranking_dataset`."""
         options, train = self.config.models.ranking, self.split.train
         rows = trained_rows(self.labels(train), options.negatives_kept, options.position, self.config.seed)
+        examples = self.ranking_examples(train[rows], self.sequences())
+        if options.encodes_targets:
+            examples["statistics"] = {name: told[rows] for name, told in self.training_statistics().items()}
         return ranking_dataset(
-            self.ranking_examples(train[rows], self.sequences()),
+            examples,
             catalogue=np.flatnonzero(self.items.id_index),
             batch_size=batch_size or self.config.train.ranking.batch_size,
             negatives=0 if options.target == "rating" else options.negatives,
             hard_negatives=None if options.target == "rating" else hard_negatives,
             hard_per_example=options.hard_negatives,
             seed=self.config.seed,
+            after_click=options.targets_after_main,
         )
 
 
@@ -222,10 +248,11 @@ def prepare(
         encoders: by item feature; as the configuration asks for them by default.
 
     Raises:
-        DataError: when the split leaves nothing to train on.
+        DataError: when the split leaves nothing to train on, or nothing for a target of the ranker to learn.
         EncoderError: when an encoder cannot be built.
     """
     split = split_interactions(data, config.split, config.seed)
+    check_targets_teach(data, split.train, config.models.ranking)
     modalities, summaries = embed_items(data, config, progress, encoders)
     schema = data.schema
     positives = data.positives(split.train)

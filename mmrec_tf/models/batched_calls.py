@@ -10,7 +10,7 @@ _SHAPES = 8
 _FUNCTIONS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def call_in_batches(method: Callable, *inputs, batch_size: int) -> np.ndarray:
+def call_in_batches(method: Callable, *inputs, batch_size: int) -> np.ndarray | dict:
     """What a model's method gives for many rows, as a graph, some rows at a time.
 
     To trace a method takes longer than to run it over the users of a middling data set, and validation does so after
@@ -24,7 +24,7 @@ def call_in_batches(method: Callable, *inputs, batch_size: int) -> np.ndarray:
         batch_size: int. The most rows at a time.
 
     Returns:
-        `[rows, ...]` array.
+        `[rows, ...]` array, or arrays in a dict as the method gives them.
     """
     rows = len(tf.nest.flatten(inputs)[0])
     call = _traced(method)
@@ -32,8 +32,8 @@ def call_in_batches(method: Callable, *inputs, batch_size: int) -> np.ndarray:
     for start in range(0, max(rows, 1), batch_size):
         stop = min(start + batch_size, rows)
         batch = tf.nest.map_structure(lambda array: _filled(array[start:stop], batch_size), inputs)
-        parts.append(call(*batch).numpy()[: stop - start])
-    return np.concatenate(parts)
+        parts.append(tf.nest.map_structure(lambda rows: rows.numpy()[: stop - start], call(*batch)))
+    return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 def _traced(method: Callable) -> Callable:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from mmrec_tf.config import Config
 from mmrec_tf.config_tasks import named_heads
 from mmrec_tf.data.click_log import POSITION_BUCKETS
+from mmrec_tf.data.target_statistics import can_cross
 from mmrec_tf.data.trends import Trends, table_periods
 from mmrec_tf.errors import ConfigError
 from mmrec_tf.features.context_features import ContextFeatures
@@ -157,12 +158,32 @@ def build_ranker(
         calibration=options.calibration,
         negatives_kept=options.negatives_kept,
         positions=POSITION_BUCKETS if options.position else 0,
+        statistics=statistics_spec(users, items) if options.encodes_targets else None,
+        **_several_targets(options),
         **options.own_settings,
     )
     model.create_weights(config.models.retrieval.history_length)
     if trends is not None:
         model.set_trends(trends)
     return model
+
+
+def statistics_spec(users: FeatureTable, items: FeatureTable) -> dict:
+    """The `spec` of `TargetFields` for these tables."""
+    lists = items.category_lists()
+    sizes = {name: [int(values.max(initial=0)) + 1, values.shape[1]] for name, values in lists.items()}
+    crossed = {name: size for name, size in sizes.items() if can_cross(users.size, lists[name])}
+    return {"users": users.size, "items": items.size, "features": len(lists), "crossed": crossed}
+
+
+def _several_targets(options):
+    """What a ranker is told of targets beside the main one; nothing where it is not asked to learn any."""
+    targets = {
+        name: {"kind": target.kind, "loss": target.loss, "after": target.after, "weight": target.weight}
+        for name, target in options.learned_targets.items()
+    }
+    named = {"targets": targets, "weighting": options.weighting, "order_by": options.order_by}
+    return named if targets else {}
 
 
 def _half_lives(config):

@@ -20,7 +20,7 @@ class ContextFields(tf_keras.layers.Layer):
         dim: int. Width of each field's embedding.
         spec: dict as `ContextFeatures.spec` gives it.
         hide: float in [0, 1). Chance of hiding an example's context while training. Defaults to 0.
-        number_embedding: see `SideFeatures`; bins are cut by `normal_edges`. Defaults to `linear`.
+        number_embedding, number_stddev: see `SideFeatures`; bins are cut by `normal_edges`.
 
     Call arguments:
         context: dict as `ContextFeatures.encode` gives it, `[batch, ...]`.
@@ -30,13 +30,23 @@ class ContextFields(tf_keras.layers.Layer):
         `[batch, fields, dim]` float tensor.
     """
 
-    def __init__(self, dim: int, spec: dict[str, Any], hide: float = 0.0, number_embedding: str = "linear", **kwargs):
+    def __init__(
+        self,
+        dim: int,
+        spec: dict[str, Any],
+        hide: float = 0.0,
+        number_embedding: str = "linear",
+        number_stddev: float | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.dim = dim
         self.spec = spec
         self.hide = hide
         self.number_embedding = number_embedding
-        self.side = SideFeatures(dim, {**spec["categorical"], **spec["multi_categorical"]}, number_embedding)
+        self.number_stddev = number_stddev
+        sizes = {**spec["categorical"], **spec["multi_categorical"]}
+        self.side = SideFeatures(dim, sizes, number_embedding, number_stddev=number_stddev)
 
     def call(self, context, training=False):
         if training and self.hide:
@@ -61,8 +71,8 @@ class ContextFields(tf_keras.layers.Layer):
         return tf.reduce_any(tf.stack(told), axis=0) if told else tf.zeros([rows], tf.bool)
 
     def get_config(self):
-        own = {"dim": self.dim, "spec": self.spec, "hide": self.hide, "number_embedding": self.number_embedding}
-        return {**super().get_config(), **own}
+        numbers = {"number_embedding": self.number_embedding, "number_stddev": self.number_stddev}
+        return {**super().get_config(), "dim": self.dim, "spec": self.spec, "hide": self.hide, **numbers}
 
 
 def masked(context, known: tf.Tensor):

@@ -44,7 +44,7 @@ class MultiGateExperts(tf_keras.layers.Layer):
     def build(self, input_shape):
         width = input_shape[-1]
         self.kernel = self.add_weight(
-            name="kernel", shape=[self.experts, width, self.units], initializer=_each_as_a_dense_layer
+            name="kernel", shape=[self.experts, width, self.units], initializer=each_as_a_dense_layer
         )
         self.bias = self.add_weight(name="bias", shape=[self.experts, self.units], initializer="zeros")
         self.gates = {
@@ -56,21 +56,30 @@ class MultiGateExperts(tf_keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs, tasks=None):
-        outputs = tf_keras.activations.gelu(tf.einsum("bd,edu->beu", inputs, self.kernel) + self.bias)
-        return {
-            task: tf.einsum("be,beu->bu", _softmax(tf.matmul(inputs, self.gates[task])), outputs)
-            for task in (self.tasks if tasks is None else tasks)
-        }
+        outputs = tf_keras.activations.gelu(of_experts(inputs, self.kernel, self.bias))
+        tasks = self.tasks if tasks is None else list(tasks)
+        logits = tf.matmul(inputs, tf.concat([self.gates[task] for task in tasks], axis=1))
+        shares = gate_softmax(tf.reshape(logits, [-1, len(tasks), self.experts]))
+        return dict(zip(tasks, tf.unstack(tf.matmul(shares, outputs), axis=1)))
 
     def get_config(self):
         return {**super().get_config(), "experts": self.experts, "units": self.units, "tasks": list(self.tasks)}
 
 
-def _each_as_a_dense_layer(shape, dtype=None, **_):
+def each_as_a_dense_layer(shape, dtype=None, **_):
+    """Initial weights `[experts, width, units]`, each expert's like those of a dense layer of its own."""
     # Glorot's initializer would take the experts for positions of a convolution and make all of them too small. One
     # initializer each, because one that is asked twice draws the same numbers twice.
     return tf.stack([tf_keras.initializers.GlorotUniform()(shape[1:], dtype) for _ in range(shape[0])])
 
 
-def _softmax(logits):
+def of_experts(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """`[rows, experts, units]` of `[rows, width]`: each expert's dense layer, all of them in one product."""
+    experts, width, units = kernel.shape
+    side_by_side = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [width, experts * units])
+    return tf.reshape(tf.matmul(inputs, side_by_side), [-1, experts, units]) + bias
+
+
+def gate_softmax(logits: tf.Tensor) -> tf.Tensor:
+    """Shares of the last axis, worked out in float32 whatever the policy."""
     return tf.cast(tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1), logits.dtype)

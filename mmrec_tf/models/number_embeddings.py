@@ -21,6 +21,8 @@ class NumberEmbedding(tf_keras.layers.Layer):
 
     Args:
         dim: int. Width of the embedding.
+        stddev: float. Of the normal distribution that W starts from, where embeddings meet in products and those of
+            numbers must not begin larger than the others; None, the default, for Glorot's uniform one.
 
     Call arguments:
         numbers: `[..., 2]` float tensor: the standardised value, 0 where it is missing, and whether it is there.
@@ -29,9 +31,10 @@ class NumberEmbedding(tf_keras.layers.Layer):
         `[..., dim]` float tensor.
     """
 
-    def __init__(self, dim: int, **kwargs):
+    def __init__(self, dim: int, stddev: float | None = None, **kwargs):
         super().__init__(**kwargs)
         self.dim = dim
+        self.stddev = stddev
 
     @property
     def columns(self) -> int:
@@ -43,7 +46,8 @@ class NumberEmbedding(tf_keras.layers.Layer):
         raise NotImplementedError
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(name="kernel", shape=[self.columns + 1, self.dim], initializer="glorot_uniform")
+        start = "glorot_uniform" if self.stddev is None else tf_keras.initializers.RandomNormal(stddev=self.stddev)
+        self.kernel = self.add_weight(name="kernel", shape=[self.columns + 1, self.dim], initializer=start)
         super().build(input_shape)
 
     def call(self, numbers):
@@ -53,7 +57,7 @@ class NumberEmbedding(tf_keras.layers.Layer):
         return tf.matmul(tf.cast(told, self.compute_dtype), self.kernel)
 
     def get_config(self):
-        return {**super().get_config(), "dim": self.dim}
+        return {**super().get_config(), "dim": self.dim, "stddev": self.stddev}
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -189,7 +193,7 @@ def build_number_embedding(kind: str, dim: int, edges: list[float] | None = None
         kind: `linear`, `periodic`, `piecewise_linear` or `bucketised`.
         dim: int. Width of the embedding.
         edges: of the bins; where they are not known, those that cut a standard normal into `DEFAULT_BINS` equal shares.
-        options: further arguments of `Layer`, such as `name`.
+        options: further arguments of the layer, such as `stddev` and `name`.
 
     Raises:
         ConfigError: for an unknown kind, with the nearest known one.

@@ -21,6 +21,7 @@ class SideFeatures(tf_keras.layers.Layer):
         number_embedding: `linear`, `periodic`, `piecewise_linear` or `bucketised`; see `NumberEmbedding`. Defaults to
             `linear`.
         number_edges: dict of number feature -> edges of its bins, for the latter two; without, `normal_edges`.
+        number_stddev: see `NumberEmbedding`. Defaults to None.
 
     Call arguments:
         features: dict with `categorical` (name -> `[batch]` int), `multi_categorical` (name -> `[batch, n]` int, 0 is
@@ -30,12 +31,15 @@ class SideFeatures(tf_keras.layers.Layer):
         `[batch, fields, dim]` float tensor, the fields in alphabetical order within each kind.
     """
 
-    def __init__(self, dim, vocabulary_sizes, number_embedding="linear", number_edges=None, **kwargs):
+    def __init__(
+        self, dim, vocabulary_sizes, number_embedding="linear", number_edges=None, number_stddev=None, **kwargs
+    ):
         super().__init__(**kwargs)
         self.dim = dim
         self.vocabulary_sizes = vocabulary_sizes
         self.number_embedding = number_embedding
         self.number_edges = dict(number_edges or {})
+        self.number_stddev = number_stddev
 
     def build(self, input_shape):
         names = [*input_shape["categorical"], *input_shape["multi_categorical"]]
@@ -49,7 +53,11 @@ class SideFeatures(tf_keras.layers.Layer):
         }
         self.numbers = {
             name: build_number_embedding(
-                self.number_embedding, self.dim, self.number_edges.get(name), name=f"number_{weight_name(name)}"
+                self.number_embedding,
+                self.dim,
+                self.number_edges.get(name),
+                stddev=self.number_stddev,
+                name=f"number_{weight_name(name)}",
             )
             for name in sorted(input_shape["numbers"])
         }
@@ -86,4 +94,5 @@ class SideFeatures(tf_keras.layers.Layer):
             "vocabulary_sizes": self.vocabulary_sizes,
             "number_embedding": self.number_embedding,
             "number_edges": self.number_edges,
+            "number_stddev": self.number_stddev,
         }

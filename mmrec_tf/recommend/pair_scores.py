@@ -37,14 +37,32 @@ class PairScores:
         """Predictions of the ranker, the calibrated chance of a click or the rating, in the shape of `item_id`.
 
         Args:
+            user_id, item_id: as for `rank_targets`.
+        """
+        return self.rank_targets(user_id, item_id)["score"]
+
+    def rank_targets(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Predictions of the ranker for all that it has learned, in the shape of `item_id`, float32.
+
+        Args:
             user_id: `[batch]` string.
             item_id: `[batch]` string, an item for each user; or `[batch, n]`, several, of which `""` only fills up and
                 gets the lowest float32.
+
+        Returns:
+            `score`, the calibrated chance of a click or the rating; by its name, the prediction of each other target;
+            and, where these order the lists together, `order`, by which `recommend` does without what retrieval adds.
         """
         asked = self.asked(self.user_index(user_id))
-        scores = self._ranked(self._pairs(asked, self.item_index(item_id)))
-        scores = self.ranking.predictions(scores)
-        return tf.where(tf.equal(item_id, ""), NOTHING, scores) if item_id.shape.rank == 2 else scores
+        scores = self.ranking.target_scores(self._pairs(asked, self.item_index(item_id)))
+        answers = dict(self.ranking.target_predictions(scores))
+        answers = {"score": answers.pop(self.ranking.target), **answers}
+        if self.ranking.order_by is not None:
+            answers["order"] = self.ranking.order(scores)
+        answers = {name: tf.ensure_shape(answer, item_id.shape) for name, answer in answers.items()}
+        if item_id.shape.rank == 2:
+            answers = {name: tf.where(tf.equal(item_id, ""), NOTHING, answer) for name, answer in answers.items()}
+        return answers
 
     def score(self, users: tf.Tensor, items: tf.Tensor, vectors: dict[str, tf.Tensor] | None = None) -> tf.Tensor:
         """`[batch]` scores of pairs of indices, as `recommend` orders by.

@@ -126,7 +126,7 @@ def _retrieval(engine, k):
 
 def _ranking(engine):
     def rank(user_id, item):
-        return {"score": engine.rank_pairs(user_id, item)}
+        return engine.rank_targets(user_id, item)
 
     return {
         "serving_default": signature(rank, user_id=_IDS, item_id=_IDS),

@@ -29,6 +29,9 @@ class Scale(tf_keras.Model):
     def doubled(self, x, y):
         return 2.0 * x + y[:, None]
 
+    def named(self, x, y):
+        return {"sum": x + y[:, None], "y": y}
+
 
 @pytest.fixture
 def traced():
@@ -46,6 +49,9 @@ def test_every_row_gets_its_own_result(count):
     given = rows(count)
     np.testing.assert_array_equal(call_in_batches(Scale().call, given, batch_size=16), given["x"] + given["y"][:, None])
     assert call_in_batches(Scale().doubled, given["x"], given["y"], batch_size=16).shape == (count, 2)
+    both = call_in_batches(Scale().named, given["x"], given["y"], batch_size=16)
+    np.testing.assert_array_equal(both["sum"], given["x"] + given["y"][:, None])
+    np.testing.assert_array_equal(both["y"], given["y"])
 
 
 def test_eight_traces_serve_any_number_of_rows(traced):

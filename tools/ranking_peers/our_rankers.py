@@ -50,9 +50,7 @@ def main() -> None:
     started = time.perf_counter()
     ranking, history = train_ranking(prepared, retrieval)
     seconds = time.perf_counter() - started
-    trends = prepared.trends(prepared.split.validation)
-    if trends is not None:
-        ranking.set_trends(trends)
+    prepared.bring_up_to_date([ranking], prepared.split.validation)
     predictions = predict_pairs(ranking, pairs)
     passes = len(history["loss"])
     rate = _rate(ranking, prepared) or passes * _trained(prepared) / seconds

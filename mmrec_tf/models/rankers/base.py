@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
 
+from mmrec_tf.data.target_statistics import TargetStatistics
 from mmrec_tf.data.trends import Trends
 from mmrec_tf.losses.float32_tasks import float32_tasks
 from mmrec_tf.losses.listwise_losses import GroupLoss
@@ -16,12 +18,14 @@ from mmrec_tf.models.context_fields import ContextFields
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.item_embedding import hide_ids
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
-from mmrec_tf.models.rankers.fields import Pairs, TableFields, repeated, weights_and_vectors
+from mmrec_tf.models.rankers.fields import STDDEV, Pairs, TableFields, repeated, weights_and_vectors
+from mmrec_tf.models.rankers.main_target import MainTarget
 from mmrec_tf.models.rankers.position_bias import PositionBias
+from mmrec_tf.models.rankers.target_fields import TargetFields
 from mmrec_tf.models.rankers.trend_field import TrendField
 
 
-class Ranker(LossScaledModel):
+class Ranker(MainTarget, LossScaledModel):
     """Decides in which order the retrieved items are shown.
 
     Every feature of the user, of the item, of the user's history and of the request's context is a field f with one
@@ -58,13 +62,15 @@ class Ranker(LossScaledModel):
         calibration: str. See `build_calibrator`. Defaults to `none`.
         negatives_kept: float in (0, 1]. Share of the data's negatives that training takes. Defaults to 1.
         positions: int. Buckets of the places in which items were shown, for `PositionBias`; 0, the default, for none.
+        statistics: dict, the `spec` of `TargetFields`, which `set_statistics` fills; None, the default, for none.
 
     Call arguments:
         inputs: dict with `user_index` `[batch]`, `history` `[batch, length]` and `item_index`, `[batch]` or, for
             several items per user, `[batch, group]`; all int32. For training also `label` and `weight`, float32, in the
             shape of `item_index`. `similarity` of the same shape is optional, and so is `context` (see
             `ContextFeatures.encode`) and `moment` `[batch]` int32, the period in which they ask, by default the last;
-            their rows belong to the users. With `positions`, training also takes `position` `[batch]` int32.
+            their rows belong to the users. With `positions`, training also takes `position` `[batch]` int32, and with
+            `statistics` what `TargetStatistics.out_of_fold` tells of each pair, likewise by name.
         training: bool.
         without: modalities of the items that are left out, as if no item had them; the histories keep theirs.
         without_ids: bool. Score all items as if their ids were new. Defaults to False.
@@ -98,6 +104,7 @@ class Ranker(LossScaledModel):
         calibration: str = "none",
         negatives_kept: float = 1.0,
         positions: int = 0,
+        statistics: dict[str, Any] | None = None,
         **kwargs,
     ):
         # The similarities keep all their digits under a mixed policy; the layers cast what they take themselves.
@@ -117,6 +124,7 @@ class Ranker(LossScaledModel):
         self.calibration = calibration
         self.negatives_kept = negatives_kept
         self.positions = positions
+        self.statistics = statistics
         numbers = {
             side: {"number_embedding": number_embedding, "number_edges": (number_edges or {}).get(side)}
             for side in ("users", "items")
@@ -127,8 +135,9 @@ class Ranker(LossScaledModel):
         self.history_fields = TableFields(items, dim if self.reads_steps else dim + 1, **numbers["items"])
         self.context_fields = None
         if context is not None:
-            self.context_fields = ContextFields(dim + 1, context, id_dropout, number_embedding)
+            self.context_fields = ContextFields(dim + 1, context, id_dropout, number_embedding, STDDEV)
         self.trend_field = None if trends is None else TrendField(items.size, dim=dim + 1, **trends)
+        self.target_fields = None if statistics is None else TargetFields(dim + 1, statistics)
         self.position_bias = PositionBias(positions) if positions else None
         self.calibrator = build_calibrator(calibration, negatives_kept) if target == "click" else None
         self.bias = self.add_weight(name="bias", shape=[], initializer="zeros", experimental_autocast=False)
@@ -146,40 +155,18 @@ class Ranker(LossScaledModel):
         raise NotImplementedError
 
     def call(self, inputs, training=False, without=(), without_ids=False, vectors=None, is_raw=False):
-        item_index = inputs["item_index"]
         pairs = self._pairs(inputs, training, without, without_ids, vectors)
+        raw = self._raw(inputs, pairs, self.interactions(pairs, training), training)
+        return raw if is_raw else self._with_similarity(self._expected(raw), inputs)
+
+    def _raw(self, inputs, pairs, interactions, training):
+        """What the loss of the main target judges."""
         weights = [tf.reduce_sum(weights, axis=1) for weights in (pairs.item_weights, pairs.user_weights)]
         if training and self.position_bias is not None:
             weights[1] += self.position_bias(inputs["position"], training=True)
-        scores = self.bias + weights[0] + repeated(weights[1], pairs.item_vectors) + self.interactions(pairs, training)
-        scores = tf.reshape(scores, tf.shape(item_index))
-        if self.thresholds is not None:
-            logits = self.thresholds(scores)
-            if is_raw:
-                return logits
-            scores = self.thresholds.expected(logits)
-        if "similarity" in inputs:
-            scores += self.similarity_weight * inputs["similarity"]
-        return scores
-
-    def compute_loss(self, inputs, training=False):
-        labels, weights = inputs["label"], inputs["weight"]
-        raw = self(inputs, training=training, is_raw=True)
-        if self.judges_groups:
-            # A pair without company is a group of one.
-            labels, raw, weights = (x if x.shape.rank == 2 else x[:, None] for x in (labels, raw, weights))
-        else:
-            columns = 1 if self.thresholds is None else len(self.levels) - 1
-            labels, raw, weights = (
-                tf.reshape(labels, [-1, 1]),
-                tf.reshape(raw, [-1, columns]),
-                tf.reshape(weights, [-1]),
-            )
-        with float32_tasks():
-            loss = self.task(labels=labels, predictions=raw, sample_weight=weights)
-        if training and self.embedding_l2:
-            loss += self.embedding_l2 * self._squared_lengths(inputs)
-        return loss
+        scores = self.bias + weights[0] + repeated(weights[1], pairs.item_vectors) + interactions
+        scores = tf.reshape(scores, tf.shape(inputs["item_index"]))
+        return scores if self.thresholds is None else self.thresholds(scores)
 
     def get_config(self):
         serialize = tf_keras.saving.serialize_keras_object
@@ -199,6 +186,7 @@ class Ranker(LossScaledModel):
             "calibration": self.calibration,
             "negatives_kept": self.negatives_kept,
             "positions": self.positions,
+            "statistics": self.statistics,
         }
 
     @classmethod
@@ -211,9 +199,10 @@ class Ranker(LossScaledModel):
         if self.trend_field is not None:
             self.trend_field.set(trends.table)
 
-    def predictions(self, scores: tf.Tensor) -> tf.Tensor:
-        """What scores without similarity say, in their shape: the chance of a click, or the rating."""
-        return scores if self.calibrator is None else self.calibrator(scores)
+    def set_statistics(self, statistics: TargetStatistics, told: dict[str, np.ndarray] | None = None) -> None:
+        """Takes the target statistics; and, before training, what its rows are told of them. See `TargetFields.set`."""
+        if self.target_fields is not None:
+            self.target_fields.set(statistics, told)
 
     def create_weights(self, history_length: int) -> None:
         """Makes every weight, so that they can be counted, saved or loaded before the first batch."""
@@ -227,9 +216,9 @@ class Ranker(LossScaledModel):
     def _pairs(self, inputs, training, without, without_ids, vectors):
         user_index, history, group = inputs["user_index"], inputs["history"], inputs["item_index"]
         group = group if group.shape.rank == 2 else group[:, None]
-        user_ids = hide_ids(tf.gather(self.users.id_index, user_index), self.id_dropout, training)
-        item_ids = tf.gather(self.items.id_index, group)
-        item_ids = tf.zeros_like(item_ids) if without_ids else hide_ids(item_ids, self.id_dropout, training)
+        all_user_ids, all_item_ids = tf.gather(self.users.id_index, user_index), tf.gather(self.items.id_index, group)
+        user_ids = hide_ids(all_user_ids, self.id_dropout, training)
+        item_ids = tf.zeros_like(group) if without_ids else hide_ids(all_item_ids, self.id_dropout, training)
         history_ids = tf.gather(self.items.id_index, history)
         user = [self.user_fields(user_index, user_ids)]
         parts = {}
@@ -248,6 +237,12 @@ class Ranker(LossScaledModel):
         item = tf.reshape(item, [-1, *item.shape[2:]])
         if self.trend_field is not None:
             item = tf.concat([item, self.trend_field(group, inputs.get("moment"))], axis=1)
+        if self.target_fields is not None:
+            hides_item = tf.ones_like(group, tf.bool) if without_ids else item_ids != all_item_ids
+            hidden = {"hides_user": user_ids != all_user_ids, "hides_item": hides_item}
+            of_user, of_item = self.target_fields(user_index, group, inputs.get("statistics"), **hidden)
+            user.append(of_user)
+            item = tf.concat([item, of_item], axis=1)
         item_weights, item_vectors = weights_and_vectors(item)
         user_weights, user_vectors = weights_and_vectors(tf.concat(user, axis=1))
         return Pairs(

@@ -10,6 +10,9 @@ from mmrec_tf.models.side_features import SideFeatures
 
 _SIDE = ("categorical", "multi_categorical", "numbers")
 
+STDDEV = 0.01
+"""Of the normal distribution that the embeddings of ids and numbers start from: products of fields must begin small."""
+
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
 class TableFields(tf_keras.layers.Layer):
@@ -55,10 +58,10 @@ class TableFields(tf_keras.layers.Layer):
         self.number_embedding = number_embedding
         self.number_edges = number_edges
         self.ids = tf_keras.layers.Embedding(
-            lookup.id_vocabulary_size, dim, embeddings_initializer=tf_keras.initializers.RandomNormal(stddev=0.01)
+            lookup.id_vocabulary_size, dim, embeddings_initializer=tf_keras.initializers.RandomNormal(stddev=STDDEV)
         )
         if lookup.has_side_features:
-            self.side = SideFeatures(dim, lookup.vocabulary_sizes, number_embedding, number_edges)
+            self.side = SideFeatures(dim, lookup.vocabulary_sizes, number_embedding, number_edges, STDDEV)
         self.projections = {name: tf_keras.layers.Dense(dim) for name in sorted(lookup.tables["vectors"])}
 
     @property
@@ -125,13 +128,14 @@ class TableFields(tf_keras.layers.Layer):
             # The gradient of a reshape is dense, so that the rows are added up once and not for each part of `concat`.
             columns = tf.gather(tf.reshape(columns, [self.lookup.size, -1]), index)
         else:
-            ids = self.ids(id_index)
-            plain = [ids, _unflattened(flattened(self._side(tf.reshape(index, [-1]))), index)]
+            plain = [self.ids(id_index)]
+            if self.lookup.has_side_features:
+                plain.append(_unflattened(flattened(self._side(tf.reshape(index, [-1]))), index))
             # The projection is linear, so the mean may be projected instead of every vector.
             masks = [tf.gather(mask, index) for mask in masks]
-            media = [tf.gather(tf.cast(tables["vectors"][name], self.compute_dtype), index) for name in self.projections]
-            media = [vectors * mask for vectors, mask in zip(media, masks)]
-            columns = tf.concat([*(plain if self.lookup.has_side_features else [ids]), *media, *masks], axis=-1)
+            tables_of_media = (tf.cast(tables["vectors"][name], self.compute_dtype) for name in self.projections)
+            media = [tf.gather(table, index) * mask for table, mask in zip(tables_of_media, masks)]
+            columns = tf.concat([*plain, *media, *masks], axis=-1)
         present = tf.cast(present, columns.dtype)
         widths = [(self.count - len(masks)) * self.dim, *(vectors.shape[-1] for vectors in media), *[1] * len(masks)]
         plain, *sums = tf.split(tf.matmul(present[:, None, :], columns)[:, 0], widths, axis=1)

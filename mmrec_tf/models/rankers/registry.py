@@ -3,6 +3,7 @@
 import inspect
 
 from mmrec_tf.config_ranking import RANKER_SETTINGS, RANKERS
+from mmrec_tf.config_targets import SEVERAL_TARGETS
 from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.rankers.afm import AFM
@@ -12,9 +13,13 @@ from mmrec_tf.models.rankers.bst import BST
 from mmrec_tf.models.rankers.dcn import DCN
 from mmrec_tf.models.rankers.deepfm import DeepFM
 from mmrec_tf.models.rankers.din import DIN
+from mmrec_tf.models.rankers.esmm import ESMM
 from mmrec_tf.models.rankers.finalmlp import FinalMLP
 from mmrec_tf.models.rankers.fm import FM
 from mmrec_tf.models.rankers.logistic_regression import LogisticRegression
+from mmrec_tf.models.rankers.mmoe import MMoE
+from mmrec_tf.models.rankers.ple import PLE
+from mmrec_tf.models.rankers.shared_bottom import SharedBottom
 from mmrec_tf.models.rankers.wide_deep import WideDeep
 
 _RANKERS: dict[str, type[Ranker]] = {
@@ -28,14 +33,18 @@ _RANKERS: dict[str, type[Ranker]] = {
     "bst": BST,
     "fm": FM,
     "logistic_regression": LogisticRegression,
+    "shared_bottom": SharedBottom,
+    "mmoe": MMoE,
+    "ple": PLE,
+    "esmm": ESMM,
 }
 
 
 def register_ranker(name: str, ranker: type[Ranker]) -> None:
     """Makes a ranker of your own available as `models.ranking.model: name`.
 
-    It is made with the arguments of `Ranker`, and with those of `hidden`, `dropout` and `RANKER_SETTINGS` that its init
-    names.
+    It is made with the arguments of `Ranker`, and with those of `hidden`, `dropout`, `RANKER_SETTINGS` and, for
+    `models.ranking.targets`, `targets`, `weighting` and `order_by` that its init names, or that of a ranker it extends.
 
     Raises:
         ConfigError: if it is not a subclass of `Ranker`.
@@ -43,8 +52,10 @@ def register_ranker(name: str, ranker: type[Ranker]) -> None:
     if not (isinstance(ranker, type) and issubclass(ranker, Ranker)):
         raise ConfigError(f"register_ranker({name!r}, ...) takes a subclass of Ranker, got {ranker!r}.")
     _RANKERS[name] = ranker
-    parameters = inspect.signature(ranker).parameters
+    parameters = _parameters(ranker)
     RANKERS[name] = tuple(setting for setting in RANKER_SETTINGS if setting in parameters)
+    if "targets" in parameters and name not in SEVERAL_TARGETS:
+        SEVERAL_TARGETS.append(name)
 
 
 def ranker_names() -> list[str]:
@@ -77,7 +88,7 @@ def make_ranker(name: str, users: FeatureLookup, items: FeatureLookup, dim: int,
         ConfigError: for an unknown name, or a setting that the ranker does not have.
     """
     ranker = ranker_class(name)
-    own = set(inspect.signature(ranker).parameters)
+    own = _parameters(ranker)
     taken = own | set(inspect.signature(Ranker).parameters)
     settings = {key: value for key, value in settings.items() if key in own or key not in ("hidden", "dropout")}
     for setting in settings:
@@ -87,3 +98,17 @@ def make_ranker(name: str, users: FeatureLookup, items: FeatureLookup, dim: int,
                 f"{setting} is no setting of {name}.{suggestion(setting, known)} It takes {', '.join(known)}."
             )
     return ranker(users=users, items=items, dim=dim, **settings)
+
+
+def _parameters(ranker):
+    """What its init takes, also by way of the rankers that it extends."""
+    names = set()
+    for kind in ranker.__mro__:
+        if kind is Ranker:
+            break
+        parameters = inspect.signature(kind).parameters if issubclass(kind, Ranker) else {}
+        names |= set(parameters)
+        # What does not take any further argument hands none on.
+        if parameters and not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break
+    return names

@@ -4,6 +4,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.models.rankers.fields import STDDEV
+
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
 class TrendField(tf_keras.layers.Layer):
@@ -38,7 +40,8 @@ class TrendField(tf_keras.layers.Layer):
         # Of its own, so that what is served holds no past.
         self.present = self.add_weight(name="present", shape=[size, half_lives], dtype="float32", **options)
         self.first = tf_keras.layers.Dense(hidden, activation="relu")
-        self.second = tf_keras.layers.Dense(dim)
+        start = tf_keras.initializers.RandomNormal(stddev=STDDEV)
+        self.second = tf_keras.layers.Dense(dim, kernel_initializer=start)
 
     def set(self, table: np.ndarray) -> None:
         """Takes `[size, periods, half_lives]` trends; see `Trends`."""

@@ -78,7 +78,7 @@ def test_score_against_numpy():
     steps = model.history_fields(history, tf.constant(ids[history])).numpy().sum(axis=2)
     target = model.history_fields(group, tf.constant(ids[group])).numpy().sum(axis=2)
     # Six fields of the item and its trend, three of the user: the history is none of its own.
-    assert (parts.item.shape[1], parts.user.shape[1], steps.shape) == (7, 3, (6, 5, 4))
+    assert (parts.item_vectors.shape[1], parts.user_vectors.shape[1], steps.shape) == (7, 3, (6, 5, 4))
     interest = attended(model.attention, steps, target, history.numpy() > 0).reshape(18, 4)
     item = np.concatenate([parts.item_vectors.numpy().reshape(18, -1), interest], axis=1)
     user = np.repeat(parts.user_vectors.numpy().reshape(6, -1), 3, axis=0)

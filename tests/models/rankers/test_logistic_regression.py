@@ -17,7 +17,7 @@ def test_score_by_hand():
 def test_score_is_the_sum_of_the_weights():
     model, inputs = randomized(tiny_world.ranker(model="logistic_regression")), pairs()
     parts = model._pairs(inputs, False, (), False, None)
-    assert parts.item.shape == (18, 7, 1)
+    assert parts.item_vectors.shape == (18, 7, 0)
     np.testing.assert_allclose(model(inputs).numpy().ravel(), linear_part(model, parts), rtol=1e-4, atol=1e-5)
 
 

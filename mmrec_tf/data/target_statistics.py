@@ -1,0 +1,136 @@
+"""Target encoding: how often training has met each user, item and category, and what became of it.
+
+Source: Micci-Barreca, A preprocessing scheme for high-cardinality categorical attributes (SIGKDD Explorations 2001); on
+the leak that comes of a row's own label, Prokhorenkova et al., CatBoost (NeurIPS 2018).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+FOLDS = 5
+"""Parts of the training rows: each is told what the others say, so that no row's own label is a feature of it."""
+
+SMOOTHING = 10.0
+"""Rows of the overall mean that each mean is mixed with."""
+
+MOST_CROSSED = 5_000_000
+"""Users times categories of a feature, above which what users think of its categories is not kept."""
+
+USER_COLUMNS = 2
+ITEM_COLUMNS = 2
+
+
+@dataclass(frozen=True)
+class TargetStatistics:
+    """Smoothed means and counts of the labels, looked up by table index; index 0, what is not known, has the mean.
+
+    Of each of the item's categorical and multi-categorical features: the mean over the item's categories of each one's
+    mean; and, where users times categories are not too many, of each one's mean and count among this user's rows, a
+    category that the user has not met having its mean among all.
+
+    Attributes:
+        user: `[users + 1, 2]` float32: mean of the labels, log(1 + rows).
+        item: `[items + 1, 2 + features]` float32: the same, then the means of the item's categories.
+        lists: feature name -> `[items + 1, most values]` int32, categories of each item, 0 for none; those that are
+            crossed with the users.
+        crossed: feature name -> `[users + 1, categories, 2]` float32.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    lists: Mapping[str, np.ndarray] = field(default_factory=dict)
+    crossed: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def fit(
+        cls,
+        users: np.ndarray,
+        items: np.ndarray,
+        labels: np.ndarray,
+        sizes: tuple[int, int],
+        lists: Mapping[str, np.ndarray],
+    ) -> "TargetStatistics":
+        """Statistics of rows.
+
+        Args:
+            users, items: `[n]` int. Table indices, 1 or more.
+            labels: `[n]` float; NaN where a row has none and tells nothing.
+            sizes: numbers of user and of item indices, the unknown at 0 included.
+            lists: feature name -> `[items + 1, most values]` int32, in the order in which they stand in `item`.
+        """
+        known = np.isfinite(labels)
+        users, items, labels = users[known], items[known], labels[known]
+        prior = float(labels.mean()) if len(labels) else 0.0
+        columns, crossed = [_mean_and_count(items, labels, sizes[1], prior)], {}
+        for name, values in lists.items():
+            size = int(values.max(initial=0)) + 1
+            flat = values[items].reshape(-1)
+            rows, repeated = np.repeat(users, values.shape[1])[flat > 0], np.repeat(labels, values.shape[1])[flat > 0]
+            flat = flat[flat > 0]
+            plain = _mean_and_count(flat, repeated, size, prior)[:, :1]
+            columns.append(mean_of_lists(plain[values], values))
+            if can_cross(sizes[0], values):
+                place = rows.astype(np.int64) * size + flat
+                found = _mean_and_count(place, repeated, sizes[0] * size, np.tile(plain[:, 0], sizes[0]))
+                crossed[name] = found.reshape(sizes[0], size, 2)
+        return cls(
+            user=_mean_and_count(users, labels, sizes[0], prior),
+            item=np.concatenate(columns, axis=1),
+            lists={name: lists[name] for name in crossed},
+            crossed=crossed,
+        )
+
+    @classmethod
+    def out_of_fold(
+        cls,
+        users: np.ndarray,
+        items: np.ndarray,
+        labels: np.ndarray,
+        sizes: tuple[int, int],
+        lists: Mapping[str, np.ndarray],
+        seed: int,
+    ) -> dict[str, np.ndarray]:
+        """What each row is told of the others; see `of` and `fit`."""
+        folds = np.random.default_rng(seed).integers(0, FOLDS, len(labels))
+        told: dict[str, np.ndarray] = {}
+        for fold in range(FOLDS):
+            own = folds == fold
+            others = cls.fit(users[~own], items[~own], labels[~own], sizes, lists).of(users[own], items[own])
+            for name, values in others.items():
+                told.setdefault(name, np.zeros((len(labels), values.shape[1]), np.float32))[own] = values
+        return told
+
+    def of(self, users: np.ndarray, items: np.ndarray) -> dict[str, np.ndarray]:
+        """What is known of pairs.
+
+        Args:
+            users, items: `[n]` int. Table indices.
+
+        Returns:
+            dict of `user` `[n, 2]`, `item` `[n, 2 + features]` and `pair` `[n, 2 * crossed features]`, float32.
+        """
+        pairs = [np.zeros((len(users), 0), np.float32)]
+        for name, table in self.crossed.items():
+            values = self.lists[name][items]
+            pairs.append(mean_of_lists(table[users[:, None], values], values))
+        return {"user": self.user[users], "item": self.item[items], "pair": np.concatenate(pairs, axis=1)}
+
+
+def can_cross(users: int, values: np.ndarray) -> bool:
+    """Whether what users think of a feature's categories is kept."""
+    return users * (int(values.max(initial=0)) + 1) <= MOST_CROSSED
+
+
+def mean_of_lists(found: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`[n, columns]` float32: the mean of `[n, most values, columns]` over the `[n, most values]` that are not 0."""
+    there = (values > 0)[..., None]
+    return (found * there).sum(axis=1) / np.maximum(there.sum(axis=1), 1).astype(np.float32)
+
+
+def _mean_and_count(values, labels, size, prior):
+    counts = np.bincount(values, minlength=size)
+    sums = np.bincount(values, weights=labels, minlength=size)
+    means = (sums + SMOOTHING * prior) / (counts + SMOOTHING)
+    return np.stack([means, np.log1p(counts)], axis=1).astype(np.float32)

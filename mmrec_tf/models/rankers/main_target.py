@@ -1,0 +1,64 @@
+"""What a ranker learns and says of its main target: the loss, and what becomes of a score."""
+
+import tensorflow as tf
+
+from mmrec_tf.losses.float32_tasks import float32_tasks
+
+
+class MainTarget:
+    """The part of `Ranker` that judges scores and reads them, after they have been worked out.
+
+    A score is what orders items; a prediction is the chance of a click or the rating that it stands for. Rankers of
+    several targets answer with more than one of each.
+    """
+
+    order_by = None
+    """Exponents of the targets where more than the main one orders a list."""
+
+    def compute_loss(self, inputs, training=False):
+        loss = self.judge(inputs, self(inputs, training=training, is_raw=True))
+        if training and self.embedding_l2:
+            loss += self.embedding_l2 * self._squared_lengths(inputs)
+        return loss
+
+    def judge(self, inputs: dict, raw: tf.Tensor) -> tf.Tensor:
+        """The loss, a float32 scalar, of what the call with `is_raw` gives."""
+        labels, weights = inputs["label"], inputs["weight"]
+        if self.judges_groups:
+            # A pair without company is a group of one.
+            labels, raw, weights = (x if x.shape.rank == 2 else x[:, None] for x in (labels, raw, weights))
+        else:
+            columns = 1 if self.thresholds is None else len(self.levels) - 1
+            labels, raw, weights = (
+                tf.reshape(labels, [-1, 1]),
+                tf.reshape(raw, [-1, columns]),
+                tf.reshape(weights, [-1]),
+            )
+        with float32_tasks():
+            return self.task(labels=labels, predictions=raw, sample_weight=weights)
+
+    def target_scores(self, inputs: dict, **options) -> dict[str, tf.Tensor]:
+        """Each target's score by name, the main one first, without similarity: a click's logit, or a rating.
+
+        Args:
+            inputs, options: call arguments.
+        """
+        return {self.target: self._expected(self(inputs, is_raw=True, **options))}
+
+    def target_predictions(self, scores: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What `target_scores` say: chances, calibrated where there is a calibration, and numbers."""
+        return {self.target: self.predictions(scores[self.target])}
+
+    def predictions(self, scores: tf.Tensor) -> tf.Tensor:
+        """What scores of the main target say, in their shape: the chance of a click, or the rating."""
+        return scores if self.calibrator is None else self.calibrator(scores)
+
+    def order(self, scores: dict[str, tf.Tensor]) -> tf.Tensor:
+        """What lists are ordered by, of `target_scores`."""
+        return scores[self.target]
+
+    def _expected(self, raw):
+        return raw if self.thresholds is None else self.thresholds.expected(raw)
+
+    def _with_similarity(self, scores, inputs):
+        return scores + self.similarity_weight * inputs["similarity"] if "similarity" in inputs else scores
