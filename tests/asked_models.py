@@ -170,3 +170,8 @@ def export_models(folder: Path) -> Path:
         'version_labels { key: "previous" value: 1 } } }'
     )
     return folder
+
+
+def is_repeated(field) -> bool:
+    """Whether a field of a message holds several values; later protobufs tell it in another way."""
+    return field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED

@@ -14,6 +14,7 @@ from tensorflow_serving.apis import (
 )
 
 from mmrec_tf.serving.api_messages import messages
+from tests.asked_models import is_repeated
 
 THEIRS = {
     "ModelSpec": model_pb2.ModelSpec,
@@ -40,7 +41,7 @@ def test_fields_have_the_same_numbers_and_kinds(name):
     theirs = THEIRS[name].DESCRIPTOR.fields_by_name
     for field in getattr(messages(), name).DESCRIPTOR.fields:
         other = theirs[field.name]
-        assert field.number == other.number and field.label == other.label, field.name
+        assert field.number == other.number and is_repeated(field) == is_repeated(other), field.name
         # An enumeration is an int32 on the wire.
         assert field.type == (field.TYPE_INT32 if other.type == other.TYPE_ENUM else other.type), field.name
 

@@ -18,6 +18,8 @@ from tensorflow_serving.apis import (
     predict_pb2,
 )
 
+from tests.asked_models import is_repeated
+
 CALLS = {
     "PredictionService/Predict": predict_pb2.PredictRequest,
     "PredictionService/Classify": classification_pb2.ClassificationRequest,
@@ -114,7 +116,7 @@ NUMBERS = {
 VALUES = {
     field.name: NUMBERS[field.cpp_type]
     for field in tensor_pb2.TensorProto.DESCRIPTOR.fields
-    if field.name.endswith("_val") and field.label == field.LABEL_REPEATED and field.cpp_type in NUMBERS
+    if field.name.endswith("_val") and is_repeated(field) and field.cpp_type in NUMBERS
 }
 
 
