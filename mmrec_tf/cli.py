@@ -14,6 +14,8 @@ from typing import Annotated, Optional
 import typer
 
 from mmrec_tf import __version__
+from mmrec_tf.cli_compress import compress
+from mmrec_tf.cli_importance import importance
 from mmrec_tf.cli_output import console, errors, progress_bars, quiet_tensorflow, show_metrics, show_rows
 from mmrec_tf.cli_pretrained import pretrained_app
 from mmrec_tf.cli_serve import serve
@@ -212,14 +214,17 @@ def explain(
 
 
 @app.command()
-def export(run: RunFolder):
+def export(
+    run: RunFolder,
+    table: Annotated[
+        Optional[str], typer.Option(help="Items' embeddings in float32, float16 or int8; else as export.table says.")
+    ] = None,
+):
     """Write the next version of the run's SavedModels for TensorFlow Serving."""
-    from mmrec_tf.run import Run
+    from mmrec_tf.cli_export import run_export
 
-    Run.open(run)
-    with progress_bars() as progress:
-        written = _open(run, progress).export(progress)
-    show_rows("exported", ("model", "version", "path"), [(name, p.name, p) for name, p in written.items()])
+    quiet_tensorflow()
+    run_export(run, table)
 
 
 @app.command()
@@ -246,6 +251,8 @@ def check_export(
     run_check_export(folder, as_json)
 
 
+app.command()(compress)
+app.command()(importance)
 app.command()(serve)
 
 

@@ -1,10 +1,31 @@
-"""`mmrec index` and `mmrec check-export`: changes to what is served, and whether TensorFlow Serving can run it."""
+"""`mmrec export`, `index` and `check-export`: what is served, and whether TensorFlow Serving can run it."""
 
 import json
 from pathlib import Path
+from typing import get_args
 
 from mmrec_tf.cli_output import console, progress_bars, show_rows
 from mmrec_tf.errors import RunError, ServingError
+
+
+def run_export(run: Path, table: str | None) -> None:
+    """Exports the next version of a run's models, with the items' embeddings in another table where one is named.
+
+    Raises:
+        ServingError: for a table that is not known.
+    """
+    from mmrec_tf.config_models import ExportConfig
+    from mmrec_tf.run import Run
+
+    allowed = get_args(ExportConfig.model_fields["table"].annotation)
+    if table is not None and table not in allowed:
+        raise ServingError(f"--table is {table!r}. Allowed: {', '.join(allowed)}.")
+    Run.open(run)
+    from mmrec_tf.workflow import OpenRun
+
+    with progress_bars() as progress:
+        written = OpenRun(run, progress).export(progress, table)
+    _show_exported(written)
 
 
 def run_index(run: Path, add: Path | None, remove: Path | None) -> None:
@@ -27,7 +48,7 @@ def run_index(run: Path, add: Path | None, remove: Path | None) -> None:
 
     with progress_bars() as progress:
         written = OpenRun(run, progress).index(add, ids, progress)
-    show_rows("exported", ("model", "version", "path"), [(name, p.name, p) for name, p in written.items()])
+    _show_exported(written)
 
 
 def run_check_export(folder: Path, as_json: bool) -> None:
@@ -56,3 +77,7 @@ def run_check_export(folder: Path, as_json: bool) -> None:
             f"TensorFlow Serving would not run {models} of {len(checks)} models; the first op: {first}. Replace the "
             "layer that brought it, and write the next version with: mmrec export RUN"
         )
+
+
+def _show_exported(written: dict[str, Path]) -> None:
+    show_rows("exported", ("model", "version", "path"), [(name, path.name, path) for name, path in written.items()])

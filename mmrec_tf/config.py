@@ -228,6 +228,14 @@ class Config(StrictModel):
             )
         if self.models.ranking.target == "rating" and self.data.label is None:
             raise ValueError("models.ranking.target rating needs data.label, the column that holds the rating.")
+        if self.models.retrieval.loss.rewards == "label":
+            if self.data.label is None:
+                raise ValueError("models.retrieval.loss.rewards label needs data.label, the column of the rewards.")
+            if (self.data.positive_from or 0.0) < 0.0:
+                raise ValueError(
+                    "models.retrieval.loss.rewards label takes no rewards below 0, which data.positive_from "
+                    f"{self.data.positive_from} lets in. Raise it to 0 or more."
+                )
         position, numbers = self.models.ranking.position, [f.name for f in self.features.features("context", "number")]
         if position is not None and position not in numbers:
             raise ValueError(

@@ -66,17 +66,25 @@ class LossConfig(StrictModel):
     """How positives and negatives are judged.
 
     Args:
-        name: `softmax`, `bpr`, `binary` or `hinge`.
+        name: `softmax`, `bpr`, `binary`, `hinge` or `reinforce`.
         smoothing: float. Label smoothing of `softmax`.
         calibration: float. Of `binary`: 0 for plain cross-entropy, 1 for gBCE, which undoes the overconfidence that few
             negatives bring.
         margin: float. Of `hinge`, in scores divided by the temperature.
+        top_k, cap: int and float. Of `reinforce`: items that are shown at a time, and the most that an example counts.
+        behaviour: of `reinforce`: `counted` or `learned`, how likely the policy that the log comes from was to show an
+            item: to anybody, by all training interactions, or to this user, by the positives among them.
+        rewards: `equal`, or `label`: an example counts by its label.
     """
 
-    name: Literal["softmax", "bpr", "binary", "hinge"] = "softmax"
+    name: Literal["softmax", "bpr", "binary", "hinge", "reinforce"] = "softmax"
     smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     calibration: float = Field(default=0.0, ge=0.0, le=1.0)
     margin: float = Field(default=1.0, gt=0.0)
+    top_k: int = Field(default=10, ge=1)
+    cap: float = Field(default=20.0, gt=0.0)
+    behaviour: Literal["counted", "learned"] = "counted"
+    rewards: Literal["equal", "label"] = "equal"
 
 
 class TrendsConfig(StrictModel):
@@ -239,6 +247,7 @@ class ExportConfig(StrictModel):
         index: `exact`, every item is scored; `ivf`, an inverted file, which looks at the items of the blocks that lie
             nearest; or `auto`, the inverted file for more than 200,000 items, where it reaches `recall`.
         recall: float. Share of the exact lists that the inverted file is to find, as measured on the run's own users.
+        table: `float32`; `int8`, the items' embeddings at about a quarter of the size; or `float16`, at about half.
     """
 
     candidates: int = Field(default=100, ge=1)
@@ -246,3 +255,4 @@ class ExportConfig(StrictModel):
     modality_weights: bool = True
     index: Literal["auto", "exact", "ivf"] = "auto"
     recall: float = Field(default=0.95, gt=0.0, le=1.0)
+    table: Literal["float32", "float16", "int8"] = "float32"

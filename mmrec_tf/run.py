@@ -11,6 +11,7 @@
     checkpoints/encoders/           what tuning has changed in them
     items.parquet  users.parquet    what recommendations are shown with
     export/                         SavedModels for TensorFlow Serving
+    export_small/                   TFLite models, and compression.json what they cost; see mmrec compress
 
 It is written beside its final place and renamed, so that a crash leaves an earlier artifact whole.
 """
@@ -220,6 +221,22 @@ def replacing(target: Path) -> Iterator[Path]:
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """A folder to write to that takes the target's place when the block ends well, and vanishes otherwise."""
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    unfinished.chmod(0o755)
+    old = unfinished.with_name(f"{unfinished.name}.old")
+    try:
+        yield unfinished
+        if target.exists():
+            os.replace(target, old)
+        os.replace(unfinished, target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -1,12 +1,8 @@
 """What a run serves: its SavedModels, written from the models and the data that made them."""
 
 import json
-import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +24,7 @@ from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.grown_catalogue import take_weights, with_new_items
 from mmrec_tf.recommend.index_choice import wants_inverted_file
-from mmrec_tf.run import Run, catalogue_of, replacing
+from mmrec_tf.run import Run, catalogue_of, replacing, replacing_folder
 from mmrec_tf.schema import Schema
 from mmrec_tf.serving.export import export_models
 from mmrec_tf.serving.item_encoder import item_encoder
@@ -113,7 +109,7 @@ def change_catalogue(
             "Leave them out."
         )
     removed = sorted({*_removed(run), *remove})
-    with _replacing_folder(_folder(run)) as folder:
+    with replacing_folder(_folder(run)) as folder:
         if is_grown:
             items.save(folder / "items")
         (folder / "removed.json").write_text(json.dumps(removed, ensure_ascii=False), encoding="utf-8")
@@ -159,7 +155,7 @@ def export_run(
     takes_time = progress is not None and wants_inverted_file(options.index, engine.item_count)
     if takes_time:
         progress("building the index", 0, 1)
-    engine.use_index(options.index, options.recall)
+    engine.use_index(options.index, options.recall, options.table)
     if takes_time:
         progress("building the index", 1, 1)
     encoder = item_encoder(engine.retrieval, prepared.data.schema.item, prepared.items, _numbers(prepared), encoders)
@@ -221,19 +217,3 @@ def _folder(run: Run) -> Path:
 def _removed(run: Run) -> list[str]:
     path = _folder(run) / "removed.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-
-
-@contextmanager
-def _replacing_folder(target: Path) -> Iterator[Path]:
-    """A folder to write to that takes the target's place when the block ends well, and vanishes otherwise."""
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    unfinished.chmod(0o755)
-    old = unfinished.with_name(f"{unfinished.name}.old")
-    try:
-        yield unfinished
-        if target.exists():
-            os.replace(target, old)
-        os.replace(unfinished, target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import tf_keras
 
 from mmrec_tf.config import Config
 from mmrec_tf.data.target_labels import target_levels
@@ -151,9 +152,15 @@ def _untrained_two_tower(prepared: Prepared) -> TwoTower:
 
 
 def train_ranking(
-    prepared: Prepared, retrieval: TwoTower, progress: Progress | None = None
+    prepared: Prepared,
+    retrieval: TwoTower,
+    progress: Progress | None = None,
+    wrap: Callable[[Ranker], tf_keras.Model] | None = None,
 ) -> tuple[Ranker, dict[str, list[float]]]:
-    """Trains the ranker, with negatives from the whole catalogue and from what retrieval ranks high."""
+    """Trains the ranker, with negatives from the whole catalogue and from what retrieval ranks high.
+
+    `wrap` gives the model that is fitted in the ranker's place and shares its weights, as `DistilledRanker` does.
+    """
     config = prepared.config
 
     def build():
@@ -174,7 +181,7 @@ def train_ranking(
         return -metrics["rmse"] if is_rating else metrics["auc"]
 
     history = fit(
-        learner,
+        learner if wrap is None else wrap(learner),
         prepared.ranking_dataset(hard_negatives=hard_negatives(prepared, retrieval)),
         epochs=options.epochs,
         learning_rate=options.learning_rate,

@@ -5,6 +5,7 @@ The command line calls these; someone who writes Keras scripts calls what they c
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -159,26 +160,43 @@ class OpenRun:
         self.prepared = Prepared(data, config, split, users, items, {}, self.run.load_context())
         self.retrieval, self.ranking = self.run.load_models(config, users, items)
 
-    def evaluate(self, progress: Progress | None = None) -> dict:
-        """Measures the run again and rewrites `metrics.json`.
+    def check_same_interactions(self) -> None:
+        """Refuses to test on interactions that are not those of the training: what was trained on might be among them.
 
         Raises:
-            RunError: if the interactions are not those of the training: what was trained on might now be tested on.
+            RunError: if they have changed.
         """
         if self.run.read_json("split.json")["interactions"] != self.prepared.fingerprint():
             raise RunError(
                 "the interactions have changed since this run was trained, so its test split is no longer what the "
                 "models have not seen. Train again with: mmrec train"
             )
+
+    def evaluate(self, progress: Progress | None = None) -> dict:
+        """Measures the run again and rewrites `metrics.json`.
+
+        Raises:
+            RunError: as `check_same_interactions`.
+        """
+        self.check_same_interactions()
         metrics = evaluate_models(self.prepared, self.retrieval, self.ranking, progress)
         self.run.write_json("metrics.json", metrics)
         return metrics
 
-    def export(self, progress: Progress | None = None) -> dict[str, Path]:
-        """Writes the next version of every SavedModel."""
-        encoders = served_encoders(self.run, self.prepared.config)
-        engine = grown_engine(self.run, self.prepared, self.retrieval, self.ranking)
-        return export_run(self.run, self.prepared, engine, encoders, progress)
+    def export(self, progress: Progress | None = None, table: str | None = None) -> dict[str, Path]:
+        """Writes the next version of every SavedModel.
+
+        Args:
+            progress: called with (description, done, total).
+            table: in place of `export.table`; None, the default, for what that says.
+        """
+        prepared = self.prepared
+        if table is not None:
+            options = prepared.config.export.model_copy(update={"table": table})
+            prepared = replace(prepared, config=prepared.config.model_copy(update={"export": options}))
+        encoders = served_encoders(self.run, prepared.config)
+        engine = grown_engine(self.run, prepared, self.retrieval, self.ranking)
+        return export_run(self.run, prepared, engine, encoders, progress)
 
     def index(
         self, add: Path | None = None, remove: Sequence[str] = (), progress: Progress | None = None

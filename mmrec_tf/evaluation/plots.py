@@ -151,6 +151,36 @@ def reliability_plot(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
         return _svg(figure)
 
 
+def importance_bars(rows: Sequence[tuple[str, float, float]], title: str) -> str:
+    """Features as horizontal bars, each with its standard deviation as a line.
+
+    Args:
+        rows: (name, value, standard deviation), shown from the top.
+        title: str. What the values are.
+
+    Returns:
+        SVG.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    names, values, deviations = zip(*rows)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(9.0, 0.85 + 0.34 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        line = {"ecolor": _LIGHT["ink"], "elinewidth": 1.2}
+        axes.barh(range(len(names)), values, xerr=deviations, color=_LIGHT["ours"], error_kw=line, height=0.66)
+        axes.axvline(0.0, color=_LIGHT["quiet"], linewidth=1.0)
+        axes.set_title(title)
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.grid(axis="x", color=_LIGHT["grid"], linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.tick_params(length=0)
+        axes.tick_params(axis="x", labelcolor=_LIGHT["quiet"])
+        return _svg(figure)
+
+
 def _curves(axes: Axes, kind: str, lines: Mapping[str, Sequence[float]]) -> None:
     from matplotlib.ticker import MaxNLocator
 

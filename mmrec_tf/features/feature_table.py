@@ -156,6 +156,8 @@ class FeatureTable:
         content = json.loads((folder / "vocabularies.json").read_text(encoding="utf-8"))
         with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
             table = cls(content["ids"], arrays["id_index"], content["id_vocabulary_size"])
+            if "met_index" not in arrays.files:
+                raise RunError(f"{folder} was written by an earlier version. Train again with: mmrec train")
             table.met_index = arrays["met_index"]
             for key in arrays.files:
                 group, _, name = key.partition("/")

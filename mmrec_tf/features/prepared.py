@@ -106,19 +106,19 @@ class Prepared:
     def retrieval_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
         """Training batches for a `TwoTower`; see `mmrec_tf.data.pipelines.retrieval_dataset`."""
         sequences, trends = self.sequences(), self.trends()
-        half_life, weights = self.config.train.half_life, None
-        if half_life is not None and self.data.schema.timestamp is not None:
-            weights = 0.5 ** ((sequences.times.max() - sequences.times) / (half_life * DAY))
-        options = self.config.train.item_weights
-        if options.method is not None:
-            by_item = inverse_popularity_weights(sequences.item_index, options.exponent)
-            weights = by_item if weights is None else weights * by_item
+        train, weights = self.config.train, []
+        if train.half_life is not None and self.data.schema.timestamp is not None:
+            weights.append(0.5 ** ((sequences.times.max() - sequences.times) / (train.half_life * DAY)))
+        if train.item_weights.method is not None:
+            weights.append(inverse_popularity_weights(sequences.item_index, train.item_weights.exponent))
+        if self.config.models.retrieval.loss.rewards == "label":
+            weights.append(self.data.positives(self.split.train)[self.data.label].to_numpy()[sequences.order])
         return retrieval_dataset(
             sequences,
             batch_size or self.config.train.batch_size,
             self.config.seed,
             moments=None if trends is None else trends.periods(sequences.times),
-            weights=weights,
+            weights=np.prod(weights, axis=0) if weights else None,
             all_positions=self.config.models.retrieval.history.all_positions,
             context=self._training_context(sequences),
         )

@@ -24,7 +24,13 @@ class RetrievalLoss(tf_keras.layers.Layer):
 
     Returns:
         `[batch]` float32 losses, 0 for an example without negatives.
+
+    Attributes:
+        policy: `BehaviourPolicy` of a loss that asks who has made the log, None of all others. Such a loss is called
+            with `log_behaviour` too.
     """
+
+    policy = None
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})

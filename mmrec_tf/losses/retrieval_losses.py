@@ -4,6 +4,7 @@ from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.losses.binary_loss import BinaryLoss
 from mmrec_tf.losses.bpr_loss import BprLoss
 from mmrec_tf.losses.hinge_loss import HingeLoss
+from mmrec_tf.losses.reinforce_loss import ReinforceLoss
 from mmrec_tf.losses.retrieval_loss import RetrievalLoss
 from mmrec_tf.losses.softmax_loss import SoftmaxLoss
 
@@ -12,6 +13,7 @@ _LOSSES: dict[str, type[RetrievalLoss]] = {
     "bpr": BprLoss,
     "binary": BinaryLoss,
     "hinge": HingeLoss,
+    "reinforce": ReinforceLoss,
 }
 
 
@@ -19,7 +21,7 @@ def build_retrieval_loss(name: str, **settings) -> RetrievalLoss:
     """The loss of that name.
 
     Args:
-        name: `softmax`, `bpr`, `binary` or `hinge`.
+        name: `softmax`, `bpr`, `binary`, `hinge` or `reinforce`.
         settings: its init arguments.
 
     Raises:

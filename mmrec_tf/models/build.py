@@ -78,7 +78,7 @@ def build_two_tower(
             **tower,
         ),
         candidate_tower=CandidateTower(tasks=[RETRIEVAL, *heads], **tower),
-        task=RetrievalTask(_loss(options.loss, items.size), options.temperature, options.learned_temperature),
+        task=RetrievalTask(_loss(options, items.size), options.temperature, options.learned_temperature),
         negatives=_negatives(options.negatives, items.size),
         periods=_periods(config, items.size) if half_lives else 1,
         half_lives=half_lives,
@@ -203,12 +203,19 @@ def _history_encoder(options):
     return build_history_encoder(history.encoder, options.dim, options.history_length, **settings)
 
 
-def _loss(options, size):
+def _loss(retrieval, size):
+    options = retrieval.loss
     settings = {
         "softmax": {"smoothing": options.smoothing},
         # The negatives of an example are averaged, which makes them count as one of the catalogue.
         "binary": {"calibration": options.calibration, "share": 1.0 / (size - 1)},
         "hinge": {"margin": options.margin},
+        "reinforce": {
+            "top_k": options.top_k,
+            "cap": options.cap,
+            "size": size,
+            "dim": retrieval.dim if options.behaviour == "learned" else 0,
+        },
     }
     return {"name": options.name, **settings.get(options.name, {})}
 

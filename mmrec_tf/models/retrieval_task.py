@@ -1,5 +1,6 @@
 """The task of the two-tower model: each query's own candidate ahead of the negatives."""
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
@@ -30,9 +31,11 @@ class RetrievalTask(tf_keras.layers.Layer, tfrs.tasks.Task):
         extra: `Candidates` of `batch * n` rows, negatives of single queries, or None for none.
         extra_counted: `[batch, n]` bool.
         sample_weight: `[batch]` float; None for equal weights.
+        items: int32 indices of `own`, `[batch]`, and of `pool`, `[negatives]`, for a loss that asks who has made the
+            log; None, the default, where that is not to be asked.
 
     Returns:
-        float32 scalar, the weighted mean of the losses.
+        float32 scalar, the weighted mean of the losses; and what fits the loss's own policy.
     """
 
     def __init__(self, loss: dict | None = None, temperature: float = 0.1, learned_temperature: bool = False, **kwargs):
@@ -53,7 +56,11 @@ class RetrievalTask(tf_keras.layers.Layer, tfrs.tasks.Task):
         extra: Candidates | None = None,
         extra_counted: tf.Tensor | None = None,
         sample_weight: tf.Tensor | None = None,
+        items: tuple[tf.Tensor, tf.Tensor] | None = None,
     ):
+        behaviour, fitting = {}, 0.0
+        if self.judge.policy is not None and items is not None:
+            behaviour["log_behaviour"], fitting = self.judge.policy(queries.place, *items, counted, log_expected)
         # Dividing the queries' side is cheaper than dividing all scores.
         scale = 1.0 / self.temperature.value
         queries = Queries(queries.place * scale, queries.gain * scale, queries.moment)
@@ -67,10 +74,15 @@ class RetrievalTask(tf_keras.layers.Layer, tfrs.tasks.Task):
             log_expected = tf.concat(
                 [tf.broadcast_to(log_expected, shape), tf.zeros_like(extra_counted, tf.float32)], axis=1
             )
-        losses = self.judge(positive, negatives, counted, log_expected)
+        losses = self.judge(positive, negatives, counted, log_expected, **behaviour)
         if sample_weight is None:
-            return tf.reduce_mean(losses)
-        return tf.math.divide_no_nan(tf.reduce_sum(losses * sample_weight), tf.reduce_sum(sample_weight))
+            return tf.reduce_mean(losses) + fitting
+        return tf.math.divide_no_nan(tf.reduce_sum(losses * sample_weight), tf.reduce_sum(sample_weight)) + fitting
+
+    def set_probabilities(self, probabilities: np.ndarray) -> None:
+        """Takes the `[size]` shares that items have of what was logged, liked or not; for a loss with a policy."""
+        if self.judge.policy is not None:
+            self.judge.policy.set_probabilities(probabilities)
 
     def get_config(self):
         return {

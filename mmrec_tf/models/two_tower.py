@@ -197,7 +197,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
 
     def compute_loss(self, inputs, training=False):
         item_index = tf.reshape(inputs["item_index"], [-1])
-        ids, log_expected = self.negatives(item_index, training=training)
+        ids, expected = self.negatives(item_index, training=training)
         looked_up = sum(x.shape.num_elements() or 0 for x in (inputs["history"], item_index, ids))
         rows = self.item_rows(looked_up, training)
         queries = self._queries(inputs, rows, training, self.user_dropout if training else 0.0)
@@ -207,7 +207,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
         weight = tf.reshape(inputs.get("weight", tf.ones_like(item_index, tf.float32)), [-1])
         counted = counted_negatives(inputs, ids, self.negatives, self.items.lookup.size)
         hard = self._hard_negatives(inputs, item_index, training) if self.hard_negatives else {}
-        loss = self.task(queries, own, pool, counted, log_expected, sample_weight=weight, **hard)
+        loss = self.task(queries, own, pool, counted, expected, sample_weight=weight, items=(item_index, ids), **hard)
         if training and self.embedding_l2:
             loss += self.embedding_l2 * squared_lengths(self, inputs["user_index"], item_index)
         if training and self.items.lookup.has_modalities:

@@ -7,6 +7,7 @@ import tf_keras
 
 from mmrec_tf.config import Config
 from mmrec_tf.features.prepared import Prepared
+from mmrec_tf.losses.sampling import sampling_probabilities
 from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.models.item_graph import graph_of
 from mmrec_tf.models.two_tower import TwoTower
@@ -53,6 +54,8 @@ def pretrained_two_tower(
     train = prepared.sequences()
     known = (train.item_index, prepared.trends(), prepared.context)
     model = build_two_tower(config, prepared.users, prepared.items, *known)
+    logged = prepared.touched(prepared.split.train)
+    model.task.set_probabilities(sampling_probabilities(logged.item_index, prepared.items.size))
     consumed = train.profiles(len(prepared.data.items))
     if model.items.graph is not None:
         graph = config.models.retrieval.graph

@@ -15,6 +15,7 @@ from mmrec_tf.recommend.asked import Asked, Context, ContextInputs, with_given_h
 from mmrec_tf.recommend.exact_search import ExactSearch, Wishes
 from mmrec_tf.recommend.id_table import id_table, looked_up, string_variable
 from mmrec_tf.recommend.index_choice import chosen_search
+from mmrec_tf.recommend.item_rows import QuantizedRows, item_rows
 from mmrec_tf.recommend.modality_weights import weight_rows
 from mmrec_tf.recommend.pair_scores import PairScores
 from mmrec_tf.recommend.search import NOTHING
@@ -40,9 +41,11 @@ class RecommendationEngine(PairScores, tf.Module):
         removed: ids of items that are not returned to anybody any more, and still tell a taste where a history holds
             them. Defaults to none.
         index, recall: how items are searched; see `chosen_search`. Defaults to `exact`.
+        table: how the search keeps the items' embeddings; see `item_rows`. Defaults to `float32`.
 
     Attributes:
         search: `ExactSearch` or `InvertedFile`.
+        table: how it keeps the items' embeddings.
         modalities: the items' modalities, in alphabetical order.
         example_users: ids of a few users.
         context_inputs: `ContextInputs`, or None.
@@ -61,6 +64,7 @@ class RecommendationEngine(PairScores, tf.Module):
         removed: Iterable[str] = (),
         index: str = "exact",
         recall: float = 0.95,
+        table: str = "float32",
     ):
         super().__init__()
         self.retrieval = retrieval
@@ -89,20 +93,21 @@ class RecommendationEngine(PairScores, tf.Module):
         self.seen_splits = tf.Variable(
             np.concatenate([[0], splits]).astype(np.int64), trainable=False, name="seen_splits"
         )
-        self.use_index(index, recall)
+        self.use_index(index, recall, table)
 
-    def use_index(self, index: str, recall: float = 0.95) -> None:
-        """Searches items in another way from here on; see `chosen_search`.
+    def use_index(self, index: str, recall: float = 0.95, table: str = "float32") -> None:
+        """Searches items in another way from here on; see `chosen_search` and `item_rows`.
 
         What has been traced into a graph stays as it is: choose before the first request.
         """
-        self.search = ExactSearch(self.item_embeddings, self.is_offered)
+        self.table = table
+        self.search = ExactSearch(item_rows(self.item_embeddings, table), self.is_offered)
         self.search = chosen_search(self, index, recall)
         # Whose rows stand in the index's order.
         vars(self).pop("modality_shares", None)
 
     @cached_property
-    def modality_shares(self) -> tf.Variable:
+    def modality_shares(self) -> tf.Variable | QuantizedRows:
         """`[rows, modalities * (dim + 2)]`: what each item's embedding loses when a modality is left out, by the
         index's rows.
 
@@ -117,7 +122,8 @@ class RecommendationEngine(PairScores, tf.Module):
                 for name in self.modalities
             ]
             shares = np.concatenate([*shares, np.zeros((len(whole), 0), np.float32)], axis=1)
-            return tf.Variable(shares[self.search.order], trainable=False, name="modality_shares")
+            shares = tf.Variable(shares[self.search.order], trainable=False, name="modality_shares")
+            return shares if self.table == "float32" else QuantizedRows(shares.numpy(), self.table)
 
     def recommend(
         self,

@@ -147,6 +147,5 @@ def _built(engine):
     # Somebody of whom nothing is known: to them what is liked by everybody comes first.
     stranger = engine.embed_user(tf.constant([""])).numpy()[0]
     head = max(engine.item_count // 256, 4 * engine.candidates)
-    return InvertedFile(
-        embeddings, engine.is_offered.numpy(), embeddings @ stranger, head=head, depth=engine.candidates
-    )
+    options = {"head": head, "depth": engine.candidates, "table": engine.table}
+    return InvertedFile(embeddings, engine.is_offered.numpy(), embeddings @ stranger, **options)

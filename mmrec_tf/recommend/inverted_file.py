@@ -3,8 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
-from mmrec_tf.recommend.exact_search import ExactSearch, Wishes
+from mmrec_tf.recommend.exact_search import ExactSearch, Second, Wishes
 from mmrec_tf.recommend.item_cells import group_means, near_blocks
+from mmrec_tf.recommend.item_rows import item_rows
 from mmrec_tf.recommend.search import NOTHING, Lists
 
 BLOCK_WIDTH = 64
@@ -37,6 +38,8 @@ class InvertedFile(tf.Module):
         width: int. Items of a block. Defaults to `BLOCK_WIDTH`.
         depth: int. Length of the lists that `probes` is meant for. Defaults to 100.
         seed: int. Of k-means.
+        table: how the embeddings are kept, see `item_rows`; the blocks are chosen by the embeddings as they are given.
+            Defaults to `float32`.
 
     Call arguments:
         queries, k, wishes, second: as for `ExactSearch`; with `shares`, everything is searched. The rows of `second`
@@ -61,6 +64,7 @@ class InvertedFile(tf.Module):
         width: int = BLOCK_WIDTH,
         depth: int = 100,
         seed: int = 0,
+        table: str = "float32",
     ):
         super().__init__()
         self.width = width
@@ -71,25 +75,25 @@ class InvertedFile(tf.Module):
         blocks = [rest[rows] for rows in near_blocks(embeddings[rest], width, seed)]
         self.blocks = len(blocks)
         self.head_blocks = max(-(-len(first) // width), 1)
-        table = np.zeros([(self.head_blocks + self.blocks) * width], np.int32)
-        table[: len(first)] = np.sort(first)
+        order = np.zeros([(self.head_blocks + self.blocks) * width], np.int32)
+        order[: len(first)] = np.sort(first)
         for place, block in enumerate(blocks, self.head_blocks):
-            table[place * width : place * width + len(block)] = block
-        there = np.flatnonzero(table)
+            order[place * width : place * width + len(block)] = block
+        there = np.flatnonzero(order)
         place_of = np.full(items, -1, np.int32)
-        place_of[table[there]] = there
+        place_of[order[there]] = there
         inside = there[there >= self.head_blocks * width]
-        means = group_means(embeddings[table[inside]], inside // width - self.head_blocks, self.blocks)
+        means = group_means(embeddings[order[inside]], inside // width - self.head_blocks, self.blocks)
 
-        rows = embeddings[table]
-        rows[table == 0] = 0.0
-        self.item_of = tf.Variable(table, trainable=False, name="item_of")
+        rows = embeddings[order]
+        rows[order == 0] = 0.0
+        self.item_of = tf.Variable(order, trainable=False, name="item_of")
         self.place_of = tf.Variable(place_of, trainable=False, name="place_of")
         self.means = tf.Variable(means, trainable=False, name="block_means")
         self.probes = tf.Variable(1, trainable=False, name="probes")
         self.exact = ExactSearch(
-            tf.Variable(rows, trainable=False, name="item_rows"),
-            tf.Variable(is_offered[table] & (table > 0), trainable=False, name="row_is_offered"),
+            item_rows(rows, table),
+            tf.Variable(is_offered[order] & (order > 0), trainable=False, name="row_is_offered"),
         )
 
     @property
@@ -106,7 +110,7 @@ class InvertedFile(tf.Module):
         """`[n, dim]` embeddings of `[n]` items; for index 0 those of some item."""
         return self.exact.embeddings_of(tf.maximum(tf.gather(self.place_of, items), 0))
 
-    def __call__(self, queries: tf.Tensor, k: tf.Tensor, wishes: Wishes, second: tf.Variable | None = None) -> Lists:
+    def __call__(self, queries: tf.Tensor, k: tf.Tensor, wishes: Wishes, second: Second = None) -> Lists:
         if wishes.shares is not None:
             return self.everything(queries, k, wishes, second)
         longer = tf.maximum(tf.cast(k, tf.float32) / self.depth, 1.0)
@@ -122,7 +126,7 @@ class InvertedFile(tf.Module):
             tf.reduce_any(found[1][:, -1:] <= NOTHING), lambda: self.everything(queries, k, wishes, None), lambda: found
         )
 
-    def everything(self, queries: tf.Tensor, k: tf.Tensor, wishes: Wishes, second: tf.Variable | None = None) -> Lists:
+    def everything(self, queries: tf.Tensor, k: tf.Tensor, wishes: Wishes, second: Second = None) -> Lists:
         """What the call gives, with every item looked at."""
         added = None if wishes.added is None else tf.gather(self.place_of, wishes.added)
         hidden = tf.gather(self.place_of, wishes.hidden)
@@ -131,22 +135,18 @@ class InvertedFile(tf.Module):
 
     def probed(self, queries: tf.Tensor, k: tf.Tensor, wishes: Wishes, probes: tf.Tensor) -> Lists:
         """The best of the head and of `probes` blocks for each query."""
-        batch, dim = tf.shape(queries)[0], queries.shape[1]
+        batch = tf.shape(queries)[0]
         probes = tf.minimum(probes, self.blocks)
-        table = tf.reshape(self.exact.embeddings, [-1, self.width * dim])
+        of_blocks = self.exact.rows.by_blocks(self.width)
         offered = tf.reshape(self.exact.is_offered, [-1, self.width])
         head = self.head_blocks * self.width
         blocks = tf.math.top_k(tf.matmul(queries, self.means, transpose_b=True), probes, sorted=False)[1]
         chosen = blocks + self.head_blocks
 
-        def scores_in_blocks(query_and_blocks):
-            query, own = query_and_blocks
-            return tf.linalg.matvec(tf.reshape(tf.gather(table, own), [-1, dim]), query)
-
         # Query by query, so that what is read stays in the processor's cache until it is multiplied.
-        scores = tf.map_fn(scores_in_blocks, (queries, chosen), fn_output_signature=tf.float32)
+        scores = tf.map_fn(lambda one: of_blocks(*one), (queries, chosen), fn_output_signature=tf.float32)
         scores = tf.reshape(scores, [batch, probes * self.width])
-        scores = tf.concat([tf.matmul(queries, self.exact.embeddings[:head], transpose_b=True), scores], axis=1)
+        scores = tf.concat([self.exact.rows.scores(queries, 0, head), scores], axis=1)
 
         columns = _Columns(self.place_of, head, self.width, self.blocks, blocks)
         outside = None

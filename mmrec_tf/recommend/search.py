@@ -18,7 +18,11 @@ Lists = tuple[tf.Tensor, tf.Tensor]
 
 
 def in_item_blocks(
-    scores_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], items: int, batch: tf.Tensor, k: tf.Tensor
+    scores_of: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    items: int,
+    batch: tf.Tensor,
+    k: tf.Tensor,
+    most: int | None = None,
 ) -> Lists:
     """The best of all items, of which a block is scored after the other; equal scores in the order of the items.
 
@@ -28,11 +32,13 @@ def in_item_blocks(
         items: int. How many there are, index 0 included.
         batch: int32 scalar, the number of requests.
         k: int32 scalar, the length of the lists.
+        most: int. Items of a block at most, beside what `SCORES_AT_ONCE` allows; None, the default, for no more.
 
     Returns:
         `[batch, k]` int32 indices, 0 where no item is left, and `[batch, k]` float32 scores, `NOTHING` there.
     """
     block = tf.maximum(SCORES_AT_ONCE // tf.maximum(batch, 1), 1)
+    block = block if most is None else tf.minimum(block, most)
     block = tf.where(block >= _ALIGNED, block // _ALIGNED * _ALIGNED, block)
 
     def next_block(start, index, scores):

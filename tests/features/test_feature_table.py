@@ -213,3 +213,11 @@ def test_a_ranker_knows_the_ids_of_what_was_disliked_too():
     # Vocabularies stay those of the positives.
     assert ranked.vocabularies["color"].values == ["red"]
     assert table().of_all_met().id_index.tolist() == table().id_index.tolist()
+
+
+def test_a_table_of_an_earlier_version(tmp_path):
+    table().save(tmp_path)
+    with np.load(tmp_path / "arrays.npz") as arrays:
+        np.savez(tmp_path / "arrays.npz", **{name: arrays[name] for name in arrays.files if name != "met_index"})
+    with pytest.raises(RunError, match="earlier version. Train again"):
+        FeatureTable.load(tmp_path)

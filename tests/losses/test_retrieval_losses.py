@@ -14,7 +14,7 @@ NEGATIVES = np.array([[0.5, -1.0, 2.0, 0.0], [1.5, 0.25, -2.0, 3.0], [0.0, 1.0, 
 COUNTED = np.array([[1, 1, 0, 1], [1, 1, 1, 1], [0, 0, 0, 1]], bool)
 # How often each candidate is expected among the negatives.
 EXPECTED = np.array([0.5, 2.0, 1.0, 0.25], np.float32)
-ALL = ("softmax", "bpr", "binary", "hinge")
+ALL = ("softmax", "bpr", "binary", "hinge", "reinforce")
 
 
 def judged(name, **settings) -> np.ndarray:
@@ -94,13 +94,15 @@ def test_config_round_trip(name):
 
 def test_wrong_settings_are_named():
     with pytest.raises(
-        ConfigError, match="loss.name 'sofmax' is unknown. .*softmax.* Allowed: softmax, bpr, binary, hinge"
+        ConfigError, match="loss.name 'sofmax' is unknown. .*softmax.* Allowed: softmax, bpr, binary, hinge, reinforce"
     ):
         build_retrieval_loss("sofmax")
     for name, settings in (
         ("softmax", {"smoothing": 1.0}),
         ("hinge", {"margin": 0.0}),
         ("binary", {"calibration": 2.0}),
+        ("reinforce", {"top_k": 0}),
+        ("reinforce", {"cap": 0.0}),
         ("binary", {"share": 0.0}),
     ):
         with pytest.raises(ValueError, match=f"{next(iter(settings))} must"):

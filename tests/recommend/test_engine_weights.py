@@ -7,6 +7,7 @@ import tensorflow as tf
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.recommend.engine import NOTHING, RecommendationEngine
+from mmrec_tf.recommend.item_rows import PlainRows
 from mmrec_tf.schema import Schema
 from tests import tiny_world
 
@@ -111,7 +112,7 @@ def test_weights_by_hand(chains, monkeypatch):
     shares[6, 0] = 1.0
     shares[1:, 10] = -0.1 * np.arange(30)
     monkeypatch.setattr(engine, "_query", lambda asked: tf.one_hot(tf.zeros_like(asked.users), 10))
-    monkeypatch.setattr(engine.search, "embeddings", tf.Variable(embeddings))
+    monkeypatch.setattr(engine.search, "rows", PlainRows(tf.Variable(embeddings)))
     monkeypatch.setitem(vars(engine), "modality_shares", tf.Variable(shares))
     names, scores = engine.recommend_weighted(
         tf.constant(["nobody"] * 3),

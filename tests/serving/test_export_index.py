@@ -71,9 +71,9 @@ def test_the_c_library_gives_the_exact_answers(engines, written):
 
 
 def test_the_embeddings_are_saved_once_and_as_a_variable(engines, written):
-    rows = engines[1].search.exact.embeddings.shape.as_list()
+    rows = list(engines[1].search.exact.rows.shape)
     for model in ("recommend", "retrieval"):
         shapes = [shape for _, shape in tf.train.list_variables(str(written[model] / "variables" / "variables"))]
         assert shapes.count(rows) == 1 and [31, 10] not in shapes
         graph = (written[model] / "saved_model.pb").read_bytes()
-        assert engines[1].search.exact.embeddings.numpy().tobytes() not in graph
+        assert engines[1].search.exact.rows.embeddings.numpy().tobytes() not in graph

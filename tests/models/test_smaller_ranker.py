@@ -1,0 +1,85 @@
+"""Distillation and pruning of rankers: the loss against NumPy, what is learned without labels, and what stays 0."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from scipy.special import expit
+
+from mmrec_tf.models.smaller_ranker import DistilledRanker, PrunedRanker, dense_kernels
+from tests import tiny_world
+from tests.models.rankers.worlds import only_ids, pairs, randomized
+
+
+def train(model, inputs, steps, rate=0.02):
+    model.compile(optimizer=tf_keras.optimizers.Adam(rate))
+    step = tf.function(model.train_step)
+    for _ in range(steps):
+        step(inputs)
+
+
+def test_loss_against_numpy():
+    student, inputs = randomized(tiny_world.ranker(model="fm")), pairs(group=3)
+    inputs["weight"] = tf.constant([[1.0, 0.0, 2.0]] * 6)
+    taught = np.random.default_rng(1).normal(size=[6, 3]).astype(np.float32)
+    model = DistilledRanker(student, lambda _: taught, temperature=3.0, weight=0.25)
+    said = student(inputs).numpy().astype(np.float64)
+    # Temperature^2 times the divergence of two coins, over the two pairs of each row that count.
+    p, q = expit(taught / 3.0), expit(said / 3.0)
+    divergence = 9.0 * (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
+    expected = 0.75 * float(student.compute_loss(inputs)) + 0.25 * divergence[:, [0, 2]].mean()
+    assert float(model.compute_loss(inputs)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_ratings_are_distilled_by_their_squares():
+    student, inputs = randomized(tiny_world.ranker(model="fm", target="rating")), pairs(group=3)
+    model = DistilledRanker(student, lambda _: tf.zeros([6, 3]), weight=1.0)
+    expected = np.square(student(inputs).numpy()).mean()
+    assert float(model.compute_loss(inputs)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_student_comes_to_say_what_the_teacher_says_whatever_the_labels():
+    teacher, student = randomized(tiny_world.ranker(model="deepfm", hidden=[32])), tiny_world.ranker(hidden=[8])
+    inputs = pairs(group=4)
+    before = [weight.copy() for weight in teacher.get_weights()]
+    model = DistilledRanker(student, lambda given: teacher.target_scores(given)["click"], weight=1.0)
+    assert {id(weight) for weight in model.trainable_variables} == {
+        id(weight) for weight in student.trainable_variables
+    }
+    train(model, inputs, steps=120)
+    taught, said = teacher(inputs).numpy(), student(inputs).numpy()
+    assert np.corrcoef(taught.ravel(), said.ravel())[0, 1] > 0.98
+    for weight, values in zip(teacher.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, values)
+
+
+def test_the_smallest_weights_are_0_and_stay_there():
+    ranker, inputs = randomized(tiny_world.ranker(model="deepfm", hidden=[16, 8])), pairs(group=4)
+    before = [kernel.numpy() for kernel in dense_kernels(ranker)]
+    assert len(before) > 3
+    tables = [table.numpy() for table in ranker.users.weights]
+    model = PrunedRanker(ranker, sparsity=0.75)
+    zeros = []
+    for kernel, values in zip(dense_kernels(ranker), before, strict=True):
+        gone = kernel.numpy() == 0.0
+        assert gone.sum() == round(0.75 * values.size)
+        assert np.abs(values[gone]).max() <= np.abs(values[~gone]).min()
+        zeros.append(gone)
+    loss = float(model.compute_loss(inputs))
+    train(model, inputs, steps=40)
+    assert float(model.compute_loss(inputs)) < 0.7 * loss
+    assert all((kernel.numpy()[gone] == 0.0).all() for kernel, gone in zip(dense_kernels(ranker), zeros))
+    for table, values in zip(ranker.users.weights, tables):
+        np.testing.assert_array_equal(table.numpy(), values)
+
+
+def test_mistakes():
+    ranker = tiny_world.ranker()
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        DistilledRanker(ranker, ranker.target_scores, temperature=0.0)
+    with pytest.raises(ValueError, match="weight must lie in"):
+        DistilledRanker(ranker, ranker.target_scores, weight=1.5)
+    with pytest.raises(ValueError, match="sparsity must lie in"):
+        PrunedRanker(ranker, sparsity=1.0)
+    with pytest.raises(ValueError, match="FM has no dense layer to prune"):
+        PrunedRanker(only_ids("fm"), sparsity=0.5)
