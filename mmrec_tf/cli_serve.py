@@ -31,6 +31,7 @@ def serve(
     api_key_file: Annotated[Optional[Path], typer.Option(help="Text file of accepted keys, one a line.")] = None,
     tls_cert: Annotated[Optional[Path], typer.Option(help="PEM certificate, for HTTPS.")] = None,
     tls_key: Annotated[Optional[Path], typer.Option(help="Its key, PEM.")] = None,
+    drift_seconds: Annotated[float, typer.Option(min=0, help="Window of the measures of drift; 0: none.")] = 3600,
     access_log: Annotated[bool, typer.Option("--access-log", help="One JSON line for each request.")] = False,
 ):
     """Serve a run's SavedModels over TensorFlow Serving's REST API, and gRPC where a port is given."""
@@ -60,6 +61,7 @@ def serve(
         drain_seconds=drain_seconds,
         api_keys=tuple(read_api_keys(api_key_file)) if api_key_file else (),
         access_log=access_log,
+        drift_seconds=drift_seconds,
         tls_certificate=tls_cert,
         tls_key=tls_key,
     )

@@ -51,7 +51,7 @@ def test_a_run_with_its_catalogue_and_every_option(monkeypatch, served, tmp_path
     (tmp_path / "config.yaml").write_text("")
     (tmp_path / "keys").write_text("one\n")
     limits = {"num-versions": 3, "poll-seconds": 0, "max-requests": 5, "max-connections": 6, "request-seconds": 7}
-    limits |= {"header-seconds": 8, "body-seconds": 9, "drain-seconds": 0.5}
+    limits |= {"header-seconds": 8, "body-seconds": 9, "drain-seconds": 0.5, "drift-seconds": 60}
     given = [part for name, value in limits.items() for part in (f"--{name}", value)]
     given += ["--host", "0.0.0.0", "--port", 1, "--grpc-port", 2, "--model", "a", "--model", "b", "--no-batching"]
     given += ["--max-body-mb", 1, "--access-log", "--api-key-file", tmp_path / "keys"]

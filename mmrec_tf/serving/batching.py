@@ -65,6 +65,8 @@ class BatchScheduler:
         threads: int. Calls that run at a time. Defaults to the number of processors, and at least 2, so that a long
             call does not stop all others.
         observe: called after each call with (model name, signature, rows, requests, seconds).
+        sample: called after each call that was answered with (model, signature, inputs, outputs), to look at and not
+            to keep.
     """
 
     def __init__(
@@ -72,10 +74,12 @@ class BatchScheduler:
         max_batch_size: int = 64,
         threads: int | None = None,
         observe: Callable[[str, str, int, int, float], None] | None = None,
+        sample: Callable[[ModelVersion, str, Mapping[str, np.ndarray], Outputs], None] | None = None,
     ):
         self.max_batch_size = max_batch_size
         self.threads = threads or max(2, os.cpu_count() or 1)
         self.observe = observe
+        self.sample = sample
         self._waiting: dict[tuple | object, deque[Job]] = {}
         self._ready: SimpleQueue = SimpleQueue()
         self._lock = threading.Lock()
@@ -215,7 +219,10 @@ class BatchScheduler:
     def _call(self, job: Job, inputs: Mapping[str, np.ndarray], rows: int, requests: int) -> Outputs:
         start = time.perf_counter()
         try:
-            return job.model.call(job.signature, inputs)
+            outputs = job.model.call(job.signature, inputs)
+            if self.sample is not None:
+                self.sample(job.model, job.signature, inputs, outputs)
+            return outputs
         finally:
             if self.observe is not None:
                 self.observe(job.model.name, job.signature, rows, requests, time.perf_counter() - start)

@@ -3,13 +3,16 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
 
 from mmrec_tf.recommend.engine import RecommendationEngine
+from mmrec_tf.serving.export_reference import References
 from mmrec_tf.serving.item_encoder import ItemEncoder
 from mmrec_tf.serving.op_check import check_model, require_servable
+from mmrec_tf.serving.reference import Reference
 from mmrec_tf.serving.server_files import write_server_files
 from mmrec_tf.serving.signatures import Signatures, encoder_signatures, model_signatures, warmup_examples
 from mmrec_tf.serving.warmup import write_warmup
@@ -30,7 +33,9 @@ def export_models(
     A version appears in one rename, because the server polls the folder and would load a half-written one.
 
     Each is checked by `op_check` and answers its warm-up requests before it appears: one that TensorFlow Serving would
-    not run is not exported. What the server is started with is written beside the models; see `write_server_files`.
+    not run is not exported. What it answers to a sample of the known users is kept in `assets.extra/reference.json` of
+    the version, to find out later whether answers have shifted; see `Reference`. What the server is started with is
+    written beside the models; see `write_server_files`.
 
     Signatures, every input with a batch dimension:
 
@@ -76,11 +81,13 @@ def export_models(
     if item_encoder is not None:
         models["item_encoder"] = item_encoder, item_encoder.tables, encoder_signatures(item_encoder)
     examples = {name: {} if name == "item_encoder" else warmup_examples(engine, k) for name in models}
+    expected = References(engine, served)
     written = {}
     for number, (name, model) in enumerate(models.items()):
         if progress is not None:
             progress("exporting", number, len(models))
-        written[name] = _write_version(*model, folder / name, examples[name])
+        reference = partial(expected.of, name) if name in served else None
+        written[name] = _write_version(*model, folder / name, examples[name], reference)
     if progress is not None:
         progress("exporting", len(models), len(models))
     write_server_files(folder, engine.item_count)
@@ -88,7 +95,12 @@ def export_models(
 
 
 def _write_version(
-    owner: tf.Module, tables: object, signatures: Signatures, folder: Path, examples: Mapping[str, Sequence]
+    owner: tf.Module,
+    tables: object,
+    signatures: Signatures,
+    folder: Path,
+    examples: Mapping[str, Sequence],
+    reference: Callable[[], Reference] | None,
 ) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
@@ -99,6 +111,8 @@ def _write_version(
         tf.saved_model.save(_Servable(owner, tables, signatures), str(unfinished / "model"), signatures=signatures)
         require_servable(check_model(unfinished / "model"), folder.name)
         write_warmup(unfinished / "model", folder.name, examples)
+        if reference is not None:
+            reference().save(unfinished / "model")
         (unfinished / "model").rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

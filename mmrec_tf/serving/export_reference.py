@@ -20,8 +20,8 @@ PLACES = 10
 _BATCH = 64
 
 
-def references(engine: RecommendationEngine, models: Mapping[str, Signatures], seed: int = 0) -> dict[str, Reference]:
-    """The reference of each exported model, from a sample of the known users.
+class References:
+    """Makes the reference of each exported model, from a sample of the known users.
 
     The lists are those of `serving_default`. The ranker is asked for the lists that retrieval gives the same users,
     which is what a client of `rank` would send.
@@ -30,23 +30,28 @@ def references(engine: RecommendationEngine, models: Mapping[str, Signatures], s
         engine: the chain.
         models: model name -> its signatures, as `model_signatures` gives them.
         seed: int. Of the sample. Defaults to 0.
-
-    Returns:
-        Model name -> `Reference`.
     """
-    users = np.sort(engine.user_table.export()[0].numpy())
-    items = engine.item_ids.numpy()[1:]
-    known = {"user": KnownIds.of(users), "item": KnownIds.of(items)}
-    chosen = np.random.default_rng(seed).choice(len(users), min(SAMPLE_USERS, len(users)), replace=False)
-    sample = users[np.sort(chosen)]
-    catalogue = max(1, int(np.sum(engine.is_offered.numpy()[1:])))
-    made = {}
-    for name, signatures in models.items():
+
+    def __init__(self, engine: RecommendationEngine, models: Mapping[str, Signatures], seed: int = 0):
+        self._models = models
+        users = np.sort(engine.user_table.export()[0].numpy())
+        self._known = {"user": KnownIds.of(users), "item": KnownIds.of(engine.item_ids.numpy()[1:])}
+        chosen = np.random.default_rng(seed).choice(len(users), min(SAMPLE_USERS, len(users)), replace=False)
+        self._users = users[np.sort(chosen)]
+        self._catalogue_size = max(1, int(np.sum(engine.is_offered.numpy()[1:])))
+
+    def of(self, name: str) -> Reference:
+        """The reference of a model, which is asked for it.
+
+        Args:
+            name: str. Of one of the models.
+        """
+        signatures = self._models[name]
         if name == "ranking":
-            made[name] = Reference(catalogue, known, **_ranked(signatures, models["retrieval"], sample))
+            said = _ranked(signatures, self._models["retrieval"], self._users)
         else:
-            made[name] = Reference(catalogue, known, **_listed(signatures, sample))
-    return made
+            said = _listed(signatures, self._users)
+        return Reference(self._catalogue_size, self._known, **said)
 
 
 def _listed(signatures: Signatures, users: np.ndarray) -> dict:

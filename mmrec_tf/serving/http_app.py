@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import mmrec_tf
 from mmrec_tf.errors import ServingError
-from mmrec_tf.serving.server_files import METRICS_PATH
+from mmrec_tf.serving.server_files import DRIFT_PATH, METRICS_PATH
 from mmrec_tf.serving.server_options import ServerOptions
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def create_app(
     # They need Starlette, whose absence is to be told in words.
     from mmrec_tf.serving.async_calls import AsyncCalls
     from mmrec_tf.serving.catalogue import Catalogue
+    from mmrec_tf.serving.drift_monitor import DriftMonitor
     from mmrec_tf.serving.http_errors import error_body
     from mmrec_tf.serving.http_gate import HttpGate
     from mmrec_tf.serving.model_store import ModelStore
@@ -58,8 +59,13 @@ def create_app(
 
     options = options or ServerOptions()
     metrics = ServerMetrics()
-    store = ModelStore(export_dir, models, options.num_versions, options.max_batch_size, metrics.observe_call)
+    drift = DriftMonitor(options.drift_seconds) if options.drift_seconds else None
+    sample = None if drift is None else drift.sample
+    store = ModelStore(export_dir, models, options.num_versions, options.max_batch_size, metrics.observe_call, sample)
     metrics.watch(store)
+    if drift is not None:
+        drift.watch(store)
+        metrics.watch_drift(drift)
     calls = AsyncCalls(store, options.request_seconds, options.max_body_bytes, options.max_pending_bytes)
 
     @asynccontextmanager
@@ -67,7 +73,11 @@ def create_app(
         watch = VersionWatch(store, options.poll_seconds) if options.poll_seconds else None
         if watch is not None:
             watch.start()
+        if drift is not None:
+            drift.start()
         yield
+        if drift is not None:
+            drift.stop()
         if watch is not None:
             watch.stop()
         store.close()
@@ -111,6 +121,12 @@ def create_app(
     @app.get(METRICS_PATH)
     def prometheus() -> Response:
         return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE})
+
+    @app.get(DRIFT_PATH)
+    def drifted() -> Response:
+        if drift is None:
+            return json_response({"error": "Drift is not measured: the server was started with a window of 0 s"}, 404)
+        return json_response(drift.document())
 
     @app.get("/openapi.json")
     def openapi() -> Response:

@@ -60,7 +60,7 @@ class ModelStore:
         num_versions: int. Versions of each model that are served. Defaults to 2, as in `models.config`.
         max_batch_size: int. Most rows of a call that requests share; 1 for none. Defaults to what
             `batching_parameters.txt` says, or 64.
-        observe: called after each call of a signature; see `BatchScheduler`.
+        observe, sample: called after each call of a signature; see `BatchScheduler`.
 
     Raises:
         ServingError: if the folder does not exist, holds no model, or lacks one of `models`.
@@ -73,9 +73,11 @@ class ModelStore:
         num_versions: int = 2,
         max_batch_size: int | None = None,
         observe: Callable[[str, str, int, int, float], None] | None = None,
+        sample: Callable | None = None,
     ):
         self.folder = Path(export_dir)
-        self.batches = BatchScheduler(max_batch_size or read_max_batch_size(self.folder), observe=observe)
+        largest = max_batch_size or read_max_batch_size(self.folder)
+        self.batches = BatchScheduler(largest, observe=observe, sample=sample)
         self._num_versions = num_versions
         self._only = list(models or ())
         self._changes = threading.Lock()

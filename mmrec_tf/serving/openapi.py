@@ -13,7 +13,7 @@ from mmrec_tf.serving.example_codec import METHOD_NAMES
 from mmrec_tf.serving.model_store import ModelStore
 from mmrec_tf.serving.model_version import ModelVersion
 from mmrec_tf.serving.native_api import MAX_K
-from mmrec_tf.serving.server_files import METRICS_PATH
+from mmrec_tf.serving.server_files import DRIFT_PATH, METRICS_PATH
 from mmrec_tf.serving.server_options import ServerOptions
 
 Schema = dict[str, Any]
@@ -99,6 +99,7 @@ def _own_paths(store: ModelStore, has_catalogue: bool) -> Schema:
         "/readyz": {"get": _operation("Every model can be asked", {"type": "object"})},
         "/openapi.json": {"get": _operation("This document", {"type": "object"})},
         METRICS_PATH: {"get": _operation("Metrics for Prometheus", {"type": "string"}, media_type="text/plain")},
+        DRIFT_PATH: {"get": _operation("How far answers have moved from the reference", {"type": "object"})},
     }
     model = store.find_loaded("recommend")
     if model is not None and "recommend" in model.signatures:

@@ -6,7 +6,7 @@ version. It holds shares, means and sets of hashes, and nothing of any one user.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +99,13 @@ class Reference:
     score_signatures: tuple[str, ...] = ()
     embeddings: Distribution | None = None
     embedding_signatures: tuple[str, ...] = ()
-    listed_times: np.ndarray = np.zeros(0, np.int64)
-    listed_items: np.ndarray = np.zeros(0, np.int64)
+    listed_times: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    listed_items: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def list_length(self) -> int:
+        """Places of a list that the reference has."""
+        return 0 if self.scores is None else len(self.scores.counts)
 
     def save(self, version: Path) -> None:
         """Writes it into a version's folder."""

@@ -3,10 +3,17 @@
 import os
 from pathlib import Path
 
+from mmrec_tf.serving.alert_rules import alert_rules
+from mmrec_tf.serving.dashboard import dashboard, dashboard_provider, datasource
+
 METRICS_PATH = "/monitoring/prometheus/metrics"
 """Where TensorFlow Serving shows its metrics to Prometheus."""
 
+DRIFT_PATH = "/monitoring/drift"
+"""Where the embedded server tells how far answers have moved; TensorFlow Serving has no such path."""
+
 _IN_CONTAINER = "/models"
+_DASHBOARDS = "/etc/grafana/dashboards"
 _LARGEST_BATCH = 64
 _SCORES_IN_A_BATCH = 2**24
 # The first request of a batch waits for the last: with a million items, each adds a few milliseconds.
@@ -17,8 +24,9 @@ def write_server_files(folder: Path, items: int) -> list[Path]:
 
     - `models.config`: the models, their two newest versions, and the labels `latest` and `previous`.
     - `batching_parameters.txt`: how requests are batched, by the size of the catalogue.
-    - `monitoring.config`, `prometheus.yml`: metrics, and who collects them.
-    - `docker-compose.yml`: TensorFlow Serving and Prometheus, started with these files: `docker compose up`.
+    - `monitoring.config`, `prometheus.yml`, `alerts.yml`: metrics, who collects them, and when somebody should look.
+    - `grafana_dashboard.json`, `grafana_datasource.yml`, `grafana_dashboards.yml`: what Grafana shows of them.
+    - `docker-compose.yml`: TensorFlow Serving, Prometheus and Grafana, started with these files: `docker compose up`.
 
     Args:
         folder: the export folder.
@@ -32,6 +40,10 @@ def write_server_files(folder: Path, items: int) -> list[Path]:
         "batching_parameters.txt": batching_parameters(items),
         "monitoring.config": f'prometheus_config {{\n  enable: true\n  path: "{METRICS_PATH}"\n}}\n',
         "prometheus.yml": _PROMETHEUS,
+        "alerts.yml": alert_rules(),
+        "grafana_dashboard.json": dashboard(),
+        "grafana_datasource.yml": datasource(),
+        "grafana_dashboards.yml": dashboard_provider(_DASHBOARDS),
         "docker-compose.yml": _COMPOSE,
     }
     for name, content in files.items():
@@ -100,14 +112,18 @@ pad_variable_length_inputs: false
 _PROMETHEUS = f"""\
 global:
   scrape_interval: 15s
+rule_files: ["alerts.yml"]
 scrape_configs:
   - job_name: tensorflow_serving
     metrics_path: {METRICS_PATH}
     static_configs:
       - targets: ["serving:8501"]
+      # `mmrec serve RUN --host 0.0.0.0 --port 8511` on this machine, which tells of drift, batches and versions too:
+      # - targets: ["host.docker.internal:8511"]
 """
 _COMPOSE = f"""\
-# TensorFlow Serving on 8500 (gRPC) and 8501 (REST), Prometheus on 9090. Start it here: docker compose up
+# TensorFlow Serving on 8500 (gRPC) and 8501 (REST), Prometheus on 9090, Grafana on 3000. Start it here:
+#   docker compose up
 services:
   serving:
     image: tensorflow/serving:${{TF_SERVING_VERSION:-2.16.1}}
@@ -130,6 +146,19 @@ services:
     image: prom/prometheus:${{PROMETHEUS_VERSION:-v2.53.0}}
     restart: unless-stopped
     ports: ["9090:9090"]
-    volumes: ["./prometheus.yml:/etc/prometheus/prometheus.yml:ro"]
+    volumes:
+      - ./prometheus.yml:/etc/prometheus/prometheus.yml:ro
+      - ./alerts.yml:/etc/prometheus/alerts.yml:ro
+    extra_hosts: ["host.docker.internal:host-gateway"]
     depends_on: [serving]
+  grafana:
+    image: grafana/grafana:${{GRAFANA_VERSION:-11.1.0}}
+    restart: unless-stopped
+    # For this machine alone: whoever comes first sets the password (admin, admin).
+    ports: ["127.0.0.1:3000:3000"]
+    volumes:
+      - ./grafana_dashboard.json:{_DASHBOARDS}/mmrec.json:ro
+      - ./grafana_datasource.yml:/etc/grafana/provisioning/datasources/mmrec.yml:ro
+      - ./grafana_dashboards.yml:/etc/grafana/provisioning/dashboards/mmrec.yml:ro
+    depends_on: [prometheus]
 """

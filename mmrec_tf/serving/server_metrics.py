@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from mmrec_tf.serving.drift_monitor import DriftMonitor
 from mmrec_tf.serving.model_store import ModelStore
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,6 +25,9 @@ class ServerMetrics:
     - `mmrec_batch_rows`, `mmrec_batch_requests` `{model_name}`: what is answered in one call.
     - `mmrec_requests_in_flight`, `mmrec_refused_total{reason}`, `mmrec_http_responses_total{status}`.
     - `mmrec_model_version_state{model_name, version, state}`: 1 for the state that each version is in.
+    - `mmrec_score_psi`, `mmrec_embedding_psi`, `mmrec_catalogue_coverage`, `mmrec_catalogue_coverage_expected`
+      `{model_name, version}`, `mmrec_unknown_id_ratio{model_name, version, kind}`: see `DriftReport`; a measure of too
+      few answers is not shown.
     - `process_*`: memory, processor time and open files.
     """
 
@@ -60,6 +64,10 @@ class ServerMetrics:
     def watch(self, store: ModelStore) -> None:
         """Shows the states of a store's versions."""
         self.registry.register(_Versions(store))
+
+    def watch_drift(self, monitor: DriftMonitor) -> None:
+        """Shows what a monitor measures."""
+        self.registry.register(_Drift(monitor))
 
     def observe_request(self, model: str, api: str, status: str, seconds: float, entrypoint: str = "REST") -> None:
         """Counts a request.
@@ -109,3 +117,46 @@ class _Versions:
             for version in self._store.versions(name):
                 states.add_metric([name, str(version.version), version.state], 1)
         yield states
+
+
+class _Drift:
+    """Measures are computed when they are asked for."""
+
+    _HELP = {
+        "score_psi": "Population stability index of the scores against the model's reference.",
+        "embedding_psi": "The same of the query embeddings, the mean over their dimensions.",
+        "catalogue_coverage": "Share of the catalogue that was recommended in the window.",
+        "catalogue_coverage_expected": "Share that as many places of the reference's lists cover.",
+    }
+
+    def __init__(self, monitor: DriftMonitor):
+        self._monitor = monitor
+
+    def describe(self):
+        # Named without being measured, so that registering costs nothing.
+        return self._families().values()
+
+    def collect(self):
+        families = self._families()
+        for model, version, report in self._monitor.reports():
+            labels = [model, str(version)]
+            measured = {
+                "score_psi": report.score_psi,
+                "embedding_psi": report.embedding_psi,
+                "catalogue_coverage": report.coverage,
+                "catalogue_coverage_expected": report.coverage_expected,
+            }
+            for name, value in measured.items():
+                if value is not None:
+                    families[name].add_metric(labels, value)
+            for kind, share in report.unknown.items():
+                if share is not None:
+                    families["unknown_id_ratio"].add_metric([*labels, kind], share)
+        yield from families.values()
+
+    def _families(self) -> dict[str, GaugeMetricFamily]:
+        labels = ["model_name", "version"]
+        families = {name: GaugeMetricFamily(f"mmrec_{name}", said, labels=labels) for name, said in self._HELP.items()}
+        said = "Share of the ids in requests that the model does not know, by kind: user or item."
+        families["unknown_id_ratio"] = GaugeMetricFamily("mmrec_unknown_id_ratio", said, labels=[*labels, "kind"])
+        return families

@@ -28,6 +28,8 @@ class ServerOptions:
         grace_seconds: float. How long requests under way then have to end. Defaults to 10.
         api_keys: accepted keys; none, the default, for a server that is open to all who reach it.
         access_log: bool. One JSON line for each request. Defaults to False.
+        drift_seconds: float. The window over which answers are compared with the model's reference; 0 for no
+            comparison. Defaults to 3600, an hour.
         tls_certificate: Path. PEM file of the certificate and its chain; None, the default, for plain HTTP.
         tls_key: Path. PEM file of the certificate's key.
 
@@ -49,6 +51,7 @@ class ServerOptions:
     grace_seconds: float = 10.0
     api_keys: Sequence[str] = ()
     access_log: bool = False
+    drift_seconds: float = 3600.0
     tls_certificate: Path | None = None
     tls_key: Path | None = None
 
@@ -61,7 +64,7 @@ class ServerOptions:
         for name in ("request_seconds", "header_seconds", "body_seconds"):
             if not getattr(self, name) > 0:
                 raise ServingError(f"{name} must be above 0, got {getattr(self, name)}.")
-        for name in ("poll_seconds", "drain_seconds", "grace_seconds"):
+        for name in ("poll_seconds", "drain_seconds", "grace_seconds", "drift_seconds"):
             if not getattr(self, name) >= 0:
                 raise ServingError(f"{name} must be 0 or more, got {getattr(self, name)}.")
         if (self.tls_certificate is None) != (self.tls_key is None):

@@ -23,8 +23,12 @@ def test_run_holds_every_part(small_run):
         "features", "checkpoints", "items.parquet", "users.parquet", "export",
     } <= present  # fmt: skip
     assert sorted(path.name for path in (small_run.folder / "export").iterdir()) == [
+        "alerts.yml",
         "batching_parameters.txt",
         "docker-compose.yml",
+        "grafana_dashboard.json",
+        "grafana_dashboards.yml",
+        "grafana_datasource.yml",
         "item_encoder",
         "models.config",
         "monitoring.config",

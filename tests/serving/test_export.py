@@ -15,10 +15,12 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from mmrec_tf.errors import ServingError
 from mmrec_tf.serving import Client, export
+from mmrec_tf.serving.drift_monitor import DriftMonitor
 from mmrec_tf.serving.export import export_models
 from mmrec_tf.serving.grpc_server import GrpcServer
 from mmrec_tf.serving.model_store import ModelStore
 from mmrec_tf.serving.op_check import check_export
+from mmrec_tf.serving.reference import Reference
 from mmrec_tf.serving.server import running_server
 from mmrec_tf.serving.signatures import model_signatures
 from mmrec_tf.serving.warmup import WARMUP_FILE, replay
@@ -65,6 +67,33 @@ def written(engine, tmp_path_factory):
     written = export_models(engine, tmp_path_factory.mktemp("export"), 5, lambda *call: told.append(call))
     assert told == [("exporting", done, 3) for done in range(4)]
     return written
+
+
+def test_each_version_holds_what_its_answers_are_compared_with(engine, written):
+    for name, path in written.items():
+        reference = Reference.load(path)
+        assert (reference.catalogue_size, "u3" in reference.known["user"]) == (30, True), name
+    _, scores = engine.recommend(tf.constant([f"u{number}" for number in range(20)]), tf.constant(5))
+    np.testing.assert_allclose(Reference.load(written["recommend"]).scores.mean, scores.numpy().mean(axis=0), rtol=1e-4)
+
+
+def test_answers_to_the_same_users_are_no_shift(written):
+    monitor = DriftMonitor(3600, sample_seconds=0)
+    store = ModelStore(written["recommend"].parents[1], sample=monitor.sample)
+    monitor.watch(store)
+    users = np.array([f"u{number}".encode() for number in range(20)], object)
+    for _ in range(15):
+        for rows in np.split(users, 4):
+            store.find("recommend").run("serving_default", {"user_id": rows})
+        monitor.count()
+    store.close()
+    reports = {name: report for name, _, report in monitor.reports()}
+    assert (reports["recommend"].score_rows, reports["retrieval"].embedding_rows) == (300, 300)
+    assert reports["recommend"].score_psi == pytest.approx(0, abs=1e-9)
+    assert reports["retrieval"].embedding_psi_largest == pytest.approx(0, abs=1e-9)
+    assert reports["recommend"].unknown["user"] == 0
+    # As often asked, the sample's items are all met, and no others.
+    assert reports["recommend"].coverage == pytest.approx(reports["recommend"].coverage_expected, rel=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -382,6 +411,7 @@ def quick_save(monkeypatch):
 
     monkeypatch.setattr(tf.saved_model, "save", save)
     monkeypatch.setattr(export, "write_warmup", lambda version, name, examples: 0)
+    monkeypatch.setattr(export.References, "of", lambda self, name: Reference(1, {}))
 
 
 def names_in(folder) -> list[str]:
@@ -416,8 +446,12 @@ def test_what_the_server_is_started_with_names_the_newest_versions(engine, quick
     export_models(engine, tmp_path)
     export_models(engine, tmp_path)
     assert names_in(tmp_path) == [
+        "alerts.yml",
         "batching_parameters.txt",
         "docker-compose.yml",
+        "grafana_dashboard.json",
+        "grafana_dashboards.yml",
+        "grafana_datasource.yml",
         "models.config",
         "monitoring.config",
         "prometheus.yml",
@@ -437,7 +471,7 @@ def test_versions_count_up_from_the_highest(engine, quick_save, tmp_path):
     written = export_models(engine, tmp_path)
     assert {name: path.name for name, path in written.items()} == {"recommend": "3", "retrieval": "3", "ranking": "11"}
     assert names_in(tmp_path / "ranking") == ["1", "10", "11", "2", "notes"]
-    assert names_in(tmp_path / "recommend" / "3") == ["saved_model.pb"]
+    assert names_in(tmp_path / "recommend" / "3") == ["assets.extra", "saved_model.pb"]
 
 
 def test_an_interrupted_save_leaves_no_version(engine, quick_save, monkeypatch, tmp_path):

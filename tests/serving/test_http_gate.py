@@ -156,6 +156,7 @@ class TestLimits:
             ({"request_seconds": 0}, "request_seconds must be above 0"),
             ({"header_seconds": float("nan")}, "header_seconds must be above 0"),
             ({"poll_seconds": -1}, "poll_seconds must be 0 or more"),
+            ({"drift_seconds": -1}, "drift_seconds must be 0 or more"),
             ({"tls_key": "key.pem"}, "TLS needs a certificate and its key"),
         ],
     )

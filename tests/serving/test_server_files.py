@@ -1,6 +1,7 @@
 """What TensorFlow Serving is started with."""
 
 import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -68,6 +69,20 @@ def test_the_files_fit_together(export):
     assert flags["allow_version_labels_for_unavailable_models"] == flags["enable_batching"] == "true"
     mounted, place, _ = prometheus["volumes"][0].split(":")
     assert (export / mounted).is_file() and place == "/etc/prometheus/prometheus.yml"
+    # Every file that a service is given is written here, and lies where the service's own files look for it.
+    mounts = [
+        volume.split(":")[:2] for name in ("prometheus", "grafana") for volume in compose["services"][name]["volumes"]
+    ]
+    assert all((export / source).is_file() for source, _ in mounts)
+    places = {source.removeprefix("./"): Path(place) for source, place in mounts}
+    (rules,) = yaml.safe_load((export / "prometheus.yml").read_text())["rule_files"]
+    assert places["alerts.yml"] == places["prometheus.yml"].parent / rules
+    (provider,) = yaml.safe_load((export / "grafana_dashboards.yml").read_text())["providers"]
+    assert places["grafana_dashboard.json"].parent == Path(provider["options"]["path"])
+    assert places["grafana_datasource.yml"].parent == Path("/etc/grafana/provisioning/datasources")
+    assert places["grafana_dashboards.yml"].parent == Path("/etc/grafana/provisioning/dashboards")
+    (source,) = yaml.safe_load((export / "grafana_datasource.yml").read_text())["datasources"]
+    assert source["url"].removeprefix("http://").split(":")[0] in compose["services"]
     (job,) = yaml.safe_load((export / "prometheus.yml").read_text())["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["serving:8501"]}]
     assert f'path: "{job["metrics_path"]}"' in (export / "monitoring.config").read_text()
