@@ -4,8 +4,8 @@ Someone who has just trained a model wants to ask it over HTTP without installin
 nothing in the client when TensorFlow Serving takes over. Paths, JSON, error shape and status codes are therefore
 TensorFlow Serving's: 404 for a model or version that is not there, 400 for any other mistake in a request, an unknown
 signature and a wrong method under `/v1` included. Its own additions: `/` lists the models, `/healthz` answers when the
-server runs and `/readyz` when it has models, `/recommend/{user}` adds titles and pictures, `/openapi.json` describes it
-all, and limits are told by 401, 408, 413, 503 and 504.
+server runs and `/readyz` when it has models, `/recommend/{user}` adds titles and pictures, `/monitoring/drift` tells
+how far answers have moved, `/openapi.json` describes it all, and limits are told by 401, 408, 413, 503 and 504.
 
 Source: https://www.tensorflow.org/tfx/serving/api_rest
 """
