@@ -168,7 +168,7 @@ def train_ranking(
 
     model = build()
     if model.target_fields is not None:
-        model.set_statistics(prepared.target_statistics(), prepared.training_statistics())
+        model.set_statistics(prepared.target_statistics(), prepared.training_statistics)
     if config.models.ranking.targets:
         model.start_from(target_levels(prepared.data, prepared.split.train, config.models.ranking))
     learner = twin_in(config.train.precision, model, build)

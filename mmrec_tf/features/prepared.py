@@ -154,6 +154,7 @@ class Prepared:
             if getattr(model, "target_fields", None) is not None:
                 model.set_statistics(self.target_statistics(*later))
 
+    @cached_property
     def training_statistics(self) -> dict[str, np.ndarray]:
         """`[rows, columns]` by name: what each training interaction is told of the others."""
         return TargetStatistics.out_of_fold(**self._labelled(self.split.train), seed=self.config.seed)
@@ -220,7 +221,7 @@ class Prepared:
         rows = trained_rows(self.labels(train), options.negatives_kept, options.position, self.config.seed)
         examples = self.ranking_examples(train[rows], self.sequences())
         if options.encodes_targets:
-            examples["statistics"] = {name: told[rows] for name, told in self.training_statistics().items()}
+            examples["statistics"] = {name: told[rows] for name, told in self.training_statistics.items()}
         return ranking_dataset(
             examples,
             catalogue=np.flatnonzero(self.items.id_index),
