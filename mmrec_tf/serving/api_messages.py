@@ -1,4 +1,5 @@
-"""The messages of TensorFlow Serving's API that the client and the warm-up records are made of, without TensorFlow.
+"""The messages of TensorFlow Serving that the client, the warm-up records and the server's configuration are made of,
+without TensorFlow.
 
 The package `tensorflow-serving-api` has the whole API, but importing it imports TensorFlow: seconds, and hundreds of
 megabytes, in a web server that only wants to ask. The fields used here are declared by their numbers, so that the bytes
@@ -36,6 +37,9 @@ _FIELDS = {
     "GetModelStatusResponse": "1 model_version_status ModelVersionStatus*",
     "PredictLog": "1 request PredictRequest",
     "PredictionLog": "6 predict_log PredictLog",
+    "ModelConfig": "1 name string, 8 version_labels <int64>",
+    "ModelConfigList": "1 config ModelConfig*",
+    "ModelServerConfig": "1 model_config_list ModelConfigList",
 }
 # Fields of which a message has one at most: setting one takes the other away.
 _ONE_OF = {"ModelSpec": ("version_choice", ("version", "version_label"))}

@@ -12,6 +12,7 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
     status_pb2,
 )
+from tensorflow_serving.config import model_server_config_pb2
 
 from mmrec_tf.serving.api_messages import messages
 from tests.asked_models import is_repeated
@@ -33,6 +34,9 @@ THEIRS = {
     "GetModelStatusResponse": get_model_status_pb2.GetModelStatusResponse,
     "PredictLog": prediction_log_pb2.PredictLog,
     "PredictionLog": prediction_log_pb2.PredictionLog,
+    "ModelConfig": model_server_config_pb2.ModelConfig,
+    "ModelConfigList": model_server_config_pb2.ModelConfigList,
+    "ModelServerConfig": model_server_config_pb2.ModelServerConfig,
 }
 
 
