@@ -236,6 +236,19 @@ def test_only_the_windows_of_a_long_file_are_read(monkeypatch):
         encoded(np.zeros(100), audio_files.MAX_RATE + 1),
         encoded(np.zeros(100), audio_files.MIN_RATE - 1),
     ],
+    # Named, since soundfile writes the time of day into such files and pytest's workers must agree on the names.
+    ids=[
+        "empty",
+        "text",
+        "ogg_cut",
+        "wav_cut",
+        "mp3_cut",
+        "no_samples",
+        "not_a_number",
+        "too_many_channels",
+        "rate_too_high",
+        "rate_too_low",
+    ],
 )
 def test_what_cannot_be_used_is_none(source, tmp_path):
     assert decode_audio(source, 16000, 1.0) is None
