@@ -15,6 +15,7 @@ import typer
 
 from mmrec_tf import __version__
 from mmrec_tf.cli_compress import compress
+from mmrec_tf.cli_distill import distill
 from mmrec_tf.cli_importance import importance
 from mmrec_tf.cli_output import console, errors, progress_bars, quiet_tensorflow, show_metrics, show_rows
 from mmrec_tf.cli_pretrained import pretrained_app
@@ -252,6 +253,7 @@ def check_export(
 
 
 app.command()(compress)
+app.command()(distill)
 app.command()(importance)
 app.command()(serve)
 

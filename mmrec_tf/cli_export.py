@@ -64,12 +64,12 @@ def run_check_export(folder: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps([check.to_dict() for check in checks], indent=2, ensure_ascii=False))
     else:
-        rows = [
-            (check.path, len(check.ops), "TF.Text" if check.needs_text else "", len(check.refusals)) for check in checks
-        ]
+        rows = [(check.path, len(check.ops), ", ".join(_beside(check)), len(check.refusals)) for check in checks]
         show_rows("checked", ("SavedModel", "kinds of ops", "beside the core ops", "refused"), rows)
         for check, refusal in refused:
             console.print(f"{check.path}: {refusal}", highlight=False, markup=False)
+        for check in checks:
+            _tell_needs(check)
     if refused:
         models = len({check.path for check, _ in refused})
         first = refused[0][1]
@@ -80,4 +80,26 @@ def run_check_export(folder: Path, as_json: bool) -> None:
 
 
 def _show_exported(written: dict[str, Path]) -> None:
+    from mmrec_tf.serving.op_check import check_model, needed_libraries
+
     show_rows("exported", ("model", "version", "path"), [(name, path.name, path) for name, path in written.items()])
+    for path in written.values():
+        if needed_libraries(path):
+            _tell_needs(check_model(path))
+
+
+def _beside(check) -> list[str]:
+    return [*(["TF.Text"] if check.needs_text else []), *check.libraries]
+
+
+def _tell_needs(check) -> None:
+    if check.needs:
+        first = check.needs[0]
+        where = f"{first.op}, node {first.node!r}" + (f" in function {first.function}" if first.function else "")
+        console.print(
+            f"{check.path}: needs {' and '.join(check.libraries)} ops, as asked: not for stock TensorFlow Serving "
+            f"({where})",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )

@@ -19,7 +19,12 @@ def serve(
     model: Annotated[Optional[list[str]], typer.Option(help="A model to serve; all by default.")] = None,
     batching: Annotated[bool, typer.Option(help="Answer waiting requests together.")] = True,
     max_batch_size: Annotated[Optional[int], typer.Option(min=1, help="Rows of a batch.")] = None,
-    num_versions: Annotated[int, typer.Option(min=1, help="Newest versions of a model to serve.")] = 2,
+    num_versions: Annotated[
+        Optional[int], typer.Option(min=1, help="Newest versions of a model to serve; else as models.config says.")
+    ] = None,
+    models_config: Annotated[
+        Optional[Path], typer.Option(help="In place of the export's models.config: versions to serve, labels.")
+    ] = None,
     poll_seconds: Annotated[float, typer.Option(min=0, help="How often to look for versions; 0: never.")] = 2,
     max_body_mb: Annotated[int, typer.Option(min=1, help="Largest request, in MiB.")] = 64,
     max_requests: Annotated[int, typer.Option(min=1, help="Requests at a time; more get 503.")] = 512,
@@ -49,6 +54,7 @@ def serve(
 
     options = ServerOptions(
         num_versions=num_versions,
+        models_config=models_config,
         poll_seconds=poll_seconds,
         max_batch_size=max_batch_size if batching else 1,
         max_body_bytes=max_body_mb * 2**20,

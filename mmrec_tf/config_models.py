@@ -245,14 +245,16 @@ class ExportConfig(StrictModel):
         k: int. Items that `recommend` returns when the request does not say.
         modality_weights: bool. Export `recommend_weighted` too; it takes the item embeddings once more per modality.
         index: `exact`, every item is scored; `ivf`, an inverted file, which looks at the items of the blocks that lie
-            nearest; or `auto`, the inverted file for more than 200,000 items, where it reaches `recall`.
-        recall: float. Share of the exact lists that the inverted file is to find, as measured on the run's own users.
+            nearest; `auto`, the inverted file for more than 200,000 items, where it reaches `recall`; or `scann`, by
+            ScaNN, for servers built with its ops: stock TensorFlow Serving does not run it. Needs `mmrec-tf[scann]`.
+        recall: float. Share of the exact lists that an inverted file, or ScaNN, is to find, as measured on the run's
+            own users.
         table: `float32`; `int8`, the items' embeddings at about a quarter of the size; or `float16`, at about half.
     """
 
     candidates: int = Field(default=100, ge=1)
     k: int = Field(default=10, ge=1)
     modality_weights: bool = True
-    index: Literal["auto", "exact", "ivf"] = "auto"
+    index: Literal["auto", "exact", "ivf", "scann"] = "auto"
     recall: float = Field(default=0.95, gt=0.0, le=1.0)
     table: Literal["float32", "float16", "int8"] = "float32"

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mmrec_tf.config_targets import TargetConfig, check_targets
 from mmrec_tf.errors import ConfigError, suggestion
@@ -39,8 +39,25 @@ RANKER_SETTINGS = (
     "experts",
     "own_experts",
 )
+_MEMBERS = 4
+_MOST_PAIRS_OF_AN_ENSEMBLE = 1_000_000
 _GROUP_LOSSES = ("pairwise", "softmax", "list_mle", "approx_ndcg")
 _LOSSES = {"click": ("log_loss", *_GROUP_LOSSES), "rating": ("mse", "huber", "ordinal")}
+
+
+class ExplorationConfig(StrictModel):
+    """How what is served finds out about items of which little is known; `exploration: METHOD` for short.
+
+    Args:
+        method: `ucb`, which adds to each score how uncertain it is, or `thompson`, which adds a draw from that.
+        strength: float. How much not knowing counts; 0 adds nothing.
+        precision: float. How sure the ranker is taken to be of what it has not seen: a pair unlike any before is
+            uncertain by about one over the root of it, in logits of a click or in stars.
+    """
+
+    method: Literal["ucb", "thompson"]
+    strength: float = Field(default=1.0, ge=0.0, le=1000.0)
+    precision: float = Field(default=1.0, gt=0.0)
 
 
 class RankingConfig(StrictModel):
@@ -74,6 +91,11 @@ class RankingConfig(StrictModel):
             to the chance of a click is learned beside the ranker and left out when it is served. For `log_loss`.
         calibration: `none`, `temperature`, `platt` (the default) or `isotonic`: how chances of clicks are made to come
             true, fitted on the validation split. Without one, or of ratings, nothing is.
+        members: int. Rankers of this kind that are trained one after the other and answer together, with their mean; by
+            default 4 where training has up to a million pairs an epoch, where they err least beside one, and 1 where it
+            has more. What they are trained and served in grows with their number.
+        exploration: what is served adds to the scores to show items of which little is known; see `ExplorationConfig`.
+            Nothing by default, and never in what is evaluated.
         embedding_l2: float. Weight of the squared lengths of the id embeddings in a batch.
         number_embedding: `linear`, `periodic`, `piecewise_linear` or `bucketised`.
         number_bins: int. The most bins of the latter two, with as many training values in each.
@@ -107,6 +129,8 @@ class RankingConfig(StrictModel):
     negatives_kept: float = Field(default=1.0, gt=0.0, le=1.0)
     position: str | None = None
     calibration: Literal["none", "temperature", "platt", "isotonic"] = "platt"
+    members: int | None = Field(default=None, ge=1, le=64)
+    exploration: ExplorationConfig | None = None
     embedding_l2: float = Field(default=0.0, ge=0.0)
     number_embedding: Literal["linear", "periodic", "piecewise_linear", "bucketised"] = "linear"
     number_bins: int = Field(default=16, ge=1)
@@ -121,6 +145,11 @@ class RankingConfig(StrictModel):
     shared_layers: int | None = Field(default=None, ge=1, le=16)
     experts: int | None = Field(default=None, ge=1, le=64)
     own_experts: int | None = Field(default=None, ge=1, le=64)
+
+    @field_validator("exploration", mode="before")
+    @classmethod
+    def _accept_method(cls, exploration):
+        return {"method": exploration} if isinstance(exploration, str) else exploration
 
     @property
     def own_settings(self) -> dict:
@@ -153,6 +182,13 @@ class RankingConfig(StrictModel):
     def draws_negatives(self) -> bool:
         """Whether clicks are told from drawn items too, and not only from the data's own negatives."""
         return self.target == "click" and self.negatives + self.hard_negatives > 0
+
+    def with_members(self, interactions: int, positives: int) -> "RankingConfig":
+        """With the default number of members for so many training interactions, unless one is given."""
+        if self.members is not None:
+            return self
+        pairs = positives * (1 + self.negatives + self.hard_negatives) if self.draws_negatives else interactions
+        return self.model_copy(update={"members": _MEMBERS if pairs <= _MOST_PAIRS_OF_AN_ENSEMBLE else 1})
 
     @property
     def encodes_targets(self) -> bool:

@@ -18,8 +18,6 @@ It is written beside its final place and renamed, so that a crash leaves an earl
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +39,7 @@ from mmrec_tf.features.context_features import ContextFeatures
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.item_vectors import encoder_config
 from mmrec_tf.features.prepared import Prepared
+from mmrec_tf.folders import settled, swap_in, unfinished_folder
 from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
@@ -72,6 +71,7 @@ class Run:
             RunError: if the folder is not one.
         """
         run = cls(folder)
+        settled(run.folder)
         if not (run.folder / "config.yaml").is_file() or not (run.folder / "checkpoints").is_dir():
             raise RunError(f"{folder} is no finished run. Make one with: mmrec train CONFIG --out {folder}")
         return run
@@ -114,7 +114,8 @@ class Run:
         """What is known of a request besides who asks; None where the run knows nothing of it."""
         return ContextFeatures.load(self._context)
 
-    def save_models(self, retrieval: TwoTower, ranking: Ranker | None) -> None:
+    def save_models(self, retrieval: TwoTower | None, ranking: Ranker | None) -> None:
+        """Writes the weights of both models; None leaves what is there."""
         folder = self.folder / "checkpoints"
         folder.mkdir(exist_ok=True)
         for name, model in (("retrieval", retrieval), ("ranking", ranking)):
@@ -226,17 +227,10 @@ def replacing(target: Path) -> Iterator[Path]:
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
     """A folder to write to that takes the target's place when the block ends well, and vanishes otherwise."""
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    unfinished.chmod(0o755)
-    old = unfinished.with_name(f"{unfinished.name}.old")
-    try:
+    with unfinished_folder(target.parent, f".{target.name}.new-") as unfinished:
+        unfinished.chmod(0o755)
         yield unfinished
-        if target.exists():
-            os.replace(target, old)
-        os.replace(unfinished, target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        swap_in(unfinished, target)
 
 
 @contextmanager
@@ -253,16 +247,22 @@ def new_run(folder: str | Path, overwrite: bool = False) -> Iterator[Run]:
         if not overwrite:
             raise RunError(f"{folder} already holds a run. Name another folder with --out, or add --overwrite.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    unfinished.chmod(0o755)
-    try:
+    with unfinished_folder(target.parent, f".{target.name}.new-") as unfinished:
+        unfinished.chmod(0o755)
         yield Run(unfinished)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            os.replace(target, old)
-            os.replace(unfinished, target)
-            shutil.rmtree(old)
-        else:
-            os.replace(unfinished, target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        swap_in(unfinished, target)
+
+
+def check_same_ids(prepared_ids: list[str], ids: list[str], side: str) -> None:
+    """Refuses a run whose tables have changed since it was trained: every index in it would mean something else.
+
+    Raises:
+        RunError: naming the first difference.
+    """
+    if prepared_ids == ids:
+        return
+    place = next((i for i, (a, b) in enumerate(zip(prepared_ids, ids)) if a != b), min(len(prepared_ids), len(ids)))
+    raise RunError(
+        f"the {side} table has changed since this run was trained (first difference in row {place}; "
+        f"{len(prepared_ids)} rows then, {len(ids)} now). Train again with: mmrec train"
+    )

@@ -15,15 +15,17 @@ from mmrec_tf.data.tables import read_table
 from mmrec_tf.data.validation import validate_frames
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.errors import DataError, EncoderError, RunError
+from mmrec_tf.exploration import load_explorer
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.item_vectors import embed_items
 from mmrec_tf.features.prepared import Prepared
+from mmrec_tf.folders import settled
 from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.grown_catalogue import take_weights, with_new_items
-from mmrec_tf.recommend.index_choice import wants_inverted_file
+from mmrec_tf.recommend.index_choice import takes_building
 from mmrec_tf.run import Run, catalogue_of, replacing, replacing_folder
 from mmrec_tf.schema import Schema
 from mmrec_tf.serving.export import export_models
@@ -101,7 +103,8 @@ def change_catalogue(
         encoders = {name: run.load_encoder(prepared.config, name) for name in modalities}
         vectors, _ = embed_items(new, prepared.config, progress, encoders)
         items = with_new_items(items, new.items, prepared.data.schema.item, vectors, _numbers(prepared))
-        catalogue = pd.concat([catalogue, shown], ignore_index=True)
+        # Those of a change that was broken off may be there already.
+        catalogue = pd.concat([catalogue, shown], ignore_index=True).drop_duplicates("item_id", keep="last")
     unknown = sorted(set(remove) - set(items.ids))
     if unknown:
         raise RunError(
@@ -109,13 +112,14 @@ def change_catalogue(
             "Leave them out."
         )
     removed = sorted({*_removed(run), *remove})
+    # Before the change itself: titles of items that nobody is shown harm nobody, items without a title would.
+    if add is not None:
+        with replacing(run.folder / "items.parquet") as path:
+            catalogue.to_parquet(path, index=False)
     with replacing_folder(_folder(run)) as folder:
         if is_grown:
             items.save(folder / "items")
         (folder / "removed.json").write_text(json.dumps(removed, ensure_ascii=False), encoding="utf-8")
-    if add is not None:
-        with replacing(run.folder / "items.parquet") as path:
-            catalogue.to_parquet(path, index=False)
 
 
 def served_encoders(run: Run, config: Config) -> dict[str, Encoder]:
@@ -152,7 +156,7 @@ def export_run(
         Model name -> path of the version written.
     """
     options = prepared.config.export
-    takes_time = progress is not None and wants_inverted_file(options.index, engine.item_count)
+    takes_time = progress is not None and takes_building(options.index, engine.item_count)
     if takes_time:
         progress("building the index", 0, 1)
     engine.use_index(options.index, options.recall, options.table)
@@ -161,7 +165,13 @@ def export_run(
     encoder = item_encoder(engine.retrieval, prepared.data.schema.item, prepared.items, _numbers(prepared), encoders)
     for note in [] if encoder is None else encoder.notes:
         warnings.warn(note, stacklevel=2)
-    return export_models(engine, run.export_folder, options.k, progress, options.modality_weights, encoder)
+    if engine.ranking is not None and prepared.config.models.ranking.exploration is not None:
+        engine.explorer = load_explorer(run, prepared.config)
+    try:
+        return export_models(engine, run.export_folder, options.k, progress, options.modality_weights, encoder)
+    finally:
+        # Who asks the engine itself, as the report does, is told what is known.
+        engine.explorer = None
 
 
 def _new_items(run: Run, prepared: Prepared, add: Path, progress) -> tuple[RecData, pd.DataFrame]:
@@ -211,7 +221,7 @@ def _of_trained_size(prepared: Prepared) -> Config:
 
 
 def _folder(run: Run) -> Path:
-    return run.folder / "index"
+    return settled(run.folder / "index")
 
 
 def _removed(run: Run) -> list[str]:

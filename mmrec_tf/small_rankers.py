@@ -1,49 +1,91 @@
-"""A ranker that answers in time: distilled from a bigger one or pruned, measured, and chosen under a budget."""
+"""Rankers that answer sooner or are stored in less: distilled from a bigger one, or pruned."""
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
-from mmrec_tf.config_ranking import RankingConfig
-from mmrec_tf.errors import MmrecError
-from mmrec_tf.evaluation.pair_metrics import pair_metrics
-from mmrec_tf.evaluation.pairs import evaluation_pairs
-from mmrec_tf.evaluation.stage_lists import score_pairs
+from mmrec_tf.config import Config
+from mmrec_tf.config_file import parse_config
+from mmrec_tf.config_ranking import RANKER_SETTINGS, RANKERS
+from mmrec_tf.config_targets import SEVERAL_TARGETS
+from mmrec_tf.errors import ConfigError
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.rankers.base import Ranker
-from mmrec_tf.models.smaller_ranker import DistilledRanker, PrunedRanker, dense_kernels
+from mmrec_tf.models.smaller_ranker import DistilledRanker, PrunedRanker
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.stages import train_ranking
 
 Progress = Callable[[str, int, int], None]
 
+_FIXED = ("enabled", "target", "negatives", "hard_negatives", "negatives_kept", "position")
+
 
 @dataclass(frozen=True)
-class RankerCost:
-    """What a ranker is worth on the validation split, and what it costs.
+class SmallRanker:
+    """A ranker that was made of another one.
 
     Attributes:
-        name: what it is called in a table.
         model: the ranker.
-        metrics: see `pair_metrics`.
-        milliseconds: median time to score the candidates of one user.
-        dense_weights: weights of dense layers that are not 0.
+        prepared: the data with the configuration by which it can be built again.
+        history: of its training, one value per epoch.
     """
 
-    name: str
     model: Ranker
-    metrics: dict[str, float | None]
-    milliseconds: float
-    dense_weights: int
+    prepared: Prepared
+    history: dict[str, list[float]]
 
-    @property
-    def worth(self) -> float:
-        """AUC; of ratings -RMSE."""
-        return -self.metrics["rmse"] if self.model.target == "rating" else self.metrics["auc"]
+
+def default_students(config: Config) -> list[dict[str, Any]]:
+    """Settings of a few smaller rankers than the configured one, the largest first.
+
+    One member of an ensemble; DeepFMs of half and of a quarter of its widths, a factorization machine and a logistic
+    regression; of a model that learns several targets the same model with half and a quarter of its widths.
+    """
+    options = config.models.ranking
+    single = {"members": 1} if (options.members or 1) > 1 else {}
+    halved, quartered = (
+        {
+            "dim": max(1, options.dim // share),
+            "hidden": [max(1, width // share) for width in options.hidden],
+        }
+        for share in (2, 4)
+    )
+    if options.model in SEVERAL_TARGETS:
+        students = [halved, quartered]
+    else:
+        students = [{"model": "deepfm", **student} for student in (halved, quartered)]
+        students += [{"model": "fm", "dim": quartered["dim"]}, {"model": "logistic_regression"}]
+    return [*([single] if single else []), *({**student, **single} for student in students)]
+
+
+def student_config(config: Config, student: dict[str, Any]) -> Config:
+    """The configuration of a student: that of the teacher but for what is named.
+
+    What only the teacher's model has is left out where the student is another one.
+
+    Args:
+        config: the teacher's configuration.
+        student: settings of `models.ranking` in which the student differs, as `{"dim": 8, "hidden": [32]}`.
+
+    Raises:
+        ConfigError: for a setting that is unknown or has no such value, or one that changes what is learned.
+    """
+    told = ", ".join(f"{name}={value}" for name, value in student.items())
+    for name in _FIXED:
+        if name in student:
+            raise ConfigError(
+                f"the student {told}: {name} says what is learned, which is the teacher's to say. Leave it out; "
+                "a student may differ in model, dim, hidden and the other settings of models.ranking."
+            )
+    content = config.model_dump(mode="json", by_alias=True)
+    ranking = content["models"]["ranking"]
+    allowed = RANKERS.get(student.get("model", ranking["model"]), ())
+    for name in RANKER_SETTINGS:
+        if name not in allowed:
+            ranking[name] = None
+    ranking.update(student)
+    ranking = parse_config(content, source=f"the student {told}").models.ranking
+    return config.model_copy(update={"models": config.models.model_copy(update={"ranking": ranking})})
 
 
 def distil_ranker(
@@ -54,35 +96,33 @@ def distil_ranker(
     temperature: float = 2.0,
     weight: float = 0.5,
     progress: Progress | None = None,
-) -> tuple[Ranker, Prepared]:
+) -> SmallRanker:
     """Trains a small ranker on what a big one says and on the labels, as `train_ranking` trains.
 
     Args:
         prepared: the data that the teacher was trained on.
         retrieval: the retrieval model in front of it.
-        teacher: the trained ranker.
-        student: settings of `models.ranking` in which the student differs, as `{"dim": 8, "hidden": [32]}`.
-        temperature, weight: see `DistilledRanker`.
+        teacher: the trained ranker, which knows of trends and targets what training told it.
+        student: see `student_config`.
+        temperature, weight: see `DistilledRanker`. With a weight of 0 the teacher is not asked.
         progress: called with (description, done, total).
 
-    Returns:
-        The student, and the data with the configuration by which it can be built again.
-
     Raises:
-        MmrecError: if the student is to learn another target than the teacher.
+        ConfigError: as `student_config`.
     """
-    ranking = RankingConfig.model_validate({**prepared.config.models.ranking.model_dump(exclude_unset=True), **student})
-    if ranking.target != teacher.target:
-        raise MmrecError(f"the teacher knows of {teacher.target}s, not of {ranking.target}s. Leave target as it is.")
-    smaller = _with_config(prepared, ranking=ranking)
+    smaller = replace(prepared, config=student_config(prepared.config, student))
+    told, asked = (each.config.models.ranking.encodes_targets for each in (prepared, smaller))
+    # Rows that are told nothing of targets would have the teacher look up what it knows, their own labels included.
+    examples = smaller if asked and not told else prepared
 
     def teach(inputs):
         return teacher.target_scores(inputs)[teacher.target]
 
     def wrap(learner):
-        return DistilledRanker(learner, teach, temperature, weight)
+        return DistilledRanker(learner, teach, temperature, weight) if weight else learner
 
-    return train_ranking(smaller, retrieval, progress, wrap)[0], smaller
+    model, history = train_ranking(smaller, retrieval, progress, wrap, examples)
+    return SmallRanker(model, smaller, history)
 
 
 def prune_ranker(
@@ -92,7 +132,7 @@ def prune_ranker(
     sparsity: float,
     epochs: int = 2,
     progress: Progress | None = None,
-) -> Ranker:
+) -> SmallRanker:
     """A copy of a ranker with the smallest weights of its dense layers at 0, fine-tuned.
 
     It makes the stored and compressed model smaller; TensorFlow multiplies by zeros as it does by any number, so that
@@ -105,72 +145,22 @@ def prune_ranker(
         sparsity: float in [0, 1). See `PrunedRanker`.
         epochs: int. The most epochs of fine-tuning; at a third of the learning rate. Defaults to 2.
         progress: called with (description, done, total).
-    """
-    options = prepared.config.train.ranking
-    # Averages over the steps would bring back what a step has moved away from 0 before it was pruned again.
-    tuning = {"epochs": epochs, "learning_rate": options.learning_rate / 3.0, "average": 0.0}
-    prepared = _with_config(prepared, train=options.model_copy(update=tuning))
-
-    def wrap(learner):
-        learner.set_weights(ranking.get_weights())
-        return PrunedRanker(learner, sparsity)
-
-    return train_ranking(prepared, retrieval, progress, wrap)[0]
-
-
-def ranker_cost(name: str, prepared: Prepared, model: Ranker, candidates: int = 500, repeats: int = 50) -> RankerCost:
-    """Measures a ranker on the validation split, and how long it takes for one user.
-
-    Args:
-        name: what it is called.
-        prepared: the data.
-        model: the ranker.
-        candidates: int. Items that are scored for the user. Defaults to 500.
-        repeats: int. Calls that are timed, after five that are not. Defaults to 50.
-    """
-    pairs = evaluation_pairs(prepared, prepared.split.validation, prepared.sequences(), seed=prepared.config.seed)
-    metrics = pair_metrics(prepared, model, pairs, score_pairs(model, pairs))
-    kernels = [kernel.numpy() for kernel in dense_kernels(model)]
-    weights = sum(np.count_nonzero(kernel) for kernel in kernels)
-    return RankerCost(name, model, metrics, _milliseconds(prepared, model, candidates, repeats), int(weights))
-
-
-def best_within(costs: Iterable[RankerCost], milliseconds: float) -> RankerCost:
-    """The ranker that is worth the most of those that answer within a time; of equals the quicker.
 
     Raises:
-        MmrecError: if none does, with the quickest.
+        ValueError: for a sparsity out of its range, or a ranker without dense layers.
     """
-    costs = list(costs)
-    within = [cost for cost in costs if cost.milliseconds <= milliseconds]
-    if not within:
-        if not costs:
-            raise MmrecError("there is no ranker to choose from. Measure some with ranker_cost.")
-        quickest = min(costs, key=lambda cost: cost.milliseconds)
-        raise MmrecError(
-            f"no ranker answers within {milliseconds:g} ms; the quickest, {quickest.name}, takes "
-            f"{quickest.milliseconds:.2f} ms. Distil a smaller one, rank fewer candidates, or allow more time."
-        )
-    return max(within, key=lambda cost: (cost.worth, -cost.milliseconds))
-
-
-def _milliseconds(prepared, model, candidates, repeats):
-    index = tf.constant(1 + np.arange(candidates) % len(prepared.data.items), tf.int32)[None]
-    history = tf.constant(prepared.sequences().latest(np.array([0])), tf.int32)
-    inputs = {"user_index": tf.constant([1]), "history": history, "item_index": index}
-    call = tf.function(lambda: model(inputs)).get_concrete_function()
-    seconds = []
-    for _ in range(5 + repeats):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return 1000.0 * float(np.median(seconds[5:]))
-
-
-def _with_config(prepared, ranking=None, train=None):
     config = prepared.config
-    if ranking is not None:
-        config = config.model_copy(update={"models": config.models.model_copy(update={"ranking": ranking})})
-    if train is not None:
-        config = config.model_copy(update={"train": config.train.model_copy(update={"ranking": train})})
-    return replace(prepared, config=config)
+    options = config.train.ranking
+    # Averages over the steps would bring back what a step has moved away from 0 before it was pruned again.
+    tuning = {"epochs": epochs, "learning_rate": options.learning_rate / 3.0, "average": 0.0}
+    train = config.train.model_copy(update={"ranking": options.model_copy(update=tuning)})
+
+    members = iter(ranking.members)
+
+    def wrap(learner):
+        learner.set_weights(next(members).get_weights())
+        return PrunedRanker(learner, sparsity)
+
+    tuned = replace(prepared, config=config.model_copy(update={"train": train}))
+    model, history = train_ranking(tuned, retrieval, progress, wrap)
+    return SmallRanker(model, prepared, history)

@@ -30,6 +30,7 @@ from mmrec_tf.pretraining.running import stages_folder
 from mmrec_tf.pretraining.stages import pretrained_two_tower, refine
 from mmrec_tf.schema import Feature
 from mmrec_tf.training.fit import fit
+from mmrec_tf.training.fit_ranker import fit_ranker
 from mmrec_tf.training.precision import layers_in, twin_in
 from mmrec_tf.training.tune_encoder import Tuned, tune_encoder
 
@@ -156,45 +157,33 @@ def train_ranking(
     retrieval: TwoTower,
     progress: Progress | None = None,
     wrap: Callable[[Ranker], tf_keras.Model] | None = None,
+    examples: Prepared | None = None,
 ) -> tuple[Ranker, dict[str, list[float]]]:
-    """Trains the ranker, with negatives from the whole catalogue and from what retrieval ranks high.
+    """Trains the ranker, each of its members, with negatives from the catalogue and from what retrieval ranks high.
 
     `wrap` gives the model that is fitted in the ranker's place and shares its weights, as `DistilledRanker` does.
+    `examples` is the data whose training rows are taken, where the teacher is told more of them than the ranker.
     """
     config = prepared.config
-
-    def build():
-        return build_ranker(config, prepared.users, prepared.items, prepared.context, prepared.trends())
-
-    model = build()
+    model = build_ranker(config, prepared.users, prepared.items, prepared.context, prepared.trends())
     if model.target_fields is not None:
         model.set_statistics(prepared.target_statistics(), prepared.training_statistics)
     if config.models.ranking.targets:
         model.start_from(target_levels(prepared.data, prepared.split.train, config.models.ranking))
-    learner = twin_in(config.train.precision, model, build)
-    options = config.train.ranking
     pairs = evaluation_pairs(prepared, prepared.split.validation, prepared.sequences(), seed=config.seed)
-    is_rating = config.models.ranking.target == "rating"
+    is_rating = model.target == "rating"
 
-    def score():
+    def score(learner):
         metrics = pair_metrics(prepared, learner, pairs, score_pairs(learner, pairs))
         return -metrics["rmse"] if is_rating else metrics["auc"]
 
-    history = fit(
-        learner if wrap is None else wrap(learner),
-        prepared.ranking_dataset(hard_negatives=hard_negatives(prepared, retrieval)),
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        patience=options.patience,
-        score=score if len(pairs["label"]) and (is_rating or np.ptp(pairs["label"]) > 0) else None,
-        score_name="validation -RMSE" if is_rating else "validation AUC",
-        average=options.average,
-        steps_per_call=options.steps_per_call,
-        progress=progress,
-        description="training ranking",
-    )
-    if learner is not model:
-        model.set_weights(learner.get_weights())
+    judge = score if len(pairs["label"]) and (is_rating or np.ptp(pairs["label"]) > 0) else None
+    negatives, history = hard_negatives(prepared, retrieval), {}
+    for place, member in enumerate(model.members):
+        dataset = (examples or prepared).ranking_dataset(hard_negatives=negatives, member=place)
+        of_all = f" {place + 1} of {len(model.members)}" if len(model.members) > 1 else ""
+        fitted = fit_ranker(prepared, member, dataset, judge, wrap, progress, f"training ranking{of_all}")
+        history |= {f"{name}, member {place + 1}" if place else name: values for name, values in fitted.items()}
     fit_calibrators(config.models.ranking, model, pairs, score_targets(model, pairs))
     model.similarity_weight.assign(best_similarity_weight(prepared, retrieval, model))
     return model, history

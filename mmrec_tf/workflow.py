@@ -16,15 +16,17 @@ from mmrec_tf.data.splits import split_interactions
 from mmrec_tf.data.validation import load_data
 from mmrec_tf.errors import ConfigError, RunError
 from mmrec_tf.evaluation.report import write_report
+from mmrec_tf.exploration import fit_explorer, save_explorer
 from mmrec_tf.features.item_vectors import build_encoders, resolve_encoders
-from mmrec_tf.features.prepared import Prepared, check_same_ids, prepare
+from mmrec_tf.features.prepared import Prepared, prepare
 from mmrec_tf.pretraining.encoder_stages import ON_ENCODERS, pretrain_encoders, pretrained_features
 from mmrec_tf.pretraining.fitting import StageResult
 from mmrec_tf.pretraining.running import named_stages, stages_folder
 from mmrec_tf.pretraining.stages import AFTER, BEFORE, LINEAR, pretrained_two_tower
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.recommender import Recommender
-from mmrec_tf.run import Run, new_run
+from mmrec_tf.recommend.scann_library import scann_ops
+from mmrec_tf.run import Run, check_same_ids, new_run
 from mmrec_tf.run_export import change_catalogue, export_run, grown_engine, served_encoders, serving_engine
 from mmrec_tf.stages import (
     evaluate_models,
@@ -57,6 +59,9 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
     with new_run(folder, overwrite) as run:
         seconds: dict[str, float] = {}
         config = resolve_encoders(config)
+        if config.export.index == "scann":
+            # Before hours of training, not after them.
+            scann_ops()
         set_seed(config.seed)
         with _timed(seconds, "validate"):
             data, report = load_data(config, progress)
@@ -75,7 +80,7 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
         if features_to_tune(config):
             with _timed(seconds, "tune encoders"):
                 prepared, tuned = tune_encoders(prepared, encoders, progress)
-        run.save_config(config)
+        run.save_config(prepared.config)
         run.save_tables(prepared)
         run.write_json("validation.json", report.to_dict())
         run.write_json("split.json", {"interactions": prepared.fingerprint()})
@@ -89,6 +94,8 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
             with _timed(seconds, "train ranking"):
                 ranking, history["ranking"] = train_ranking(prepared, retrieval, progress)
         run.save_models(retrieval, ranking)
+        if ranking is not None and config.models.ranking.exploration is not None:
+            save_explorer(run, fit_explorer(prepared, retrieval, ranking))
         with _timed(seconds, "evaluate"):
             run.write_json("metrics.json", evaluate_models(prepared, retrieval, ranking, progress))
         engine = serving_engine(prepared, retrieval, ranking)

@@ -166,8 +166,8 @@ def export_models(folder: Path) -> Path:
     (folder / "broken" / "3").mkdir(parents=True)
     (folder / "broken" / "3" / "saved_model.pb").write_bytes(b"not a SavedModel")
     (folder / "models.config").write_text(
-        'model_config_list { config { name: "recommend" version_labels { key: "latest" value: 2 } '
-        'version_labels { key: "previous" value: 1 } } }'
+        'model_config_list { config { name: "recommend" model_version_policy { all {} } '
+        'version_labels { key: "latest" value: 2 } version_labels { key: "previous" value: 1 } } }'
     )
     return folder
 

@@ -20,8 +20,13 @@ _TYPES = {1: np.float32, 3: np.int32, 7: bytes, 9: np.int64}
 _STRING, _STRING_BYTES = 7, 24
 
 
-def run_signatures(calls: list[tuple[Path, str, dict[str, np.ndarray]]]) -> list[dict[str, np.ndarray]]:
-    """Outputs of (model directory, signature, inputs), strings as bytes, each call with a session of its own."""
+def run_signatures(
+    calls: list[tuple[Path, str, dict[str, np.ndarray]]], ops: Path | None = None
+) -> list[dict[str, np.ndarray]]:
+    """Outputs of (model directory, signature, inputs), strings as bytes, each call with a session of its own.
+
+    `ops` is a library of further ops, for what is not meant for the stock server.
+    """
     from tensorflow.core.protobuf import saved_model_pb2
 
     requests = []
@@ -38,7 +43,11 @@ def run_signatures(calls: list[tuple[Path, str, dict[str, np.ndarray]]]) -> list
         )
     folder = importlib.util.find_spec("tensorflow").submodule_search_locations[0]
     process = subprocess.run(
-        [sys.executable, __file__, folder], input=json.dumps(requests), capture_output=True, text=True, timeout=300
+        [sys.executable, __file__, folder, *([] if ops is None else [str(ops)])],
+        input=json.dumps(requests),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert process.returncode == 0, process.stderr[-3000:]
     return [
@@ -85,6 +94,7 @@ class _Library:
     _ARGUMENTS = {
         "TF_AllocateTensor": [c_int, ctypes.POINTER(c_int64), c_int, c_size_t],
         "TF_Dim": [c_void_p, c_int],
+        "TF_LoadLibrary": [c_char_p, c_void_p],
         "TF_GraphOperationByName": [c_void_p, c_char_p],
         "TF_LoadSessionFromSavedModel": [
             c_void_p, c_void_p, c_char_p, ctypes.POINTER(c_char_p), c_int, c_void_p, c_void_p, c_void_p,
@@ -100,6 +110,12 @@ class _Library:
     def __init__(self, folder: Path):
         ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"), ctypes.RTLD_GLOBAL)
         self._library = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"), ctypes.RTLD_GLOBAL)
+
+    def load_ops(self, path: str) -> None:
+        status = self.NewStatus()
+        self.LoadLibrary(path.encode(), status)
+        if self.GetCode(status):
+            raise RuntimeError(self.Message(status).decode())
 
     def __getattr__(self, name: str):
         function = getattr(self._library, f"TF_{name}")
@@ -188,6 +204,8 @@ class _Model:
 
 def main() -> None:
     library = _Library(Path(sys.argv[1]))
+    for ops in sys.argv[2:]:
+        library.load_ops(ops)
     models = {}
     answers = []
     for request in json.load(sys.stdin):

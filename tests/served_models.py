@@ -1,5 +1,6 @@
 """Tiny SavedModels for the tests of the server: what they answer can be worked out in the head."""
 
+import shutil
 from pathlib import Path
 
 import tensorflow as tf
@@ -99,17 +100,44 @@ class Examples(tf.Module):
         return {"outputs": (2 * parsed["x"] + tf.cast(parsed["n"], tf.float32))[:, None]}
 
 
-def save_examples(folder: Path) -> None:
-    """Writes an `Examples` as a SavedModel, with the method names that TensorFlow Serving asks for."""
+def save_examples(folder: Path, method_names: bool = True) -> None:
+    """Writes an `Examples` as a SavedModel, with the method names that estimators write, or as TensorFlow 2 does."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     module = Examples()
     signatures = {name: getattr(module, name).get_concrete_function() for name in ("classify", "regress")}
     signatures["serving_default"] = signatures["regress"]
     tf.saved_model.save(module, str(folder), signatures=signatures)
+    if not method_names:
+        return
     # TensorFlow 2 writes the method name of predict for every signature.
     path = folder / "saved_model.pb"
     saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
     for name, method in (("classify", "classify"), ("regress", "regress"), ("serving_default", "regress")):
         saved.meta_graphs[0].signature_def[name].method_name = f"tensorflow/serving/{method}"
     path.write_bytes(saved.SerializeToString())
+
+
+class Halves(tf.Module):
+    """Halves of numbers from 1 to 3, and their places as text."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="index")])
+    def pick(self, index):
+        return {"half": tf.gather([0.5, 1.0, 1.5], index), "text": tf.strings.as_string(index)}
+
+
+def save_halves(folder: Path) -> None:
+    """Writes a `Halves` as a SavedModel."""
+    model = Halves()
+    tf.saved_model.save(model, str(folder), signatures={"pick": model.pick.get_concrete_function()})
+
+
+def add_version(saved: Path, export_dir: Path, number: int) -> None:
+    """Adds a version of `halves` as an export does: in one rename."""
+    shutil.copytree(saved, export_dir / "halves" / f".{number}")
+    (export_dir / "halves" / f".{number}").rename(export_dir / "halves" / str(number))
+
+
+def states(store, name: str = "halves") -> dict[int, str]:
+    """Version -> its state, as the status call tells it."""
+    return {version.version: version.state for version in store.versions(name)}

@@ -40,11 +40,14 @@ def test_the_catalogues_differ_in_how_near_items_lie():
 
 def test_a_small_catalogue_is_measured_and_shown():
     options = argparse.Namespace(recall=0.6, rounds=1, run=None)
-    row = benchmark_index.measure("clustered", "3000", options)
-    assert 0.5 <= row["recall"] <= 1.0 and 1 <= row["probes"] <= row["blocks"] and row["dim"] == 66
-    assert set(row["ms"]) == {f"{key} {batch}" for key in ("exact", "ivf", "exact cpu", "ivf cpu") for batch in (1, 32)}
-    assert min(row["ms"].values()) > 0.0
-    # The table once, some of its places empty, and a mean for each block.
-    assert row["exact_mb"] < row["ivf_mb"] < 1.5 * row["exact_mb"]
-    line = benchmark_index._line(row)
-    assert len(line) == len(benchmark_index._HEADER) and line.split()[:2] == ["clustered", "3,000"]
+    rows = benchmark_index.measure("clustered", "3000", options)
+    assert rows[0]["index"] == "ivf" and all(row["index"] == "scann" for row in rows[1:])
+    for row in rows:
+        assert 0.5 <= row["recall"] <= 1.0 and 1 <= row["probes"] <= row["blocks"] and row["dim"] == 66
+        kinds = ("exact", "index", "exact cpu", "index cpu")
+        assert set(row["ms"]) == {f"{key} {batch}" for key in kinds for batch in (1, 32)}
+        assert min(row["ms"].values()) > 0.0
+        # The table once, some of its places empty, and a mean for each block; with ScaNN's, codes beside it.
+        assert row["exact_mb"] < row["index_mb"] < 1.5 * row["exact_mb"]
+        line = benchmark_index._line(row)
+        assert len(line) == len(benchmark_index._HEADER) and line.split()[:3] == ["clustered", "3,000", row["index"]]

@@ -54,7 +54,8 @@ def test_a_run_with_its_catalogue_and_every_option(monkeypatch, served, tmp_path
     limits |= {"header-seconds": 8, "body-seconds": 9, "drain-seconds": 0.5, "drift-seconds": 60}
     given = [part for name, value in limits.items() for part in (f"--{name}", value)]
     given += ["--host", "0.0.0.0", "--port", 1, "--grpc-port", 2, "--model", "a", "--model", "b", "--no-batching"]
-    given += ["--max-body-mb", 1, "--access-log", "--api-key-file", tmp_path / "keys"]
+    given += ["--models-config", tmp_path / "mine.config", "--max-body-mb", 1, "--access-log"]
+    given += ["--api-key-file", tmp_path / "keys"]
     with pytest.raises(SystemExit) as stop:
         run(monkeypatch, tmp_path, *given, "--tls-cert", "c.pem", "--tls-key", "k.pem")
     assert stop.value.code == 0
@@ -63,6 +64,7 @@ def test_a_run_with_its_catalogue_and_every_option(monkeypatch, served, tmp_path
     assert (host, port, models, grpc_port) == ("0.0.0.0", 1, ["a", "b"], 2)
     for name, value in limits.items():
         assert getattr(options, name.replace("-", "_")) == value
+    assert options.models_config == tmp_path / "mine.config"
     assert options.max_batch_size == 1 and options.max_body_bytes == 2**20 and options.access_log
     assert options.api_keys == ("one",) and (str(options.tls_certificate), str(options.tls_key)) == ("c.pem", "k.pem")
 

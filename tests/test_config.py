@@ -139,7 +139,7 @@ def test_encoders_by_name_or_a_list_of_names_or_a_place(tmp_path):
         ({"data": {"items": "b.csv"}}, "data.interactions: this key is required"),
         ({"models": {"ranking": {"target": "rating"}}}, "needs data.label"),
         ({"evaluation": {"k": []}}, "one or more cut-offs"),
-        ({"export": {"index": "scann"}}, "export.index.*'auto', 'exact' or 'ivf'"),
+        ({"export": {"index": "hnsw"}}, "export.index.*'auto', 'exact', 'ivf' or 'scann'"),
         ({"export": {"recall": 0.0}}, "export.recall.*greater than 0"),
         ({"export": {"recall": 1.01}}, "export.recall.*less than or equal to 1"),
         ({"schema": {"user": {"user": "id"}, "item": {"title": "text"}}}, "item needs exactly one feature of kind id"),

@@ -80,3 +80,18 @@ def test_position_is_a_number_of_the_context():
         tiny_world.config(schema=schema, ranking={"position": "device"})
     with pytest.raises(ValidationError, match="position 'place' is no number of schema.context. Allowed: none"):
         tiny_world.config(ranking={"position": "place"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "interactions", "positives", "members"),
+    [
+        ({}, 900_000, 142_857, 4),  # 142,857 * (1 + 4 + 2) = 999,999 pairs
+        ({}, 900_000, 142_858, 1),
+        ({"negatives": 0, "hard_negatives": 0}, 1_000_000, 10, 4),
+        ({"target": "rating"}, 1_000_001, 10, 1),
+        ({"members": 2}, 10**9, 10**9, 2),
+        ({"members": 1}, 10, 10, 1),
+    ],
+)
+def test_members_are_several_where_an_epoch_is_short(settings, interactions, positives, members):
+    assert RankingConfig(**settings).with_members(interactions, positives).members == members

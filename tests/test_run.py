@@ -7,7 +7,7 @@ import tensorflow as tf
 from mmrec_tf.encoders.tuning import plan_tuning
 from mmrec_tf.errors import EncoderError, RunError
 from mmrec_tf.features.item_vectors import build_encoders
-from mmrec_tf.run import Run, new_run, replacing
+from mmrec_tf.run import Run, check_same_ids, new_run, replacing
 from mmrec_tf.training.tune_encoder import Tuned
 from tests import tale_world
 from tests.tiny_encoders import make_text_network
@@ -109,3 +109,11 @@ def test_tuned_encoders_come_back_with_the_vectors_they_gave(tmp_path):
     assert np.abs(loaded(texts) - build_encoders(config)["tale"](texts)).max() > 1e-3
     with pytest.raises(RunError, match="no item feature 'title' has an encoder. Those that have: tale"):
         run.load_encoder(config, "title")
+
+
+def test_changed_tables_are_refused_with_the_first_difference():
+    check_same_ids(["a", "b"], ["a", "b"], "items")
+    with pytest.raises(RunError, match="items table has changed.*in row 1; 3 rows then, 3 now"):
+        check_same_ids(["a", "b", "c"], ["a", "c", "b"], "items")
+    with pytest.raises(RunError, match="in row 2; 2 rows then, 3 now"):
+        check_same_ids(["a", "b"], ["a", "b", "c"], "users")

@@ -104,7 +104,7 @@ def item_table() -> FeatureTable:
 def config(**sections) -> Config:
     """A small configuration; `retrieval`, `ranking` and `data` update those sections, others replace theirs."""
     retrieval = {"dim": DIM, "hidden": [12], "history_length": HISTORY, **sections.pop("retrieval", {})}
-    ranking = {"dim": 4, "hidden": [12], **sections.pop("ranking", {})}
+    ranking = {"dim": 4, "hidden": [12], "members": 1, **sections.pop("ranking", {})}
     return Config.model_validate(
         {
             "data": {"interactions": "interactions.csv", "items": "items.csv", **sections.pop("data", {})},

@@ -1,12 +1,13 @@
-"""Measures the inverted file beside exact search: speed, share found, time to build and memory.
+"""Measures the inverted file, and ScaNN where it is installed, beside exact search: speed, share found, memory.
 
     python tools/benchmark_index.py [--items 100000 1000000] [--only factors random] [--run RUN] [--json FILE]
 
 Each catalogue (`index_speed/catalogues.py`) is searched for lists of 100, one query and 32 at a time, by the graphs
 that an export holds, with 50 hidden items each. The probes are chosen as at export, on 512 queries; the share found is
-that of 512 others. The two kinds of search take turns, and of each the median counts; the
-second ratio is of the CPU's time, which other work on the machine disturbs less. `grown` needs a trained run:
-`--run`. Memory is that of the variables, beside the table of exact search.
+that of 512 others. The kinds of search take turns, and of each the median counts; the second ratio is of the CPU's
+time, which other work on the machine disturbs less. `grown` needs a trained run: `--run`. Memory is that of the
+variables, beside the table of exact search, which ScaNN reads too. Blocks are ScaNN's leaves; seconds are for building
+and for choosing the probes.
 """
 
 import argparse
@@ -39,22 +40,26 @@ def main() -> int:
             if name == "grown" and options.run is None:
                 print(f"{name:10} {items:>9,}  left out: --run names a trained run", flush=True)
                 continue
-            rows.append(_in_a_process(name, items, options))
-            print(_line(rows[-1]), flush=True)
+            for row in _in_a_process(name, items, options):
+                rows.append(row)
+                print(_line(row), flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def measure(name: str, items: str, options) -> dict:
-    """All figures of one catalogue."""
+def measure(name: str, items: str, options) -> list[dict]:
+    """All figures of one catalogue, a row for each index."""
     import catalogues
     import numpy as np
     import tensorflow as tf
 
+    from mmrec_tf.errors import ServingError
     from mmrec_tf.recommend.exact_search import ExactSearch
-    from mmrec_tf.recommend.index_choice import choose_probes, found_shares
+    from mmrec_tf.recommend.index_choice import choose_effort, found_shares
     from mmrec_tf.recommend.inverted_file import InvertedFile
+    from mmrec_tf.recommend.scann_index import ScannIndex
+    from mmrec_tf.recommend.scann_library import scann_ops
 
     items = int(items)
     more = {"run": options.run} if name == "grown" else {}
@@ -62,39 +67,63 @@ def measure(name: str, items: str, options) -> dict:
     is_offered = np.arange(items + 1) > 0
     exact = ExactSearch(tf.Variable(embeddings), tf.Variable(is_offered))
     # As at export: in the head stands what comes first to somebody of whom nothing is known.
-    started = time.perf_counter()
     favoured = embeddings[:, -2:].sum(axis=1)
-    index = InvertedFile(embeddings, is_offered, favoured, head=max(items // 256, 4 * K), depth=K)
-    built = time.perf_counter() - started
+    head = {"head": max(items // 256, 4 * K), "depth": K}
+    builders = {
+        "ivf": lambda: InvertedFile(embeddings, is_offered, favoured, **head),
+        "scann": lambda: ScannIndex(exact, embeddings, favoured, **head),
+    }
+    try:
+        scann_ops()
+    except ServingError:
+        del builders["scann"]
     asked = [_sought(queries[start : start + 32], items) for start in range(0, SAMPLE, 32)]
     judged = [_sought(queries[start : start + 32], items) for start in range(SAMPLE, 2 * SAMPLE, 32)]
-    choose_probes(exact, index, [asked], K, options.recall)
-    chosen = time.perf_counter() - started - built
+    searches, built, chosen = {"exact": exact}, {}, {}
+    for key, build in builders.items():
+        started = time.perf_counter()
+        searches[key] = build()
+        built[key] = time.perf_counter() - started
+        choose_effort(exact, searches[key], [asked], K, options.recall)
+        chosen[key] = time.perf_counter() - started - built[key]
 
-    find = {
-        "exact": tf.function(lambda queries, wishes: exact(queries, tf.constant(K), wishes), reduce_retracing=True),
-        "ivf": tf.function(lambda queries, wishes: index(queries, tf.constant(K), wishes), reduce_retracing=True),
-    }
+    find = {key: _graph(search) for key, search in searches.items()}
     lists = {key: np.concatenate([search(*sought)[1] for sought in judged]) for key, search in find.items()}
     times = {
         f"{key} {batch}": times
         for batch in BATCHES
         for key, times in _in_turns(find, _sought(queries[:batch], items), options.rounds).items()
     }
-    held = sum(variable.numpy().nbytes for variable in index.variables) / 2**20
-    return {
-        "catalogue": name,
-        "items": items,
-        "dim": embeddings.shape[1],
-        "recall": float(found_shares(lists["ivf"], lists["exact"]).mean()),
-        "probes": int(index.probes),
-        "blocks": index.blocks,
-        "ms": times,
-        "build_seconds": built,
-        "choose_seconds": chosen,
-        "exact_mb": embeddings.nbytes / 2**20,
-        "ivf_mb": held,
-    }
+    exact_ms = {key: value for key, value in times.items() if key.startswith("exact")}
+    return [
+        {
+            "catalogue": name,
+            "items": items,
+            "index": key,
+            "dim": embeddings.shape[1],
+            "recall": float(found_shares(lists[key], lists["exact"]).mean()),
+            "probes": int(searches[key].probes),
+            "blocks": searches[key].blocks if key == "ivf" else searches[key].leaves,
+            "rescored": None if key == "ivf" else int(searches[key].rescored),
+            "ms": exact_ms | {f"index{what[len(key) :]}": ms for what, ms in times.items() if what.startswith(key)},
+            "build_seconds": built[key],
+            "choose_seconds": chosen[key],
+            "exact_mb": embeddings.nbytes / 2**20,
+            "index_mb": sum(map(_bytes, searches[key].variables)) / 2**20,
+        }
+        for key in builders
+    ]
+
+
+def _bytes(variable):
+    # ScaNN's configuration and codebook, which are small, are strings.
+    return 0 if variable.dtype == "string" else variable.numpy().nbytes
+
+
+def _graph(search):
+    import tensorflow as tf
+
+    return tf.function(lambda queries, wishes: search(queries, tf.constant(K), wishes), reduce_retracing=True)
 
 
 def _sought(queries, items):
@@ -124,7 +153,7 @@ def _in_turns(find, sought, rounds) -> dict[str, float]:
     return {key: float(np.median(values)) for key, values in times.items()}
 
 
-def _in_a_process(name, items, options) -> dict:
+def _in_a_process(name, items, options) -> list[dict]:
     environment = {
         **os.environ,
         **{
@@ -145,22 +174,23 @@ def _in_a_process(name, items, options) -> dict:
 
 
 _HEADER = (
-    f"{'catalogue':10} {'items':>9}  {'recall':>6} {'probes':>6} {'blocks':>6}"
-    f"  {'exact 1':>8} {'ivf 1':>7} {'ratio':>6} {'CPU':>5}"
-    f"  {'exact 32':>8} {'ivf 32':>7} {'ratio':>6} {'CPU':>5}  {'build s':>7} {'exact MB':>8} {'ivf MB':>7}"
+    f"{'catalogue':10} {'items':>9} {'index':5}  {'recall':>6} {'probes':>6} {'blocks':>6}"
+    f"  {'exact 1':>8} {'index 1':>8} {'ratio':>6} {'CPU':>5}"
+    f"  {'exact 32':>8} {'index 32':>8} {'ratio':>6} {'CPU':>5}  {'seconds':>7} {'exact MB':>8} {'index MB':>8}"
 )
 
 
 def _line(row: dict) -> str:
     cells = ""
     for batch in BATCHES:
-        exact, ivf, exact_cpu, ivf_cpu = (
-            row["ms"][f"{key} {batch}"] for key in ("exact", "ivf", "exact cpu", "ivf cpu")
+        exact, index, exact_cpu, index_cpu = (
+            row["ms"][f"{key} {batch}"] for key in ("exact", "index", "exact cpu", "index cpu")
         )
-        cells += f"  {exact:8.2f} {ivf:7.2f} {exact / ivf:6.1f} {exact_cpu / ivf_cpu:5.1f}"
+        cells += f"  {exact:8.2f} {index:8.2f} {exact / index:6.1f} {exact_cpu / index_cpu:5.1f}"
     return (
-        f"{row['catalogue']:10} {row['items']:>9,}  {row['recall']:6.3f} {row['probes']:6} {row['blocks']:6}{cells}"
-        f"  {row['build_seconds'] + row['choose_seconds']:7.1f} {row['exact_mb']:8.0f} {row['ivf_mb']:7.0f}"
+        f"{row['catalogue']:10} {row['items']:>9,} {row['index']:5}  {row['recall']:6.3f} {row['probes']:6} "
+        f"{row['blocks']:6}{cells}"
+        f"  {row['build_seconds'] + row['choose_seconds']:7.1f} {row['exact_mb']:8.0f} {row['index_mb']:8.0f}"
     )
 
 

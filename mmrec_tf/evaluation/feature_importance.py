@@ -156,13 +156,16 @@ def _shuffles(model, pairs) -> dict[Feature, Callable]:
 
     of_table(model.users, "user", "user_index")
     of_table(model.items, "item", "item_index")
-    statistics = model.target_fields
-    if model.trend_field is not None:
-        found["item", TREND] = _in_tables([model.trend_field.table, model.trend_field.present], pairs, "item_index")
-    if statistics is not None:
-        of_user = [statistics.user, *statistics.crossed.values()]
+    trends = [member.trend_field for member in model.members if member.trend_field is not None]
+    if trends:
+        tables = [table for trend in trends for table in (trend.table, trend.present)]
+        found["item", TREND] = _in_tables(tables, pairs, "item_index")
+    statistics = [member.target_fields for member in model.members if member.target_fields is not None]
+    if statistics:
+        of_user = [table for told in statistics for table in (told.user, *told.crossed.values())]
+        of_item = [table for told in statistics for table in (told.item, *told.lists.values())]
         found["user", STATISTICS] = _in_tables(of_user, pairs, "user_index")
-        found["item", STATISTICS] = _in_tables([statistics.item, *statistics.lists.values()], pairs, "item_index")
+        found["item", STATISTICS] = _in_tables(of_item, pairs, "item_index")
     if pairs["history"].shape[1]:
         found["history", ITEMS] = _in_pairs(pairs, ("history",))
     for group in _GROUPS if model.context_fields is not None and "context" in pairs else ():

@@ -8,7 +8,6 @@ from mmrec_tf.data.target_labels import rows_of_target
 from mmrec_tf.evaluation.classification_metrics import auc, expected_calibration_error, log_loss, per_user_auc
 from mmrec_tf.evaluation.pair_metrics import fit_calibrator
 from mmrec_tf.models.rankers.base import Ranker
-from mmrec_tf.models.rankers.several_targets import SeveralTargets
 
 Figures = dict[str, float | int | None]
 
@@ -33,7 +32,7 @@ def target_metrics(
         the latter two without it, as in `pair_metrics`. Of numbers `pairs`, `rmse`, `mae`, and `spread`, the RMSE of
         their mean, which is to be beaten.
     """
-    if not isinstance(model, SeveralTargets):
+    if not model.heads:
         return {}
     said = {name: np.asarray(chances) for name, chances in model.target_predictions(scores).items()}
     return {name: _metrics(options, model, pairs, scores, said, name) for name in model.heads}
@@ -48,10 +47,9 @@ def fit_calibrators(
         options, model, pairs, scores: as for `target_metrics`.
     """
     fit_calibrator(model, pairs, scores[model.target])
-    if isinstance(model, SeveralTargets):
-        for name, head in model.heads.items():
-            rows = rows_of_target(pairs["targets"], pairs["label"], name, options)
-            fit_calibrator(head, {"label": pairs["targets"][name]["label"][rows]}, scores[name][rows])
+    for name, head in model.heads.items():
+        rows = rows_of_target(pairs["targets"], pairs["label"], name, options)
+        fit_calibrator(head, {"label": pairs["targets"][name]["label"][rows]}, scores[name][rows])
 
 
 def _metrics(options, model, pairs, scores, said, name) -> Figures:

@@ -20,7 +20,7 @@ from mmrec_tf.data.target_labels import check_targets_teach, main_labels, target
 from mmrec_tf.data.target_statistics import TargetStatistics
 from mmrec_tf.data.trends import DAY, Trends, table_periods
 from mmrec_tf.encoders.base import Encoder
-from mmrec_tf.errors import DataError, RunError
+from mmrec_tf.errors import DataError
 from mmrec_tf.features.context_features import Context, ContextFeatures
 from mmrec_tf.features.feature_store import EmbedSummary
 from mmrec_tf.features.feature_table import FeatureTable
@@ -35,7 +35,7 @@ class Prepared:
 
     Attributes:
         data: the validated frames.
-        config: what was asked for.
+        config: what was asked for, and what follows from the number of interactions.
         split: train, validation and test interactions.
         users, items: the `FeatureTable`s, fitted on the training interactions.
         summaries: what the feature store did, by item feature.
@@ -214,9 +214,9 @@ class Prepared:
         )
 
     def ranking_dataset(
-        self, batch_size: int | None = None, hard_negatives: np.ndarray | None = None
+        self, batch_size: int | None = None, hard_negatives: np.ndarray | None = None, member: int = 0
     ) -> tf.data.Dataset:
-        """Training batches for a `Ranker`; see `mmrec_tf.data.pipelines.ranking_dataset`."""
+        """Training batches for a member of the ranker; see `mmrec_tf.data.pipelines.ranking_dataset`."""
         options, train = self.config.models.ranking, self.split.train
         rows = trained_rows(self.labels(train), options.negatives_kept, options.position, self.config.seed)
         examples = self.ranking_examples(train[rows], self.sequences())
@@ -229,7 +229,7 @@ class Prepared:
             negatives=0 if options.target == "rating" else options.negatives,
             hard_negatives=None if options.target == "rating" else hard_negatives,
             hard_per_example=options.hard_negatives,
-            seed=self.config.seed,
+            seed=self.config.seed + member,
             after_click=options.targets_after_main,
         )
 
@@ -263,6 +263,8 @@ def prepare(
             f"none of the {len(split.train)} training interactions is a positive: no {data.label} among them is "
             f"{wanted}. Lower data.positive_from."
         )
+    ranking = config.models.ranking.with_members(len(split.train), len(positives))
+    config = config.model_copy(update={"models": config.models.model_copy(update={"ranking": ranking})})
     return Prepared(
         context=ContextFeatures.fit(split.train, schema, config.models.clock, without=config.models.ranking.position),
         data=data,
@@ -282,19 +284,4 @@ def prepare(
             np.unique(data.item_rows(split.train[schema.item_id])),
         ),
         summaries=summaries,
-    )
-
-
-def check_same_ids(prepared_ids: list[str], ids: list[str], side: str) -> None:
-    """Refuses a run whose tables have changed since it was trained: every index in it would mean something else.
-
-    Raises:
-        RunError: naming the first difference.
-    """
-    if prepared_ids == ids:
-        return
-    place = next((i for i, (a, b) in enumerate(zip(prepared_ids, ids)) if a != b), min(len(prepared_ids), len(ids)))
-    raise RunError(
-        f"the {side} table has changed since this run was trained (first difference in row {place}; "
-        f"{len(prepared_ids)} rows then, {len(ids)} now). Train again with: mmrec train"
     )

@@ -32,7 +32,9 @@ def call_in_batches(method: Callable, *inputs, batch_size: int) -> np.ndarray | 
     for start in range(0, max(rows, 1), batch_size):
         stop = min(start + batch_size, rows)
         batch = tf.nest.map_structure(lambda array: _filled(array[start:stop], batch_size), inputs)
-        parts.append(tf.nest.map_structure(lambda rows: rows.numpy()[: stop - start], call(*batch)))
+        # Asked for by shape: of calls that trace a few times on end TensorFlow warns as of a mistake.
+        traced = call.get_concrete_function(*tf.nest.map_structure(tf.TensorSpec.from_tensor, batch))
+        parts.append(tf.nest.map_structure(lambda rows: rows.numpy()[: stop - start], traced(*batch)))
     return tf.nest.map_structure(lambda *arrays: np.concatenate(arrays), *parts)
 
 

@@ -22,6 +22,7 @@ from mmrec_tf.models.item_embedding import ItemEmbedding
 from mmrec_tf.models.neighbour_memory import NeighbourMemory
 from mmrec_tf.models.number_embeddings import quantile_edges
 from mmrec_tf.models.rankers.base import Ranker
+from mmrec_tf.models.rankers.ensemble import RankerEnsemble
 from mmrec_tf.models.rankers.registry import make_ranker
 from mmrec_tf.models.retrieval_task import RetrievalTask
 from mmrec_tf.models.towers import RETRIEVAL, CandidateTower, QueryTower
@@ -126,8 +127,8 @@ def build_ranker(
     items: FeatureTable,
     context: ContextFeatures | None = None,
     trends: Trends | None = None,
-) -> Ranker:
-    """The ranking model that the configuration describes.
+) -> Ranker | RankerEnsemble:
+    """The ranking model that the configuration describes; an ensemble where `models.ranking.members` is above 1.
 
     Args:
         config: the configuration; `models.ranking` is read, and of `models.retrieval` what both models share.
@@ -140,9 +141,9 @@ def build_ranker(
     wants_trends = options.draws_negatives if options.trends is None else options.trends
     half_lives = _half_lives(config) if wants_trends else 0
     tables = {"users": users.of_all_met(), "items": items.of_all_met()}
-    model = make_ranker(
-        options.model,
-        **{name: FeatureLookup.from_table(table, name=name) for name, table in tables.items()},
+    lookups = {name: FeatureLookup.from_table(table, name=name) for name, table in tables.items()}
+    settings = dict(
+        **lookups,
         dim=options.dim,
         hidden=options.hidden,
         dropout=options.dropout,
@@ -162,6 +163,8 @@ def build_ranker(
         **_several_targets(options),
         **options.own_settings,
     )
+    members = [make_ranker(options.model, **settings) for _ in range(options.members or 1)]
+    model = members[0] if len(members) == 1 else RankerEnsemble(members)
     model.create_weights(config.models.retrieval.history_length)
     if trends is not None:
         model.set_trends(trends)

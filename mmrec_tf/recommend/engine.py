@@ -44,11 +44,12 @@ class RecommendationEngine(PairScores, tf.Module):
         table: how the search keeps the items' embeddings; see `item_rows`. Defaults to `float32`.
 
     Attributes:
-        search: `ExactSearch` or `InvertedFile`.
+        search: `ExactSearch`, `InvertedFile` or `ScannIndex`.
         table: how it keeps the items' embeddings.
         modalities: the items' modalities, in alphabetical order.
         example_users: ids of a few users.
         context_inputs: `ContextInputs`, or None.
+        explorer: `Explorer`, what is added to the ranker's scores to find out more; None, unless it is set.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class RecommendationEngine(PairScores, tf.Module):
         super().__init__()
         self.retrieval = retrieval
         self.ranking = ranking
+        self.explorer = None
         self.modalities = tuple(sorted(items.vectors))
         self.example_users = tuple(users.ids[:3])
         self.item_count = len(items.ids)
@@ -271,7 +273,10 @@ class RecommendationEngine(PairScores, tf.Module):
         depth = tf.minimum(tf.maximum(k, self.candidates), self.item_count)
         candidates, scores = self.retrieve(asked, depth, weights)
         if self.ranking is not None:
-            scores = tf.where(candidates > 0, self.rank(asked, candidates, scores, weights), NOTHING)
+            scores = self.rank(asked, candidates, scores, weights)
+            if self.explorer is not None:
+                scores += self._blended(self.explored(asked, candidates))
+            scores = tf.where(candidates > 0, scores, NOTHING)
         return self._names(candidates, scores, k)
 
     def _hidden(self, asked):

@@ -10,45 +10,50 @@ import tensorflow as tf
 from mmrec_tf.errors import ServingError
 from mmrec_tf.recommend.exact_search import ExactSearch, Wishes
 from mmrec_tf.recommend.inverted_file import InvertedFile
+from mmrec_tf.recommend.scann_index import ScannIndex
 from mmrec_tf.recommend.search import NOTHING
 
 if TYPE_CHECKING:
     from mmrec_tf.recommend.engine import RecommendationEngine
 
-INDEXES = ("exact", "ivf", "auto")
+INDEXES = ("exact", "ivf", "scann", "auto")
 
 EXACT_UP_TO = 200_000
 """Items up to which `auto` searches everything, which then takes a few milliseconds a request."""
 
 _SAMPLE, _BATCH = 512, 32
+# How many times the length of the lists ScaNN's codes hand on to be scored again.
+_RESCORED = (4, 8, 16, 32)
 
 Sought = tuple[tf.Tensor, Wishes]
+Search = ExactSearch | InvertedFile | ScannIndex
 
 
-def chosen_search(engine: "RecommendationEngine", index: str, recall: float) -> ExactSearch | InvertedFile:
+def chosen_search(engine: "RecommendationEngine", index: str, recall: float) -> Search:
     """The search of an engine that has an exact one.
 
-    Of the inverted file, as few blocks are looked at as find `recall` of what the exact search finds, in lists of
-    `engine.candidates`: for a sample of the known users as they would ask at the moment, with what they have seen
+    Of the inverted file and of ScaNN, as little is looked at as finds `recall` of what the exact search finds, in lists
+    of `engine.candidates`: for a sample of the known users as they would ask at the moment, with what they have seen
     hidden and what is remembered added, and for the items that are similar to a sample of items.
 
     Args:
         engine: with its `search` exact.
-        index: `exact`; `ivf`, an `InvertedFile`; or `auto`: exact for up to `EXACT_UP_TO` items, and where the inverted
-            file would miss the recall, else the inverted file.
+        index: `exact`; `ivf`, an `InvertedFile`; `scann`, a `ScannIndex`; or `auto`: exact for up to `EXACT_UP_TO`
+            items, and where the inverted file would miss the recall, else the inverted file. It is never ScaNN, which
+            stock servers do not run.
         recall: float in (0, 1]. Share of the exact lists that is to be found.
 
     Raises:
-        ServingError: for an index that is not known, or a recall that cannot be.
+        ServingError: for an index that is not known, a recall that cannot be, or ScaNN where it is not installed.
     """
     if index not in INDEXES:
         raise ServingError(f"index is {index!r}. Allowed: {', '.join(INDEXES)}.")
     if not 0.0 < recall <= 1.0:
         raise ServingError(f"recall is {recall}; it is the share of the exact lists to find, above 0 and at most 1.")
     exact = engine.search
-    if not wants_inverted_file(index, engine.item_count):
+    if not takes_building(index, engine.item_count):
         return exact
-    approximate = _built(engine)
+    approximate = _built_scann(engine) if index == "scann" else _built(engine)
     random = np.random.default_rng(0)
     users, items = (
         1 + random.choice(count, min(count, _SAMPLE), replace=False).astype(np.int32)
@@ -56,8 +61,16 @@ def chosen_search(engine: "RecommendationEngine", index: str, recall: float) -> 
     )
     asked = [engine.sought_for(engine.asked(batch)) for batch in _batches(users)]
     asked_near = [engine.sought_near(batch) for batch in _batches(items)]
-    reached = choose_probes(exact, approximate, [asked, asked_near], engine.candidates, recall)
+    reached = choose_effort(exact, approximate, [asked, asked_near], engine.candidates, recall)
     if reached >= recall:
+        return approximate
+    if index == "scann":
+        warnings.warn(
+            f"ScaNN is sure to find only {reached:.3f} of what the exact search finds when it looks at "
+            f"{int(approximate.probes)} of {approximate.leaves} leaves and {int(approximate.rescored)} items are "
+            f"scored again, and {recall} is wanted (export.recall). export.index: exact finds everything.",
+            stacklevel=2,
+        )
         return approximate
     found = (
         f"the inverted file is sure to find only {reached:.3f} of what the exact search finds when it looks at "
@@ -71,13 +84,13 @@ def chosen_search(engine: "RecommendationEngine", index: str, recall: float) -> 
     return approximate
 
 
-def wants_inverted_file(index: str, items: int) -> bool:
-    """Whether an inverted file is to be built for so many items."""
-    return index == "ivf" or (index == "auto" and items > EXACT_UP_TO)
+def takes_building(index: str, items: int) -> bool:
+    """Whether there is more to build for so many items than a table."""
+    return index in ("ivf", "scann") or (index == "auto" and items > EXACT_UP_TO)
 
 
 def choose_probes(
-    exact: ExactSearch, approximate: InvertedFile, samples: list[list[Sought]], k: int, recall: float
+    exact: ExactSearch, approximate: InvertedFile | ScannIndex, samples: list[list[Sought]], k: int, recall: float
 ) -> float:
     """Sets the least `probes` that reach the recall on every sample, or the most that are allowed.
 
@@ -142,10 +155,33 @@ def _batches(ids):
     return [ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH)]
 
 
+def choose_effort(
+    exact: ExactSearch, approximate: InvertedFile | ScannIndex, samples: list[list[Sought]], k: int, recall: float
+) -> float:
+    """As `choose_probes`, with as few items scored again as reach the recall, where that can be chosen."""
+    if isinstance(approximate, InvertedFile):
+        return choose_probes(exact, approximate, samples, k, recall)
+    for times in _RESCORED:
+        approximate.rescored.assign(times * k)
+        reached = choose_probes(exact, approximate, samples, k, recall)
+        if reached >= recall:
+            break
+    return reached
+
+
 def _built(engine):
+    options = _options(engine)
+    embeddings = options.pop("embeddings")
+    return InvertedFile(embeddings, engine.is_offered.numpy(), table=engine.table, **options)
+
+
+def _built_scann(engine):
+    return ScannIndex(engine.search, **_options(engine))
+
+
+def _options(engine):
     embeddings = engine.item_embeddings.numpy()
     # Somebody of whom nothing is known: to them what is liked by everybody comes first.
     stranger = engine.embed_user(tf.constant([""])).numpy()[0]
     head = max(engine.item_count // 256, 4 * engine.candidates)
-    options = {"head": head, "depth": engine.candidates, "table": engine.table}
-    return InvertedFile(embeddings, engine.is_offered.numpy(), embeddings @ stranger, **options)
+    return {"embeddings": embeddings, "favoured": embeddings @ stranger, "head": head, "depth": engine.candidates}

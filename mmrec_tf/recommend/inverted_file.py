@@ -6,6 +6,7 @@ import tensorflow as tf
 from mmrec_tf.recommend.exact_search import ExactSearch, Second, Wishes
 from mmrec_tf.recommend.item_cells import group_means, near_blocks
 from mmrec_tf.recommend.item_rows import item_rows
+from mmrec_tf.recommend.part_lists import in_order, raised_pairs, scored_alone
 from mmrec_tf.recommend.search import NOTHING, Lists
 
 BLOCK_WIDTH = 64
@@ -131,7 +132,10 @@ class InvertedFile(tf.Module):
         added = None if wishes.added is None else tf.gather(self.place_of, wishes.added)
         hidden = tf.gather(self.place_of, wishes.hidden)
         places, scores = self.exact(queries, k, wishes._replace(hidden=hidden, added=added), second)
-        return _in_order(tf.gather(self.item_of, places), scores, k)
+        return in_order(tf.gather(self.item_of, places), scores, k)
+
+    def _is_offered(self, items):
+        return tf.gather(self.exact.is_offered.read_value(), tf.gather(self.place_of, items))
 
     def probed(self, queries: tf.Tensor, k: tf.Tensor, wishes: Wishes, probes: tf.Tensor) -> Lists:
         """The best of the head and of `probes` blocks for each query."""
@@ -151,15 +155,13 @@ class InvertedFile(tf.Module):
         columns = _Columns(self.place_of, head, self.width, self.blocks, blocks)
         outside = None
         if wishes.added is not None:
-            rows = tf.repeat(tf.range(batch), tf.shape(wishes.added)[1])
-            added, values = tf.reshape(wishes.added, [-1]), tf.reshape(wishes.values, [-1])
-            counts = (values != 0.0) & (added > 0)
-            rows, added, values = (tf.boolean_mask(x, counts) for x in (rows, added, values))
+            rows, added, values = raised_pairs(wishes)
             column = columns(rows, added)
             inside = tf.boolean_mask(tf.stack([rows, column], axis=1), column >= 0)
             scores = tf.tensor_scatter_nd_add(scores, inside, tf.boolean_mask(values, column >= 0))
-            left = (tf.boolean_mask(x, column < 0) for x in (rows, added, values))
-            outside = self._scored_alone(queries, k, wishes, *left)
+            left = tuple(tf.boolean_mask(x, column < 0) for x in (rows, added, values))
+            size = tf.shape(self.place_of)[0]
+            outside = scored_alone(queries, k, wishes, left, size, self.embeddings_of, self._is_offered)
         is_offered = tf.reshape(tf.gather(offered, chosen), [batch, probes * self.width])
         first_offered = tf.broadcast_to(self.exact.is_offered[:head], [batch, head])
         scores = tf.where(tf.concat([first_offered, is_offered], axis=1), scores, NOTHING)
@@ -171,35 +173,7 @@ class InvertedFile(tf.Module):
         items = tf.gather(self.item_of, columns.places(column))
         if outside is not None:
             items, scores = tf.concat([items, outside[0]], axis=1), tf.concat([scores, outside[1]], axis=1)
-        return _in_order(items, scores, k)
-
-    def _scored_alone(self, queries, k, wishes, rows, items, values):
-        """The best k of pairs, which come row by row, with what is added to each pair summed."""
-        size = tf.cast(tf.shape(self.place_of)[0], tf.int64)
-
-        def keys(rows, items):
-            return tf.cast(rows, tf.int64) * size + tf.cast(items, tf.int64)
-
-        pairs, pair = tf.unique(tf.concat([keys(rows, items), keys(wishes.rows, wishes.hidden)], axis=0))
-        pair, hidden = pair[: tf.size(rows)], pair[tf.size(rows) :]
-        # Pairs are numbered as they first appear: those that nothing is added to come behind.
-        count = tf.reduce_max(tf.concat([[-1], pair], axis=0)) + 1
-        rows, items = tf.cast(pairs[:count] // size, tf.int32), tf.cast(pairs[:count] % size, tf.int32)
-        scores = tf.reduce_sum(tf.gather(queries, rows) * self.embeddings_of(items), axis=1)
-        scores += tf.math.unsorted_segment_sum(values, pair, count)
-        hidden = tf.boolean_mask(hidden, hidden < count)
-        is_left = tf.gather(self.exact.is_offered.read_value(), tf.gather(self.place_of, items))
-        is_left = tf.tensor_scatter_nd_update(is_left, hidden[:, None], tf.zeros_like(hidden, tf.bool))
-        scores = tf.where(is_left, scores, NOTHING)
-        batch = tf.cast(tf.shape(queries)[0], tf.int64)
-
-        def by_row(flat, missing):
-            ragged = tf.RaggedTensor.from_value_rowids(flat, tf.cast(rows, tf.int64), batch, validate=False)
-            return ragged.to_tensor(missing)
-
-        items, scores = by_row(items, 0), by_row(scores, NOTHING)
-        scores, order = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
-        return tf.gather(items, order, batch_dims=1), scores
+        return in_order(items, scores, k)
 
 
 class _Columns:
@@ -233,13 +207,3 @@ class _Columns:
         behind = tf.maximum(columns - self.head, 0)
         block = tf.gather(self.blocks, behind // self.width, batch_dims=1)
         return tf.where(columns < self.head, columns, self.head + block * self.width + behind % self.width)
-
-
-def _in_order(items, scores, k):
-    """Lists of k, the best first and equal scores in the order of the items."""
-    missing = [[0, 0], [0, tf.maximum(k - tf.shape(scores)[1], 0)]]
-    items, scores = tf.pad(items, missing), tf.pad(scores, missing, constant_values=NOTHING)
-    order = tf.argsort(items, axis=1)
-    items, scores = tf.gather(items, order, batch_dims=1), tf.gather(scores, order, batch_dims=1)
-    scores, order = tf.math.top_k(scores, k)
-    return tf.where(scores > NOTHING, tf.gather(items, order, batch_dims=1), 0), scores

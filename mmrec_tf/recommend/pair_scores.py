@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from mmrec_tf.recommend.asked import Asked
 from mmrec_tf.recommend.search import NOTHING
 
 
@@ -51,18 +52,28 @@ class PairScores:
 
         Returns:
             `score`, the calibrated chance of a click or the rating; by its name, the prediction of each other target;
-            and, where these order the lists together, `order`, by which `recommend` does without what retrieval adds.
+            and, where these order the lists together or an explorer does with them, `order`, by which `recommend` does
+            without what retrieval adds.
         """
         asked = self.asked(self.user_index(user_id))
         scores = self.ranking.target_scores(self._pairs(asked, self.item_index(item_id)))
         answers = dict(self.ranking.target_predictions(scores))
         answers = {"score": answers.pop(self.ranking.target), **answers}
-        if self.ranking.order_by is not None:
+        if self.ranking.order_by is not None or self.explorer is not None:
             answers["order"] = self.ranking.order(scores)
+        if self.explorer is not None:
+            items = tf.reshape(self.item_index(item_id), [tf.size(asked.users), -1])
+            answers["order"] += tf.reshape(self.explored(asked, items), tf.shape(item_id))
         answers = {name: tf.ensure_shape(answer, item_id.shape) for name, answer in answers.items()}
         if item_id.shape.rank == 2:
             answers = {name: tf.where(tf.equal(item_id, ""), NOTHING, answer) for name, answer in answers.items()}
         return answers
+
+    def explored(self, asked: Asked, items: tf.Tensor) -> tf.Tensor:
+        """`[batch, n]` float32: what the explorer adds to the ranker's scores of `[batch, n]` item indices."""
+        candidates = self.search.embeddings_of(tf.reshape(items, [-1]))
+        candidates = tf.reshape(candidates, [-1, tf.shape(items)[1], candidates.shape[1]])
+        return tf.ensure_shape(self.explorer(self._query(asked), candidates), items.shape)
 
     def score(self, users: tf.Tensor, items: tf.Tensor, vectors: dict[str, tf.Tensor] | None = None) -> tf.Tensor:
         """`[batch]` scores of pairs of indices, as `recommend` orders by.

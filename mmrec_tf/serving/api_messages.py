@@ -37,12 +37,19 @@ _FIELDS = {
     "GetModelStatusResponse": "1 model_version_status ModelVersionStatus*",
     "PredictLog": "1 request PredictRequest",
     "PredictionLog": "6 predict_log PredictLog",
-    "ModelConfig": "1 name string, 8 version_labels <int64>",
+    "Latest": "1 num_versions uint32",
+    "All": "",
+    "Specific": "1 versions int64*",
+    "ServableVersionPolicy": "100 latest Latest, 101 all All, 102 specific Specific",
+    "ModelConfig": "1 name string, 7 model_version_policy ServableVersionPolicy, 8 version_labels <int64>",
     "ModelConfigList": "1 config ModelConfig*",
     "ModelServerConfig": "1 model_config_list ModelConfigList",
 }
 # Fields of which a message has one at most: setting one takes the other away.
-_ONE_OF = {"ModelSpec": ("version_choice", ("version", "version_label"))}
+_ONE_OF = {
+    "ModelSpec": ("version_choice", ("version", "version_label")),
+    "ServableVersionPolicy": ("policy_choice", ("latest", "all", "specific")),
+}
 _PACKAGE = "mmrec_tf.serving"
 
 
@@ -57,7 +64,7 @@ def messages() -> SimpleNamespace:
         choice, chosen = _ONE_OF.get(name, ("", ()))
         if choice:
             message.oneof_decl.add(name=choice)
-        for field in fields.split(", "):
+        for field in filter(None, fields.split(", ")):
             number, field_name, kind = field.split()
             added = message.field.add(name=field_name, number=int(number))
             added.label = added.LABEL_REPEATED if kind[-1] in "*>" else added.LABEL_OPTIONAL

@@ -1,7 +1,7 @@
 """Classify and regress over TensorFlow Serving's REST API: features to `tf.Example`s, and labels or numbers back.
 
-These calls suit signatures made for `tf.Example`s, such as those of estimators: one string input, whose rows are
-serialized examples. What a signature is made for is its method name. Messages are TensorFlow Serving's.
+These calls suit signatures made for `tf.Example`s, such as those of estimators; see `example_signatures`. Messages are
+TensorFlow Serving's.
 
 Source: https://www.tensorflow.org/tfx/serving/api_rest
 """
@@ -11,14 +11,11 @@ from collections.abc import Mapping
 import numpy as np
 from tensorflow.core.example import example_pb2, feature_pb2
 
+from mmrec_tf.serving.example_signatures import why_unsuited
 from mmrec_tf.serving.json_tensors import RequestError, array_to_json, kind_of, to_bytes
 from mmrec_tf.serving.model_version import DEFAULT_SIGNATURE, ModelVersion
 from mmrec_tf.serving.rest_codec import encode_json, parse_body
 
-METHOD_NAMES = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
-"""The method name of the signatures that each call suits."""
-
-_KINDS = {"classify": "classification", "regress": "regression"}
 _LARGEST = 2**63
 
 
@@ -32,21 +29,15 @@ def decode_examples(method: str, body: bytes, model: ModelVersion) -> tuple[str,
         model: whose signature it is.
 
     Raises:
-        RequestError: if it is something else, or the signature is not made for the call.
+        RequestError: if it is something else, or the signature does not suit the call.
     """
     document, signature_name = parse_body(body, '{"examples": [{"feature": 1.5}]}')
     signature_name = signature_name or DEFAULT_SIGNATURE
     signature = model.signatures.get(signature_name)
     if signature is None:
         raise RequestError(f"No signature was found with the name: {signature_name}")
-    said = signature.definition.method_name
-    if said != METHOD_NAMES[method]:
-        raise RequestError(
-            f"Expected {_KINDS[method]} signature method_name to be {METHOD_NAMES[method]}. Was: {said}; "
-            f"signature {signature_name} of {model.name} is called with :{said.rsplit('/', 1)[-1]}"
-        )
-    if list(signature.inputs) != ["inputs"]:
-        raise RequestError(f"Expected one input Tensor, 'inputs'; signature {signature_name} has other ones")
+    if why := why_unsuited(method, signature):
+        raise RequestError(f"{why[1]}; signature {signature_name} of {model.name}")
     if "examples" not in document:
         raise RequestError(f"When method is {method}, key 'examples' is expected and was not found")
     rows = document["examples"]

@@ -1,17 +1,17 @@
 """Exporting a trained chain as SavedModels that TensorFlow Serving takes as they are."""
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
 
+from mmrec_tf.folders import unfinished_folder
 from mmrec_tf.recommend.engine import RecommendationEngine
+from mmrec_tf.recommend.scann_index import ScannIndex
 from mmrec_tf.serving.export_reference import References
 from mmrec_tf.serving.item_encoder import ItemEncoder
-from mmrec_tf.serving.op_check import check_model, require_servable
+from mmrec_tf.serving.op_check import check_model, require_servable, write_needed_libraries
 from mmrec_tf.serving.reference import Reference
 from mmrec_tf.serving.server_files import write_server_files
 from mmrec_tf.serving.signatures import Signatures, encoder_signatures, model_signatures, warmup_examples
@@ -33,9 +33,10 @@ def export_models(
     A version appears in one rename, because the server polls the folder and would load a half-written one.
 
     Each is checked by `op_check` and answers its warm-up requests before it appears: one that TensorFlow Serving would
-    not run is not exported. What it answers to a sample of the known users is kept in `assets.extra/reference.json` of
-    the version, to find out later whether answers have shifted; see `Reference`. What the server is started with is
-    written beside the models; see `write_server_files`.
+    not run is not exported, save that ScaNN's ops are as good as asked for where the engine's search is a `ScannIndex`.
+    What it answers to a sample of the known users is kept in `assets.extra/reference.json` of the version, to find out
+    later whether answers have shifted; see `Reference`. What the server is started with is written beside the models;
+    see `write_server_files`.
 
     Signatures, every input with a batch dimension:
 
@@ -94,6 +95,24 @@ def export_models(
     return written
 
 
+def export_ranking(engine: RecommendationEngine, folder: str | Path) -> Path:
+    """Writes the `ranking` model of `export_models` alone, to measure it: checked and warmed up, without a reference.
+
+    Args:
+        engine: the trained chain, with a ranker.
+        folder: the export folder.
+
+    Returns:
+        The path of the version written.
+
+    Raises:
+        ServingError: as `export_models`.
+    """
+    tables = [engine.user_table, engine.item_table, engine.context_inputs]
+    signatures = model_signatures(engine, 1, modality_weights=False)["ranking"]
+    return _write_version(engine, tables, signatures, Path(folder) / "ranking", warmup_examples(engine, 1), None)
+
+
 def _write_version(
     owner: tf.Module,
     tables: object,
@@ -106,16 +125,18 @@ def _write_version(
     versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
     target = folder / str(max(versions, default=0) + 1)
     # The server only looks at integer names, so the unfinished version stays out of its sight.
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
-    try:
-        tf.saved_model.save(_Servable(owner, tables, signatures), str(unfinished / "model"), signatures=signatures)
-        require_servable(check_model(unfinished / "model"), folder.name)
-        write_warmup(unfinished / "model", folder.name, examples)
+    asked = ("ScaNN",) if isinstance(getattr(owner, "search", None), ScannIndex) else ()
+    with unfinished_folder(folder, ".unfinished-") as unfinished:
+        path = unfinished / "model"
+        save = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"] if asked else None)
+        tf.saved_model.save(_Servable(owner, tables, signatures), str(path), signatures=signatures, options=save)
+        check = check_model(path, asked)
+        require_servable(check, folder.name)
+        write_needed_libraries(check)
+        write_warmup(path, folder.name, examples)
         if reference is not None:
-            reference().save(unfinished / "model")
-        (unfinished / "model").rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            reference().save(path)
+        path.rename(target)
     return target
 
 

@@ -1,8 +1,7 @@
 """Classify, Regress and MultiInference: calls that send `tf.Example`s, for signatures that parse them.
 
-A signature suits them when its one input is `inputs` (strings, serialized examples) and its outputs are `classes` and
-`scores`, or `outputs`. The models that `mmrec export` writes take plain tensors, so that these calls are for other
-models served beside them. As in TensorFlow Serving's default, what the signature's method name says is not looked at.
+The models that `mmrec export` writes take plain tensors, so that these calls are for other models served beside them;
+`example_signatures` says which.
 
 Source: tensorflow_serving/servables/tensorflow/{classifier,regressor,multi_inference,util}.cc
 """
@@ -10,15 +9,14 @@ Source: tensorflow_serving/servables/tensorflow/{classifier,regressor,multi_infe
 from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
 
+from mmrec_tf.serving.example_signatures import CLASSIFY, REGRESS, why_unsuited
 from mmrec_tf.serving.grpc_codec import Run, find_signature, spec_of
 from mmrec_tf.serving.model_version import ModelVersion, Signature
 from mmrec_tf.serving.rpc_failure import RpcFailure
 
-CLASSIFY = "tensorflow/serving/classify"
-REGRESS = "tensorflow/serving/regress"
+_METHODS = {"tensorflow/serving/classify": CLASSIFY, "tensorflow/serving/regress": REGRESS}
 
 
 def classify(request, model: ModelVersion, run: Run):
@@ -28,7 +26,7 @@ def classify(request, model: ModelVersion, run: Run):
         RpcFailure: if there is no example, or the signature does not suit.
     """
     name, signature = find_signature(model, request.model_spec.signature_name, "INVALID_ARGUMENT")
-    _check_classification(signature)
+    _check(CLASSIFY, signature)
     examples = serialized_examples(request.input)
     response = classification_pb2.ClassificationResponse(model_spec=spec_of(model, name))
     _fill_classification(run(model, name, {"inputs": examples}), len(examples), response.result)
@@ -42,7 +40,7 @@ def regress(request, model: ModelVersion, run: Run):
         RpcFailure: if there is no example, or the signature does not suit.
     """
     name, signature = find_signature(model, request.model_spec.signature_name, "INVALID_ARGUMENT")
-    _check_regression(signature)
+    _check(REGRESS, signature)
     examples = serialized_examples(request.input)
     response = regression_pb2.RegressionResponse(model_spec=spec_of(model, name))
     _fill_regression(run(model, name, {"inputs": examples}), len(examples), response.result)
@@ -73,23 +71,22 @@ def multi_inference(request, model: ModelVersion, run: Run):
     Raises:
         RpcFailure: if a signature is asked twice or does not suit its task, or there is no example.
     """
-    checks = {CLASSIFY: _check_classification, REGRESS: _check_regression}
     names = []
     for task in request.tasks:
         name, signature = find_signature(model, task.model_spec.signature_name, "INVALID_ARGUMENT")
         if name in names:
             raise RpcFailure("INVALID_ARGUMENT", f"Duplicate evaluation of signature: {name}")
-        if task.method_name not in checks:
-            message = f"Unsupported signature method_name: {task.method_name}; there are {CLASSIFY} and {REGRESS}"
+        if task.method_name not in _METHODS:
+            message = f"Unsupported signature method_name: {task.method_name}; there are {' and '.join(_METHODS)}"
             raise RpcFailure("UNIMPLEMENTED", message)
-        checks[task.method_name](signature)
+        _check(_METHODS[task.method_name], signature)
         names.append(name)
     examples = serialized_examples(request.input)
     response = inference_pb2.MultiInferenceResponse()
     for name, task in zip(names, request.tasks, strict=True):
         outputs = run(model, name, {"inputs": examples})
         result = response.results.add(model_spec=spec_of(model, name))
-        if task.method_name == CLASSIFY:
+        if _METHODS[task.method_name] == CLASSIFY:
             _fill_classification(outputs, len(examples), result.classification_result)
         else:
             _fill_regression(outputs, len(examples), result.regression_result)
@@ -113,38 +110,10 @@ def serialized_examples(given) -> np.ndarray:
     return examples
 
 
-def _check_input(signature: Signature, kind: str) -> None:
-    if len(signature.inputs) != 1:
-        raise RpcFailure(
-            "INVALID_ARGUMENT", f"Expected one input Tensor. The signature takes {_names(signature.inputs)}"
-        )
-    spec = signature.inputs.get("inputs")
-    if spec is None:
-        message = f"No {kind} inputs found in SignatureDef: it takes {_names(signature.inputs)}, not 'inputs'"
-        raise RpcFailure("FAILED_PRECONDITION", message)
-    if spec.dtype != tf.string or not spec.shape.is_compatible_with([None]):
-        message = f"Input 'inputs' takes {spec.dtype.name} {spec.shape}, which serialized examples are not"
-        raise RpcFailure("INVALID_ARGUMENT", message)
-
-
-def _check_classification(signature: Signature) -> None:
-    _check_input(signature, "classification")
-    outputs = signature.definition.outputs
-    if len(outputs) not in (1, 2):
-        raise RpcFailure("INVALID_ARGUMENT", f"Expected one or two output Tensors, found {len(outputs)}")
-    if "classes" not in outputs and "scores" not in outputs:
-        message = 'Expected classification signature outputs to contain at least one of "classes" or "scores". '
-        raise RpcFailure("FAILED_PRECONDITION", f"{message}Signature gives {_names(outputs)}")
-
-
-def _check_regression(signature: Signature) -> None:
-    _check_input(signature, "regression")
-    outputs = signature.definition.outputs
-    if len(outputs) != 1:
-        raise RpcFailure("INVALID_ARGUMENT", f"Expected one output Tensor. The signature gives {_names(outputs)}")
-    if "outputs" not in outputs:
-        message = f"No regression outputs found in SignatureDef: it gives {_names(outputs)}, not 'outputs'"
-        raise RpcFailure("FAILED_PRECONDITION", message)
+def _check(method: str, signature: Signature) -> None:
+    why = why_unsuited(method, signature)
+    if why is not None:
+        raise RpcFailure(*why)
 
 
 def _fill_classification(outputs: Mapping[str, np.ndarray], rows: int, result) -> None:
@@ -191,7 +160,3 @@ def _text(label: bytes) -> str:
         return label.decode()
     except UnicodeDecodeError as error:
         raise RpcFailure("INVALID_ARGUMENT", "Output 'classes' holds a label that is not UTF-8") from error
-
-
-def _names(names) -> str:
-    return ", ".join(f"'{name}'" for name in sorted(names))

@@ -7,11 +7,13 @@ by the gRPC library, so that a malformed one is told what is wrong with it inste
 import hmac
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from mmrec_tf.errors import ServingError
+from mmrec_tf.serving.access_log import REQUEST_ID, log_access, request_id_of
 from mmrec_tf.serving.model_store import ModelNotFoundError, ModelStore
 from mmrec_tf.serving.model_version import GraphError
 from mmrec_tf.serving.rpc_failure import RpcFailure
@@ -39,8 +41,9 @@ class GrpcServer:
     Args:
         store: the models.
         address: str. `host:port` to listen on, `[host]:port` for IPv6; port 0 takes a free one.
-        options: limits, API keys and TLS; see `ServerOptions`. `max_body_bytes` bounds a request, and what a tensor in
-            it may unpack to; `max_requests` the calls that are answered or wait at a time.
+        options: limits, API keys, TLS and the access log; see `ServerOptions`. `max_body_bytes` bounds a request, and
+            what a tensor in it may unpack to; `max_requests` the calls that are answered or wait at a time: the others
+            are refused by the library, and leave no line in the log.
         observe: called after each call with (model name, call, status, seconds, `"GRPC"`), such as
             `ServerMetrics.observe_request`. The name is `""` for calls that ask no model that is served; the call is
             its name in lower case, for example `"predict"`.
@@ -82,7 +85,7 @@ class GrpcServer:
             maximum_concurrent_rpcs=self._options.max_requests,
         )
         for service, calls in self._services.SERVICES.items():
-            handlers = {name: self._handler(name, *call) for name, call in calls.items()}
+            handlers = {name: self._handler(f"/{service}/{name}", *call) for name, call in calls.items()}
             handler = self._grpc.method_handlers_generic_handler(service, handlers)
             self._server.add_generic_rpc_handlers([handler])
         self.port = self._listen(address)
@@ -141,16 +144,21 @@ class GrpcServer:
             raise ServingError(f"The TLS certificate or its key cannot be read: {error}.") from error
         return self._grpc.ssl_server_credentials([pair])
 
-    def _handler(self, name: str, request_class: type, answer: Callable) -> "grpc.RpcMethodHandler":
-        codes = self._grpc.StatusCode
+    def _handler(self, path: str, request_class: type, answer: Callable) -> "grpc.RpcMethodHandler":
+        codes, name = self._grpc.StatusCode, path.rpartition("/")[2]
 
         def handle(content: bytes, context: "grpc.ServicerContext") -> bytes:
             start = time.perf_counter()
+            given = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
+            request_id = request_id_of(given.get(REQUEST_ID, ""))
+            context.set_trailing_metadata([(REQUEST_ID, request_id)])
             call = self._services.Call(self._store, self._options, context)
-            code, message = "OK", ""
+            code, message, asked = "OK", "", ""
             try:
-                self._check_key(context)
-                return answer(self._services.parse(request_class, content), call).SerializeToString()
+                self._check_key(given)
+                request = self._services.parse(request_class, content)
+                asked = self._services.asked_model(request)
+                return answer(request, call).SerializeToString()
             except (RpcFailure, ModelNotFoundError, GraphError) as error:
                 code, message = error.code, str(error)
             # Whatever a request brings about, the client is answered, and told no more than that.
@@ -158,18 +166,31 @@ class GrpcServer:
                 logger.exception("a gRPC call of %s failed", name)
                 code, message = "INTERNAL", "The server failed; its log says why"
             finally:
+                seconds = time.perf_counter() - start
                 if self._observe is not None:
-                    self._observe(call.model_name, name.lower(), code, time.perf_counter() - start, "GRPC")
+                    self._observe(call.model_name, name.lower(), code, seconds, "GRPC")
+                if self._options.access_log:
+                    log_access(
+                        protocol="GRPC",
+                        request_id=request_id,
+                        client=_host(context.peer()),
+                        method=name,
+                        path=path,
+                        model=call.model_name or asked,
+                        version=call.version,
+                        status=code,
+                        seconds=seconds,
+                        batch_rows=call.batch_rows,
+                    )
             # It travels in a header, which may hold 8 KB; three for each byte that is not plain.
             said = message.encode(errors="replace")[:_MESSAGE_BYTES].decode(errors="ignore")
             context.abort(getattr(codes, code, codes.UNKNOWN), said)
 
         return self._grpc.unary_unary_rpc_method_handler(handle)
 
-    def _check_key(self, context: "grpc.ServicerContext") -> None:
+    def _check_key(self, given: Mapping[str, str]) -> None:
         if not self._keys:
             return
-        given = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
         key = given.get(API_KEY_METADATA, "").strip()
         scheme, _, token = given.get("authorization", "").partition(" ")
         if not key and scheme.lower() == "bearer":
@@ -180,6 +201,12 @@ class GrpcServer:
                 "UNAUTHENTICATED",
                 f"An API key is needed: send it as metadata '{API_KEY_METADATA}: KEY' or 'authorization: Bearer KEY'",
             )
+
+
+def _host(peer: str) -> str:
+    # ipv4:127.0.0.1:40000, ipv6:%5B::1%5D:40000, unix:...
+    kind, _, address = unquote(peer).partition(":")
+    return address.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else address
 
 
 def _import_services():

@@ -32,7 +32,7 @@ from mmrec_tf.serving.server_options import ServerOptions
 if TYPE_CHECKING:
     import grpc
 
-__all__ = ["SERVICES", "Call", "parse"]
+__all__ = ["SERVICES", "Call", "asked_model", "parse"]
 
 
 class Call:
@@ -45,12 +45,16 @@ class Call:
 
     Attributes:
         model_name: str. The model that was asked; `""` while none that is served was.
+        version: int. The version that was; 0 while none was.
+        batch_rows: int. Rows of the call of the model that answered; 0 while none did.
     """
 
     def __init__(self, store: ModelStore, options: ServerOptions, context: "grpc.ServicerContext"):
         self.store = store
         self.max_bytes = options.max_body_bytes
         self.model_name = ""
+        self.version = 0
+        self.batch_rows = 0
         self._context = context
         left = context.time_remaining()
         self._seconds = options.request_seconds if left is None else min(options.request_seconds, left)
@@ -59,7 +63,7 @@ class Call:
     def find(self, request) -> ModelVersion:
         """The version that a request asks; see `grpc_codec.find_model`."""
         model = grpc_codec.find_model(self.store, request)
-        self.model_name = model.name
+        self.model_name, self.version = model.name, model.version
         return model
 
     def run(self, model: ModelVersion, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -84,6 +88,7 @@ class Call:
         if not answer:
             job.is_cancelled = True
             raise self._too_late()
+        self.batch_rows = max(self.batch_rows, job.batch_rows)
         outputs, error = answer
         if error is not None:
             raise error
@@ -91,6 +96,13 @@ class Call:
 
     def _too_late(self) -> RpcFailure:
         return RpcFailure("DEADLINE_EXCEEDED", f"The call was not answered in the {self._seconds:.3g} s that it had")
+
+
+def asked_model(request: Message) -> str:
+    """The name of the model that a request asks for, whether it is there or not; `""` for none."""
+    if hasattr(request, "tasks"):
+        return request.tasks[0].model_spec.name if request.tasks else ""
+    return request.model_spec.name if hasattr(request, "model_spec") else ""
 
 
 def _predict(request: Message, call: Call) -> Message:
@@ -110,7 +122,9 @@ def _multi_inference(request: Message, call: Call) -> Message:
 
 
 def _metadata(request: Message, call: Call) -> Message:
-    return grpc_codec.metadata(request, call.store)
+    response = grpc_codec.metadata(request, call.store)
+    call.version = response.model_spec.version.value
+    return response
 
 
 def _status(request: Message, call: Call) -> Message:

@@ -61,7 +61,8 @@ def create_app(
     metrics = ServerMetrics()
     drift = DriftMonitor(options.drift_seconds) if options.drift_seconds else None
     sample = None if drift is None else drift.sample
-    store = ModelStore(export_dir, models, options.num_versions, options.max_batch_size, metrics.observe_call, sample)
+    limits = options.num_versions, options.max_batch_size
+    store = ModelStore(export_dir, models, *limits, metrics.observe_call, sample, options.models_config)
     metrics.watch(store)
     if drift is not None:
         drift.watch(store)

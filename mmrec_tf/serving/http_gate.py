@@ -5,20 +5,15 @@ It is plain ASGI, because each layer of a web framework costs more than the reco
 
 import asyncio
 import hmac
-import itertools
-import json
-import logging
-import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from mmrec_tf.serving.access_log import REQUEST_ID, log_access, request_id_of
 from mmrec_tf.serving.http_errors import describe_error, error_body
 from mmrec_tf.serving.server_files import METRICS_PATH
 from mmrec_tf.serving.server_metrics import ServerMetrics
 from mmrec_tf.serving.server_options import ServerOptions
-
-access_logger = logging.getLogger("mmrec_tf.access")
 
 OPEN_PATHS = ("/healthz", "/readyz")
 """Answered without a key and however many requests there are."""
@@ -47,9 +42,7 @@ class RequestRecord:
 
 RECORD = "mmrec_tf.request"
 
-# Random once, then counted: asking the system for more would let another thread go first.
-_STARTED = os.urandom(6).hex()
-_numbers = itertools.count(1)
+_REQUEST_ID = REQUEST_ID.encode()
 
 
 class HttpGate:
@@ -75,12 +68,12 @@ class HttpGate:
             return
         start = time.perf_counter()
         headers = dict(scope["headers"])
-        record = scope[RECORD] = RequestRecord(_request_id(headers))
+        record = scope[RECORD] = RequestRecord(request_id_of(headers.get(_REQUEST_ID, b"").decode("latin-1")))
 
         async def send_marked(message: dict) -> None:
             if message["type"] == "http.response.start":
                 record.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", record.request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (_REQUEST_ID, record.request_id.encode())]
             await send(message)
 
         self._in_flight += 1
@@ -94,7 +87,18 @@ class HttpGate:
             self._in_flight -= 1
             self._metrics.count_response(record.status)
             if self._options.access_log:
-                _log(scope, record, time.perf_counter() - start)
+                log_access(
+                    protocol="HTTP",
+                    request_id=record.request_id,
+                    client=(scope.get("client") or ("",))[0],
+                    method=scope["method"],
+                    path=scope["path"],
+                    model=record.model,
+                    version=record.version,
+                    status=record.status or 499,
+                    seconds=time.perf_counter() - start,
+                    batch_rows=record.batch_rows,
+                )
 
     def _refusal(self, path: str, headers: dict[bytes, bytes]) -> tuple | None:
         if self._keys and not self._has_key(headers):
@@ -135,26 +139,3 @@ async def send_json(send: Send, status: int, content: bytes, headers: list[tuple
     fixed = [(b"content-type", b"application/json"), (b"content-length", length)]
     await send({"type": "http.response.start", "status": status, "headers": [*fixed, *headers]})
     await send({"type": "http.response.body", "body": content})
-
-
-def _request_id(headers: dict[bytes, bytes]) -> str:
-    given = headers.get(b"x-request-id", b"").decode("latin-1")
-    if 0 < len(given) <= 128 and given.isascii() and given.isprintable():
-        return given
-    return f"{_STARTED}-{next(_numbers):x}"
-
-
-def _log(scope: dict, record: RequestRecord, seconds: float) -> None:
-    entry = {
-        "time": time.time(),
-        "request_id": record.request_id,
-        "client": (scope.get("client") or ("",))[0],
-        "method": scope["method"],
-        "path": scope["path"],
-        "model": record.model,
-        "version": record.version,
-        "status": record.status or 499,
-        "ms": round(seconds * 1e3, 3),
-        "batch_rows": record.batch_rows,
-    }
-    access_logger.info(json.dumps(entry))

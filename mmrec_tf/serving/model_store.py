@@ -16,7 +16,7 @@ from pathlib import Path
 from mmrec_tf.errors import ServingError
 from mmrec_tf.serving.batching import BatchScheduler
 from mmrec_tf.serving.model_version import DEFAULT_SIGNATURE, GraphError, ModelVersion, Signature
-from mmrec_tf.serving.server_config import read_labels, read_max_batch_size
+from mmrec_tf.serving.server_config import ModelsConfigFile, VersionPolicy, read_max_batch_size
 
 __all__ = ["DEFAULT_SIGNATURE", "MAX_VERSION", "GraphError", "ModelNotFoundError", "ModelStore", "ModelVersion"]
 __all__ += ["Signature", "UnknownLabelError"]
@@ -49,37 +49,44 @@ class UnknownLabelError(ModelNotFoundError):
 class ModelStore:
     """All models of an export folder; finds a version by name and number, or by name and label.
 
-    Of each model the `num_versions` highest versions that load are served. At creation the highest one is loaded, and
-    where that fails, the next lower one that loads stands in for it; `refresh` loads the others, and so does a request
-    that comes before. Names in requests are only ever looked up among the names found here, so that no request can
-    reach outside the folder.
+    Which versions of a model are served is what its `model_version_policy` in `models.config` says, as in TensorFlow
+    Serving: the highest ones (one, where there is no policy), all, or those that are named. At creation the highest of
+    them is loaded, and where that fails, the next lower one that loads stands in for it; `refresh` loads the others,
+    and so does a request that comes before. Names in requests are only ever looked up among the names found here, so
+    that no request can reach outside the folder.
 
     Args:
         export_dir: Path. Folder of `<name>/<integer version>/saved_model.pb`.
         models: names to serve. Defaults to every model of the folder.
-        num_versions: int. Versions of each model that are served. Defaults to 2, as in `models.config`.
+        num_versions: int. The highest versions that are served of each model, whatever its policy; None, the default,
+            to obey the policies, and to serve 2 of a model that `models.config` does not name.
         max_batch_size: int. Most rows of a call that requests share; 1 for none. Defaults to what
             `batching_parameters.txt` says, or 64.
+        config_file: Path. Another file for `models.config`. Defaults to that of the folder.
         observe, sample: called after each call of a signature; see `BatchScheduler`.
 
     Raises:
-        ServingError: if the folder does not exist, holds no model, or lacks one of `models`.
+        ServingError: if the folder does not exist, holds no model, or lacks one of `models`, or `config_file` is not
+            there or cannot be read. That of the folder is then left out, with a warning.
     """
 
     def __init__(
         self,
         export_dir: Path,
         models: Sequence[str] | None = None,
-        num_versions: int = 2,
+        num_versions: int | None = None,
         max_batch_size: int | None = None,
         observe: Callable[[str, str, int, int, float], None] | None = None,
         sample: Callable | None = None,
+        config_file: Path | None = None,
     ):
         self.folder = Path(export_dir)
         largest = max_batch_size or read_max_batch_size(self.folder)
         self.batches = BatchScheduler(largest, observe=observe, sample=sample)
-        self._num_versions = num_versions
+        self._latest = None if num_versions is None else VersionPolicy(latest=num_versions)
         self._only = list(models or ())
+        self._config = ModelsConfigFile(self.folder, config_file)
+        self._labels: dict[str, Mapping[str, int]] = dict(self._config.said.labels)
         self._changes = threading.Lock()
         found = _find_models(self.folder)
         missing = [name for name in self._only if name not in found]
@@ -92,9 +99,10 @@ class ModelStore:
             name: {number: self._version(name, number, path) for number, path in found[name].items()}
             for name in self._only or found
         }
-        self._labels = read_labels(self.folder)
-        for versions in self._versions.values():
-            any(version.load() for version in versions.values())
+        for name in self._versions:
+            # One that fails makes room for the next lower one.
+            while (waiting := self._served(name)) and not waiting[0].load():
+                pass
 
     @property
     def names(self) -> list[str]:
@@ -169,7 +177,7 @@ class ModelStore:
         is gone from the folder is let go, unless it is the last.
         """
         with self._changes:
-            labels = read_labels(self.folder)
+            labels = self._config.read().labels
             for name in self._names_now():
                 there = _version_numbers(self.folder / name)
                 self._take_in(name, there)
@@ -187,9 +195,10 @@ class ModelStore:
         return ModelVersion(name, number, path, self.batches)
 
     def _served(self, name: str, there: Mapping[int, Path] | None = None) -> list[ModelVersion]:
-        versions = self._versions.get(name, {}).values()
-        sound = [v for v in versions if not v.is_broken and (there is None or v.version in there)]
-        return sound[: self._num_versions]
+        versions = self._versions.get(name, {})
+        sound = [n for n, v in versions.items() if not v.is_broken and (there is None or n in there)]
+        policy = self._latest or self._config.said.policy_of(name)
+        return [versions[number] for number in policy.chosen(sound)]
 
     def _names_now(self) -> list[str]:
         if self._only:
@@ -224,7 +233,7 @@ class ModelStore:
 
     def _let_go(self, name: str, there: Mapping[int, Path]) -> None:
         available = [v for v in self._versions[name].values() if v.is_available]
-        kept = [v for v in available if v.version in there][: self._num_versions] or available[:1]
+        kept = [v for v in self._served(name, there) if v.is_available] or available[:1]
         versions = dict(self._versions[name])
         for version in available:
             if version not in kept:

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mmrec_tf.errors import ServingError
+from mmrec_tf.recommend.scann_library import scann_ops
 from mmrec_tf.serving.op_check import check_model
 from mmrec_tf.serving.warmup import WARMUP_FILE, replay
 
@@ -120,9 +121,12 @@ class ModelVersion:
                 self._files = _files_of(self.path)
                 try:
                     self.signatures = _read_signatures(self.path)
-                    if check_model(self.path).needs_text:
+                    check = check_model(self.path)
+                    if check.needs_text:
                         # Registers the ops that TensorFlow Serving is linked with.
                         import tensorflow_text  # noqa: F401
+                    if check.needs_scann:
+                        scann_ops()
                     self._loaded = tf.saved_model.load(str(self.path), tags=["serve"])
                     self._warm_up()
                 # A broken SavedModel raises whatever its broken part happens to raise, and one bad folder must not
@@ -194,6 +198,8 @@ def code_of(error: Exception) -> str:
         return _NAME_OF_CODE.get(error.error_code, "UNKNOWN")
     if isinstance(error, FileNotFoundError):
         return "NOT_FOUND"
+    if isinstance(error, ServingError):
+        return "FAILED_PRECONDITION"
     if isinstance(error, DecodeError | OSError):
         return "DATA_LOSS"
     return "UNKNOWN"

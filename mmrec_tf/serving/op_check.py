@@ -3,9 +3,13 @@
 TensorFlow Serving is a C++ program: it runs the ops that are linked into it and nothing else. A graph with a Python
 function, an op of another library or one compiled by XLA saves and reloads in Python without a word, and fails in the
 server. The list of what the server runs is `serving_ops.txt`, where it is also said how it was made.
+
+Ops of `ASKED_LIBRARIES` may be asked for (`export.index: scann`), for a server that is built with them. A version says
+so in `NEEDED_OPS_FILE`, and then they are no refusals but `ModelCheck.needs`.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,7 +23,13 @@ _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction"}
 _XLA_OPS = ("Xla", "_Xla")
 _XLA_ATTRIBUTES = ("_XlaMustCompile", "jit_compile")
 # How the ops of libraries that recommenders use are named.
-_LIBRARIES = {"Scann": "ScaNN", "IO>": "tensorflow-io", "Addons>": "tensorflow-addons", "SimpleML": "TF-DF"}
+_LIBRARIES = {"Scann>": "ScaNN", "IO>": "tensorflow-io", "Addons>": "tensorflow-addons", "SimpleML": "TF-DF"}
+
+ASKED_LIBRARIES = ("ScaNN",)
+"""Libraries whose ops an export may ask for."""
+
+NEEDED_OPS_FILE = Path("assets.extra") / "needed_ops.json"
+"""In a version's folder: what it was asked to need beside the ops of stock TensorFlow Serving."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +61,33 @@ class ModelCheck:
         path: the version's folder.
         ops: names of the ops in it, sorted.
         refusals: what the server would not run; empty when it runs everything.
+        needs: ops that stock TensorFlow Serving does not have either, and that the version was asked to have.
     """
 
     path: Path
     ops: tuple[str, ...]
     refusals: tuple[Refusal, ...]
+    needs: tuple[Refusal, ...] = ()
 
     @property
     def needs_text(self) -> bool:
         """Whether it uses ops of TF.Text, which a Python process has to import before it loads the model."""
         return bool(set(self.ops) & served_ops()["text"])
 
+    @property
+    def needs_scann(self) -> bool:
+        """Whether it uses ops of ScaNN, asked for or not."""
+        return any(_library_of(op) == "ScaNN" for op in self.ops)
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The libraries of `needs`."""
+        return tuple(sorted({_library_of(need.op) for need in self.needs}))
+
     def to_dict(self) -> dict:
         """The same as JSON takes it."""
-        refusals = [vars(refusal) for refusal in self.refusals]
-        return {"path": str(self.path), "ops": list(self.ops), "needs_text": self.needs_text, "refusals": refusals}
+        lists = {name: [vars(one) for one in getattr(self, name)] for name in ("refusals", "needs")}
+        return {"path": str(self.path), "ops": list(self.ops), "needs_text": self.needs_text, **lists}
 
 
 @cache
@@ -106,8 +128,12 @@ def check_export(folder: str | Path) -> list[ModelCheck]:
     return [check_model(path) for path in sorted(versions, key=_by_number)]
 
 
-def check_model(version: str | Path) -> ModelCheck:
+def check_model(version: str | Path, asked: Collection[str] | None = None) -> ModelCheck:
     """Checks one version of a model, the folder that holds `saved_model.pb`.
+
+    Args:
+        version: the folder.
+        asked: those of `ASKED_LIBRARIES` whose ops it is to have; None, the default, for what it says itself.
 
     Raises:
         ServingError: if the file cannot be read.
@@ -123,12 +149,32 @@ def check_model(version: str | Path) -> ModelCheck:
     graphs = [meta_graph.graph_def for meta_graph in saved_model.meta_graphs]
     if not graphs:
         raise ServingError(f"{path} holds no graph. Write the version again with: mmrec export RUN")
-    ops, refusals = set(), []
+    asked = needed_libraries(version) if asked is None else asked
+    ops, refusals, needs = set(), [], []
     for graph in graphs:
         found, refused = check_graph(graph)
         ops |= found
-        refusals += refused
-    return ModelCheck(Path(version), tuple(sorted(ops)), tuple(refusals))
+        for refusal in refused:
+            (needs if _library_of(refusal.op) in asked else refusals).append(refusal)
+    return ModelCheck(Path(version), tuple(sorted(ops)), tuple(refusals), tuple(needs))
+
+
+def needed_libraries(version: str | Path) -> tuple[str, ...]:
+    """The libraries beside stock TensorFlow Serving that a version says it was asked to need; see `NEEDED_OPS_FILE`."""
+    try:
+        said = json.loads((Path(version) / NEEDED_OPS_FILE).read_text(encoding="utf-8"))["libraries"]
+    # Whatever it says that cannot be understood allows nothing.
+    except (OSError, ValueError, TypeError, KeyError):
+        return ()
+    return tuple(name for name in ASKED_LIBRARIES if isinstance(said, list) and name in said)
+
+
+def write_needed_libraries(check: ModelCheck) -> None:
+    """Writes `NEEDED_OPS_FILE` of a version that has what it was asked to have; nothing for others."""
+    if check.needs:
+        path = check.path / NEEDED_OPS_FILE
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"libraries": check.libraries}), encoding="utf-8")
 
 
 def check_graph(graph_def) -> tuple[set[str], list[Refusal]]:
@@ -177,12 +223,16 @@ def _why_refused(node) -> str | None:
     if node.op.startswith(_XLA_OPS) or _is_compiled(node.attr):
         return _COMPILED
     if node.op not in known["core"] and node.op not in known["text"]:
-        library = next((title for start, title in _LIBRARIES.items() if node.op.startswith(start)), None)
+        library = _library_of(node.op)
         return f"an op of {library}, which the server does not have" if library else "the server has no such op"
     if node.op == "Const" and node.attr["value"].tensor.ByteSize() > MAX_CONSTANT_BYTES:
         size = node.attr["value"].tensor.ByteSize()
         return f"a constant of {size:,} bytes, above {MAX_CONSTANT_BYTES:,}; keep it in a variable or a table"
     return None
+
+
+def _library_of(op: str) -> str | None:
+    return next((title for start, title in _LIBRARIES.items() if op.startswith(start)), None)
 
 
 def _is_compiled(attributes) -> bool:

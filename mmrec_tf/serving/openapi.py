@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 import mmrec_tf
-from mmrec_tf.serving.example_codec import METHOD_NAMES
+from mmrec_tf.serving.example_signatures import CLASSIFY, REGRESS, why_unsuited
 from mmrec_tf.serving.model_store import ModelStore
 from mmrec_tf.serving.model_version import ModelVersion
 from mmrec_tf.serving.native_api import MAX_K
@@ -156,7 +156,8 @@ def _body(method: str, model: ModelVersion | None) -> Schema:
         }
     forms = []
     for name, signature in sorted(model.signatures.items()) if model is not None else ():
-        if signature.inputs and signature.definition.method_name not in METHOD_NAMES.values():
+        # One that takes examples is described by its own call.
+        if signature.inputs and all(why_unsuited(call, signature) for call in (CLASSIFY, REGRESS)):
             forms += _predict_forms(name, signature.inputs)
     return {"anyOf": forms} if forms else {"type": "object"}
 

@@ -1,10 +1,12 @@
 """What TensorFlow Serving is started with, written beside the models from what the export folder holds."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmrec_tf.serving.alert_rules import alert_rules
 from mmrec_tf.serving.dashboard import dashboard, dashboard_provider, datasource
+from mmrec_tf.serving.op_check import needed_libraries
 
 METRICS_PATH = "/monitoring/prometheus/metrics"
 """Where TensorFlow Serving shows its metrics to Prometheus."""
@@ -14,6 +16,7 @@ DRIFT_PATH = "/monitoring/drift"
 
 _IN_CONTAINER = "/models"
 _DASHBOARDS = "/etc/grafana/dashboards"
+_SERVED_VERSIONS = 2
 _LARGEST_BATCH = 64
 _SCORES_IN_A_BATCH = 2**24
 # The first request of a batch waits for the last: with a million items, each adds a few milliseconds.
@@ -44,7 +47,7 @@ def write_server_files(folder: Path, items: int) -> list[Path]:
         "grafana_dashboard.json": dashboard(),
         "grafana_datasource.yml": datasource(),
         "grafana_dashboards.yml": dashboard_provider(_DASHBOARDS),
-        "docker-compose.yml": _COMPOSE,
+        "docker-compose.yml": _compose(folder),
     }
     for name, content in files.items():
         unfinished = folder / f".{name}.unfinished"
@@ -59,13 +62,9 @@ def write_server_files(folder: Path, items: int) -> list[Path]:
 def models_config(folder: Path) -> str:
     """A `ModelServerConfig` in text form: every model of the folder that has a version."""
     models = []
-    for model in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        numbers = sorted(int(path.name) for path in model.iterdir() if path.name.isdigit() and path.is_dir())
-        if numbers:
-            labels = dict(zip(("latest", "previous"), reversed(numbers)))
-            models.append(
-                _MODEL.format(name=model.name, base=_IN_CONTAINER, labels="".join(map(_label, labels.items())))
-            )
+    for model, numbers in _versions(folder):
+        labels = "".join(map(_label, zip(("latest", "previous"), reversed(numbers))))
+        models.append(_MODEL.format(name=model.name, base=_IN_CONTAINER, versions=_SERVED_VERSIONS, labels=labels))
     return _MODELS_HEADER + "model_config_list {\n" + "".join(models) + "}\n"
 
 
@@ -77,6 +76,20 @@ def batching_parameters(items: int) -> str:
     """
     threads = max(1, os.cpu_count() or 1)
     return _BATCHING.format(batch=min(_LARGEST_BATCH, max(1, _SCORES_IN_A_BATCH // items)), threads=threads)
+
+
+def _versions(folder: Path) -> Iterator[tuple[Path, list[int]]]:
+    """The folder of each model that has a version, and the versions' numbers in ascending order."""
+    for model in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        numbers = sorted(int(path.name) for path in model.iterdir() if path.name.isdigit() and path.is_dir())
+        if numbers:
+            yield model, numbers
+
+
+def _compose(folder: Path) -> str:
+    served = [model / str(number) for model, numbers in _versions(folder) for number in numbers[-_SERVED_VERSIONS:]]
+    libraries = sorted({library for version in served for library in needed_libraries(version)})
+    return _COMPOSE.replace(_IMAGE, _OTHER_IMAGE.format(" and ".join(libraries))) if libraries else _COMPOSE
 
 
 def _label(label: tuple[str, int]) -> str:
@@ -94,7 +107,7 @@ _MODEL = """\
     model_platform: "tensorflow"
     model_version_policy {{
       latest {{
-        num_versions: 2
+        num_versions: {versions}
       }}
     }}
 {labels}  }}
@@ -121,12 +134,15 @@ scrape_configs:
       # `mmrec serve RUN --host 0.0.0.0 --port 8511` on this machine, which tells of drift, batches and versions too:
       # - targets: ["host.docker.internal:8511"]
 """
+_IMAGE = "tensorflow/serving:${TF_SERVING_VERSION:-2.16.1}"
+# Compose ends with this message where no image is named.
+_OTHER_IMAGE = '"${{TF_SERVING_IMAGE:?the models use ops of {}, so name an image of a server that is built with them}}"'
 _COMPOSE = f"""\
 # TensorFlow Serving on 8500 (gRPC) and 8501 (REST), Prometheus on 9090, Grafana on 3000. Start it here:
 #   docker compose up
 services:
   serving:
-    image: tensorflow/serving:${{TF_SERVING_VERSION:-2.16.1}}
+    image: {_IMAGE}
     restart: unless-stopped
     ports: ["8500:8500", "8501:8501"]
     volumes: [".:{_IN_CONTAINER}:ro"]

@@ -12,7 +12,10 @@ class ServerOptions:
     """Limits and additions of the embedded server; the defaults suit one machine behind nothing.
 
     Args:
-        num_versions: int. Versions of each model that are served. Defaults to 2.
+        num_versions: int. The highest versions of each model that are served; None, the default, for those that
+            `models.config` says; see `ModelStore`.
+        models_config: Path. A file in place of the export folder's `models.config`, for versions and labels; None, the
+            default, for none.
         poll_seconds: float. How often the export folder is looked at for other versions; 0 for never. Defaults to 2.
         max_batch_size: int. Most rows of a call that requests share; 1 for none, None, the default, for what
             `batching_parameters.txt` says.
@@ -37,7 +40,8 @@ class ServerOptions:
         ServingError: for a limit that is out of range, or a certificate without its key.
     """
 
-    num_versions: int = 2
+    num_versions: int | None = None
+    models_config: Path | None = None
     poll_seconds: float = 2.0
     max_batch_size: int | None = None
     max_body_bytes: int = 64 * 2**20
@@ -57,7 +61,7 @@ class ServerOptions:
 
     def __post_init__(self):
         for name in ("num_versions", "max_body_bytes", "max_pending_bytes", "max_requests", "max_connections"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ServingError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.max_batch_size is not None and self.max_batch_size < 1:
             raise ServingError(f"max_batch_size must be at least 1 (1 joins nothing), got {self.max_batch_size}.")

@@ -12,6 +12,8 @@ import tensorflow as tf
 import yaml
 
 from mmrec_tf.recommend.recommender import Recommender
+from mmrec_tf.serving.model_store import ModelStore
+from tests.scann_here import needs_scann
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +43,9 @@ def test_items_are_added_and_removed_without_training(run, small_shop, tmp_path)
     twins = items.iloc[[3, 8]].assign(item_id=["TWIN3", "TWIN8"])
     table = small_shop.parent / "new_items.csv"
     twins.to_csv(table, index=False)
+    # As one that was killed before it changed anything but the names has left them.
+    names = pd.read_parquet(run / "items.parquet")
+    pd.concat([names, names.iloc[[8]].assign(item_id="TWIN3")]).to_parquet(run / "items.parquet", index=False)
     gone = tmp_path / "gone.txt"
     gone.write_text(f"{items['item_id'][5]}\n\n")
     finished = mmrec("index", run, "--add", table, "--remove", gone)
@@ -62,12 +67,35 @@ def test_items_are_added_and_removed_without_training(run, small_shop, tmp_path)
     assert [shape for _, shape in variables if shape[-1:] == [width]] == [[1, width], [128, width]]
     # The new items have a name where items are shown, and the next export keeps the change.
     catalogue = pd.read_parquet(run / "items.parquet").set_index("item_id")
+    assert catalogue.index.is_unique and len(catalogue) == len(items) + 2
     assert catalogue.loc["TWIN3", "title"] == catalogue.loc[items["item_id"][3], "title"]
     assert json.loads((run / "index" / "removed.json").read_text()) == [items["item_id"][5]]
     table_of_all = Recommender.load(run).recommend_all(["U0001", "nobody"], k=100)
     assert items["item_id"][5] not in set(table_of_all["item_id"])
     assert np.isfinite(table_of_all["score"]).all()
     table.unlink()
+
+
+@needs_scann
+def test_scanns_index_is_written_changed_checked_and_served(small_run, small_shop, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(small_run.folder, folder, ignore=shutil.ignore_patterns("export"))
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    # A head of 32 items, and the others in ScaNN's codes.
+    config["export"] |= {"index": "scann", "candidates": 8, "modality_weights": False}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    items = pd.read_csv(small_shop.parent / "items.csv", dtype=str, keep_default_na=False)["item_id"]
+    (tmp_path / "gone.txt").write_text(items[5])
+    finished = mmrec("index", folder, "--remove", tmp_path / "gone.txt")
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert "needs ScaNN ops, as asked: not for stock TensorFlow Serving" in " ".join(finished.stdout.split())
+    checked = mmrec("check-export", folder / "export")
+    assert checked.returncode == 0 and "Scann>" in checked.stdout
+    store = ModelStore(folder / "export")
+    inputs = {"user_id": np.array([b"U0001", b"nobody"], object), "k": np.array([9, 9], np.int32)}
+    found = store.find("retrieval").run("retrieve", inputs)["item_id"]
+    store.close()
+    assert found.shape == (2, 9) and items[5].encode() not in found and b"" not in found
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.encoders.hashed_text import HashedTextEncoder
-from mmrec_tf.errors import DataError, EncoderError, RunError
-from mmrec_tf.features.prepared import check_same_ids, prepare
+from mmrec_tf.errors import DataError, EncoderError
+from mmrec_tf.features.prepared import prepare
 from mmrec_tf.schema import Schema
 from tests import tiny_world
 
@@ -240,14 +240,6 @@ def test_a_vector_column_without_vectors_says_so(tmp_path):
     data.items["vector"] = [None] * 5
     with pytest.raises(DataError, match="no item has a vector in 'vector'"):
         prepared(tmp_path, data)
-
-
-def test_changed_tables_are_refused_with_the_first_difference():
-    check_same_ids(["a", "b"], ["a", "b"], "items")
-    with pytest.raises(RunError, match="items table has changed.*in row 1; 3 rows then, 3 now"):
-        check_same_ids(["a", "b", "c"], ["a", "c", "b"], "items")
-    with pytest.raises(RunError, match="in row 2; 2 rows then, 3 now"):
-        check_same_ids(["a", "b"], ["a", "b", "c"], "users")
 
 
 class NaNForHats(HashedTextEncoder):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from mmrec_tf.errors import ServingError
 from mmrec_tf.recommend import index_choice
 from mmrec_tf.recommend.exact_search import ExactSearch
-from mmrec_tf.recommend.index_choice import choose_probes, chosen_search, found_shares, surely, wants_inverted_file
+from mmrec_tf.recommend.index_choice import choose_probes, chosen_search, found_shares, surely, takes_building
 from mmrec_tf.recommend.inverted_file import InvertedFile
 from mmrec_tf.recommend.search import NOTHING
 from tests import tiny_world
@@ -112,8 +112,8 @@ def test_the_least_probes_that_reach_the_recall():
 def test_auto_is_exact_for_small_catalogues_and_where_the_recall_is_missed(retrieval, monkeypatch):
     assert isinstance(tiny_world.engine(retrieval, index="auto").search, ExactSearch)
     monkeypatch.setattr(index_choice, "EXACT_UP_TO", 29)
-    assert wants_inverted_file("auto", 30) and not wants_inverted_file("auto", 29)
-    assert wants_inverted_file("ivf", 1) and not wants_inverted_file("exact", 30)
+    assert takes_building("auto", 30) and not takes_building("auto", 29)
+    assert takes_building("ivf", 1) and takes_building("scann", 1) and not takes_building("exact", 30)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert isinstance(tiny_world.engine(retrieval, index="auto", candidates=4).search, InvertedFile)
@@ -136,8 +136,8 @@ def test_the_weights_of_modalities_follow_the_index(retrieval):
 
 
 def test_an_index_that_is_not_known(retrieval):
-    with pytest.raises(ServingError, match="index is 'scann'. Allowed: exact, ivf, auto"):
-        tiny_world.engine(retrieval, index="scann")
+    with pytest.raises(ServingError, match="index is 'hnsw'. Allowed: exact, ivf, scann, auto"):
+        tiny_world.engine(retrieval, index="hnsw")
     for recall in (0.0, 1.5, float("nan")):
         with pytest.raises(ServingError, match="recall is .*above 0 and at most 1"):
             chosen_search(None, "ivf", recall)

@@ -1,5 +1,7 @@
 """One small export, served over REST and gRPC for all tests of the folder that ask for it."""
 
+import shutil
+
 import pytest
 
 from tests import asked_models
@@ -35,3 +37,20 @@ def small_rest(small_export):
 
     with running_server(small_export) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def saved_halves(tmp_path_factory):
+    from tests.served_models import save_halves
+
+    folder = tmp_path_factory.mktemp("halves") / "saved"
+    save_halves(folder)
+    return folder
+
+
+@pytest.fixture
+def export_dir(saved_halves, tmp_path):
+    """Three versions of one model."""
+    for version in ("1", "2", "10"):
+        shutil.copytree(saved_halves, tmp_path / "export" / "halves" / version)
+    return tmp_path / "export"

@@ -12,11 +12,12 @@ from tensorflow_serving.apis import (
     prediction_log_pb2,
     status_pb2,
 )
-from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.config import file_system_storage_path_source_pb2, model_server_config_pb2
 
 from mmrec_tf.serving.api_messages import messages
 from tests.asked_models import is_repeated
 
+Policy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
 THEIRS = {
     "ModelSpec": model_pb2.ModelSpec,
     "TensorShapeProto": tensor_shape_pb2.TensorShapeProto,
@@ -34,6 +35,10 @@ THEIRS = {
     "GetModelStatusResponse": get_model_status_pb2.GetModelStatusResponse,
     "PredictLog": prediction_log_pb2.PredictLog,
     "PredictionLog": prediction_log_pb2.PredictionLog,
+    "Latest": Policy.Latest,
+    "All": Policy.All,
+    "Specific": Policy.Specific,
+    "ServableVersionPolicy": Policy,
     "ModelConfig": model_server_config_pb2.ModelConfig,
     "ModelConfigList": model_server_config_pb2.ModelConfigList,
     "ModelServerConfig": model_server_config_pb2.ModelServerConfig,

@@ -402,7 +402,7 @@ def quick_save(monkeypatch):
 
     monkeypatch.setattr(export, "model_signatures", model_signatures)
 
-    def save(servable, path, signatures):
+    def save(servable, path, signatures, options):
         os.makedirs(path)
         content = saved_model_pb2.SavedModel()
         content.meta_graphs.add().graph_def.node.add(name="x", op="Placeholder")
@@ -478,8 +478,8 @@ def test_an_interrupted_save_leaves_no_version(engine, quick_save, monkeypatch, 
     export_models(engine, tmp_path)
     whole = tf.saved_model.save
 
-    def save(servable, path, signatures):
-        whole(servable, path, signatures)
+    def save(servable, path, signatures, options):
+        whole(servable, path, signatures, options)
         # The server polls at any time: what is half-written has no integer name.
         assert not any(part.isdigit() for part in os.path.relpath(path, tmp_path).split(os.sep))
         raise KeyboardInterrupt
@@ -495,8 +495,8 @@ def test_what_the_server_would_not_run_is_not_exported(engine, quick_save, monke
     export_models(engine, tmp_path)
     whole = tf.saved_model.save
 
-    def save(servable, path, signatures):
-        whole(servable, path, signatures)
+    def save(servable, path, signatures, options):
+        whole(servable, path, signatures, options)
         content = saved_model_pb2.SavedModel()
         content.meta_graphs.add().graph_def.node.add(name="recommend/search", op="Scann>ScannSearchBatched")
         with open(os.path.join(path, "saved_model.pb"), "wb") as file:

@@ -104,6 +104,7 @@ class TestAccessLog:
         first, second = (json.loads(record.message) for record in caplog.records if record.name == "mmrec_tf.access")
         assert first.pop("ms") > 0 and abs(first.pop("time") - time.time()) < 60
         assert first == {
+            "protocol": "HTTP",
             "request_id": "r1",
             "client": "testclient",
             "method": "POST",

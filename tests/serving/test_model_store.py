@@ -12,31 +12,7 @@ import tensorflow as tf
 
 from mmrec_tf.errors import ServingError
 from mmrec_tf.serving.model_store import GraphError, ModelNotFoundError, ModelStore
-
-
-class Halves(tf.Module):
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="index")])
-    def pick(self, index):
-        return {"half": tf.gather([0.5, 1.0, 1.5], index), "text": tf.strings.as_string(index)}
-
-
-@pytest.fixture(scope="session")
-def saved_halves(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("halves") / "saved"
-    model = Halves()
-    tf.saved_model.save(model, str(folder), signatures={"pick": model.pick.get_concrete_function()})
-    return folder
-
-
-@pytest.fixture
-def export_dir(saved_halves, tmp_path):
-    for version in ("1", "2", "10"):
-        shutil.copytree(saved_halves, tmp_path / "export" / "halves" / version)
-    return tmp_path / "export"
-
-
-def states(store, name="halves"):
-    return {version.version: version.state for version in store.versions(name)}
+from tests.served_models import add_version, states
 
 
 def test_versions_are_ordered_as_numbers_and_only_the_highest_is_loaded(export_dir):
@@ -116,7 +92,7 @@ def test_only_named_models_are_served(export_dir):
         ModelStore(export_dir, ["halves", "thirds"])
 
 
-LABELS = """model_config_list { config { name: "halves"
+LABELS = """model_config_list { config { name: "halves" model_version_policy { latest { num_versions: 2 } }
   version_labels { key: "stable" value: 2 } version_labels { key: "gone" value: 99 } } }"""
 
 
@@ -132,12 +108,6 @@ def test_versions_by_label(export_dir):
     with pytest.raises(ModelNotFoundError, match="Unrecognized servable version label: canary; .*: stable") as caught:
         store.find("halves", label="canary")
     assert caught.value.code == "INVALID_ARGUMENT"
-
-
-def add_version(saved, export_dir, number):
-    # As an export does: in one rename.
-    shutil.copytree(saved, export_dir / "halves" / f".{number}")
-    (export_dir / "halves" / f".{number}").rename(export_dir / "halves" / str(number))
 
 
 class TestRefresh:

@@ -435,7 +435,7 @@ class TestMetadata:
 
 
 LABELS = """model_config_list { config { name: "shop"
-  version_labels { key: "latest" value: 2 } version_labels { key: "previous" value: 1 }
+  model_version_policy { all {} } version_labels { key: "latest" value: 2 } version_labels { key: "previous" value: 1 }
   version_labels { key: "lost" value: 9 } } }"""
 
 

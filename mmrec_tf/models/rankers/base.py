@@ -150,6 +150,11 @@ class Ranker(MainTarget, LossScaledModel):
         with float32_tasks():
             self.task = tfrs.tasks.Ranking(loss=judge)
 
+    @property
+    def members(self) -> list["Ranker"]:
+        """The rankers that answer together: this one; see `RankerEnsemble`."""
+        return [self]
+
     def interactions(self, pairs: Pairs, training: bool) -> tf.Tensor:
         """`[pairs]` float32: what the embeddings tell together."""
         raise NotImplementedError
@@ -157,7 +162,7 @@ class Ranker(MainTarget, LossScaledModel):
     def call(self, inputs, training=False, without=(), without_ids=False, vectors=None, is_raw=False):
         pairs = self._pairs(inputs, training, without, without_ids, vectors)
         raw = self._raw(inputs, pairs, self.interactions(pairs, training), training)
-        return raw if is_raw else self._with_similarity(self._expected(raw), inputs)
+        return raw if is_raw else self.answer(raw, inputs)
 
     def _raw(self, inputs, pairs, interactions, training):
         """What the loss of the main target judges."""

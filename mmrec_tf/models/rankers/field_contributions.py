@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.rankers.base import Ranker
+from mmrec_tf.models.rankers.ensemble import RankerEnsemble
 
 STATISTICS = "target statistics"
 TREND = "trend"
@@ -15,7 +16,7 @@ Feature = tuple[str, str]
 statistics`, and of the history `items`."""
 
 
-def field_contributions(model: Ranker, inputs: dict, steps: int = 16) -> dict[Feature, np.ndarray]:
+def field_contributions(model: Ranker | RankerEnsemble, inputs: dict, steps: int = 16) -> dict[Feature, np.ndarray]:
     """What each feature adds to the score of each pair on the way from the average pair to this one.
 
     The path is straight, from the mean x' of the pairs' fields (weights and embeddings) to the pair's own x:
@@ -24,10 +25,11 @@ def field_contributions(model: Ranker, inputs: dict, steps: int = 16) -> dict[Fe
 
     A feature that is the same for all pairs adds nothing. The integral is a Gauss-Legendre quadrature, exact for a
     factorisation machine with one step. What a ranker reads beside its fields stays as it is and is not shared out: the
-    crosses of Wide & Deep, and how many items a history has that is read item by item.
+    crosses of Wide & Deep, and how many items a history has that is read item by item. Of an ensemble, whose members
+    have fields of their own, it is the mean over the members.
 
     Args:
-        model: the ranker.
+        model: the ranker, or an ensemble of them.
         inputs: its call arguments, with one item for each user: `item_index` is `[pairs]`. All pairs go through the
             model at once.
         steps: int. Points of the quadrature. Defaults to 16.
@@ -38,6 +40,11 @@ def field_contributions(model: Ranker, inputs: dict, steps: int = 16) -> dict[Fe
 
     Reference: Sundararajan et al., Axiomatic attribution for deep networks (ICML 2017).
     """
+    found = [_of_member(member, inputs, steps) for member in model.members]
+    return {feature: np.mean([of[feature] for of in found], axis=0) for feature in found[0]}
+
+
+def _of_member(model, inputs, steps):
     # The ranker's own steps, in the order of `Ranker.call`, with a stop where the fields meet.
     pairs = model._pairs(inputs, False, (), False, None)
     own = {name: getattr(pairs, name) for name in _WATCHED if getattr(pairs, name) is not None}

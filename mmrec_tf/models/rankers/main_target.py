@@ -15,6 +15,9 @@ class MainTarget:
     order_by = None
     """Exponents of the targets where more than the main one orders a list."""
 
+    heads = {}
+    """Target -> `TargetHead`, of the targets beside the main one."""
+
     def compute_loss(self, inputs, training=False):
         loss = self.judge(inputs, self(inputs, training=training, is_raw=True))
         if training and self.embedding_l2:
@@ -43,7 +46,15 @@ class MainTarget:
         Args:
             inputs, options: call arguments.
         """
-        return {self.target: self._expected(self(inputs, is_raw=True, **options))}
+        return self.scores_of(self(inputs, is_raw=True, **options))
+
+    def scores_of(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Target -> score, of what the call with `is_raw` gives."""
+        return {self.target: self._expected(raw)}
+
+    def answer(self, raw: tf.Tensor, inputs: dict) -> tf.Tensor:
+        """What the call gives, of what it gives with `is_raw`."""
+        return self._with_similarity(self.order(self.scores_of(raw)), inputs)
 
     def target_predictions(self, scores: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """What `target_scores` say: chances, calibrated where there is a calibration, and numbers."""

@@ -121,7 +121,7 @@ class SeveralTargets(Ranker):
             for column, name in enumerate(self.targets):
                 output = outputs[name] + tf.cast(linear[:, column], tf.float32)
                 raw[name] = self.heads[name](tf.reshape(output, shape))
-        return raw if is_raw else self._with_similarity(self.order(self._scores(raw)), inputs)
+        return raw if is_raw else self.answer(raw, inputs)
 
     def judge(self, inputs, raw):
         losses = {self.target: super().judge(inputs, raw[self.target])}
@@ -143,8 +143,8 @@ class SeveralTargets(Ranker):
         after = self.targets[name]["after"] if name in self.targets else None
         return scores[name] if after is None else joint_logits(self.joint(scores, after), scores[name])
 
-    def target_scores(self, inputs, **options):
-        return self._scores(self(inputs, is_raw=True, **options))
+    def scores_of(self, raw):
+        return {**raw, self.target: self._expected(raw[self.target])}
 
     def target_predictions(self, scores):
         own = {name: head.predictions(scores[name]) for name, head in self.heads.items()}
@@ -182,9 +182,6 @@ class SeveralTargets(Ranker):
 
     def _happens(self, name):
         return (self.target if name == self.target else self.targets[name]["kind"]) == "click"
-
-    def _scores(self, raw):
-        return {**raw, self.target: self._expected(raw[self.target])}
 
 
 _TARGET = {"kind": "click", "loss": None, "after": None, "weight": 1.0}
