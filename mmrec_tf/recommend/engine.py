@@ -18,6 +18,7 @@ from mmrec_tf.recommend.index_choice import chosen_search
 from mmrec_tf.recommend.item_rows import QuantizedRows, item_rows
 from mmrec_tf.recommend.modality_weights import weight_rows
 from mmrec_tf.recommend.pair_scores import PairScores
+from mmrec_tf.recommend.ranker_rows import ranker_rows
 from mmrec_tf.recommend.search import NOTHING
 
 
@@ -71,6 +72,7 @@ class RecommendationEngine(PairScores, tf.Module):
         self.retrieval = retrieval
         self.ranking = ranking
         self.explorer = None
+        self.ranker_rows = ranker_rows(ranking)
         self.modalities = tuple(sorted(items.vectors))
         self.example_users = tuple(users.ids[:3])
         self.item_count = len(items.ids)

@@ -56,7 +56,8 @@ class PairScores:
             without what retrieval adds.
         """
         asked = self.asked(self.user_index(user_id))
-        scores = self.ranking.target_scores(self._pairs(asked, self.item_index(item_id)))
+        pairs = self._pairs(asked, self.item_index(item_id))
+        scores = self.ranking.target_scores(pairs, rows=self.ranker_rows)
         answers = dict(self.ranking.target_predictions(scores))
         answers = {"score": answers.pop(self.ranking.target), **answers}
         if self.ranking.order_by is not None or self.explorer is not None:
@@ -107,4 +108,6 @@ class PairScores:
         return pairs if asked.context is None else {**pairs, "context": asked.context}
 
     def _ranked(self, pairs, **options):
-        return tf.ensure_shape(self.ranking(pairs, **options), pairs["item_index"].shape)
+        # What leaves something out, or brings other vectors, is worked out from the features.
+        rows = None if any(options.values()) else self.ranker_rows
+        return tf.ensure_shape(self.ranking(pairs, rows=rows, **options), pairs["item_index"].shape)

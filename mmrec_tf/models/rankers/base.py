@@ -76,6 +76,8 @@ class Ranker(MainTarget, LossScaledModel):
         without_ids: bool. Score all items as if their ids were new. Defaults to False.
         vectors: dict of modality -> `[items of the batch, width]`, centred and scaled as in the items' `FeatureTable`.
             They stand in for the items' stored ones, where these are there.
+        rows: what `item_rows` gave, for the items to be looked up there instead of worked out; None, the default, where
+            an id or a modality is left out, in training, or for a model that has learned since.
         is_raw: bool. Give what the loss judges instead: of `ordinal` the logits of exceeding each level. Defaults to
             False.
 
@@ -159,8 +161,8 @@ class Ranker(MainTarget, LossScaledModel):
         """`[pairs]` float32: what the embeddings tell together."""
         raise NotImplementedError
 
-    def call(self, inputs, training=False, without=(), without_ids=False, vectors=None, is_raw=False):
-        pairs = self._pairs(inputs, training, without, without_ids, vectors)
+    def call(self, inputs, training=False, without=(), without_ids=False, vectors=None, rows=None, is_raw=False):
+        pairs = self._pairs(inputs, training, without, without_ids, vectors, rows)
         raw = self._raw(inputs, pairs, self.interactions(pairs, training), training)
         return raw if is_raw else self.answer(raw, inputs)
 
@@ -218,7 +220,24 @@ class Ranker(MainTarget, LossScaledModel):
         # Keras' own way calls the model with floats.
         self.create_weights(config["input_shape"]["history"][-1])
 
-    def _pairs(self, inputs, training, without, without_ids, vectors):
+    def item_rows(self, block: int = 4096) -> dict[str, np.ndarray]:
+        """What the fields of every item come to, for scores to be found sooner where nothing is learned any more.
+
+        Returns:
+            `item`, `[items, fields, dim + 1]` float32; and `step`, `[items, dim]`, of a ranker that reads the history
+            item by item.
+        """
+        ids = self.items.id_index.numpy()
+        found = {"item": [], **({"step": []} if self.reads_steps else {})}
+        for start in range(0, self.items.size, block):
+            index = tf.range(start, min(start + block, self.items.size))
+            of_block = ids[start : start + block]
+            found["item"].append(self.item_fields(index, of_block))
+            if self.reads_steps:
+                found["step"].append(tf.reduce_sum(self.history_fields(index, of_block), axis=1))
+        return {name: np.concatenate(blocks) for name, blocks in found.items()}
+
+    def _pairs(self, inputs, training, without, without_ids, vectors, rows=None):
         user_index, history, group = inputs["user_index"], inputs["history"], inputs["item_index"]
         group = group if group.shape.rank == 2 else group[:, None]
         all_user_ids, all_item_ids = tf.gather(self.users.id_index, user_index), tf.gather(self.items.id_index, group)
@@ -227,7 +246,9 @@ class Ranker(MainTarget, LossScaledModel):
         history_ids = tf.gather(self.items.id_index, history)
         user = [self.user_fields(user_index, user_ids)]
         parts = {}
-        if self.reads_steps:
+        if self.reads_steps and rows is not None:
+            parts = {"target": tf.gather(rows["step"], group), "steps": tf.gather(rows["step"], history)}
+        elif self.reads_steps:
             steps = self.history_fields(history, history_ids)
             target = self.history_fields(group, item_ids, without=without, vectors=vectors)
             parts = {"target": tf.reduce_sum(target, axis=2), "steps": tf.reduce_sum(steps, axis=2)}
@@ -238,7 +259,10 @@ class Ranker(MainTarget, LossScaledModel):
             context = self.context_fields.unknown(tf.shape(user_index)[0]) if context is None else context
             user.append(self.context_fields(context, training=training))
         # The user's side is the same for a whole group of items, so it is worked out once and repeated.
-        item = self.item_fields(group, item_ids, without=without, vectors=vectors)
+        if rows is None:
+            item = self.item_fields(group, item_ids, without=without, vectors=vectors)
+        else:
+            item = tf.gather(rows["item"], group)
         item = tf.reshape(item, [-1, *item.shape[2:]])
         if self.trend_field is not None:
             item = tf.concat([item, self.trend_field(group, inputs.get("moment"))], axis=1)

@@ -1,5 +1,6 @@
 """Several rankers of one kind that answer together."""
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -45,8 +46,12 @@ class RankerEnsemble(tf_keras.Model):
             raise ValueError("an ensemble needs one ranker or more, got none.")
         self.members = list(members)
 
-    def call(self, inputs, training=False, is_raw=False, **options):
-        said = [member(inputs, training=training, is_raw=True, **options) for member in self.members]
+    def call(self, inputs, training=False, rows=None, is_raw=False, **options):
+        rows = [None] * len(self.members) if rows is None else rows
+        said = [
+            member(inputs, training=training, rows=own, is_raw=True, **options)
+            for member, own in zip(self.members, rows, strict=True)
+        ]
         raw = tf.nest.map_structure(lambda *values: tf.add_n(values) / len(said), *said)
         return raw if is_raw else self.members[0].answer(raw, inputs)
 
@@ -69,6 +74,10 @@ class RankerEnsemble(tf_keras.Model):
     def joint(self, scores: dict[str, tf.Tensor], name: str) -> tf.Tensor:
         """As `SeveralTargets.joint`."""
         return self.members[0].joint(scores, name)
+
+    def item_rows(self, block: int = 4096) -> list[dict[str, np.ndarray]]:
+        """As `Ranker.item_rows`, of every member."""
+        return [member.item_rows(block) for member in self.members]
 
     def set_trends(self, trends) -> None:
         """As `Ranker.set_trends`, for every member."""
