@@ -41,7 +41,7 @@ def main() -> None:
         pretrain_encoders(encoders, data, config, stages_folder(config))
     prepared, _ = tune_encoders(prepare(data, config, encoders=encoders), encoders)
     # The split is that of the configuration's own seed; what is trained on it is this seed's.
-    prepared = replace(prepared, config=config.model_copy(update={"seed": arguments.seed}))
+    prepared = replace(prepared, config=prepared.config.model_copy(update={"seed": arguments.seed}))
     retrieval, facts = _timed(lambda: train_retrieval(prepared), prepared)
     trends = prepared.trends(prepared.split.validation)
     if trends is not None:
@@ -70,7 +70,7 @@ def _timed(train, prepared):
     wall, cores = time.perf_counter(), time.process_time()
     model, history = train()
     wall, cores = time.perf_counter() - wall, time.process_time() - cores
-    passes = len(history["loss"])
+    passes = sum(len(values) for name, values in history.items() if name.startswith("loss"))
     examples = passes * len(prepared.data.positives(prepared.split.train))
     return model, {
         "seconds": wall,

@@ -42,7 +42,7 @@ def main() -> None:
     # The test pairs are those of the configuration's own seed; what is trained is this seed's.
     pairs = part_pairs(prepared, "test", config.seed)
     del pairs["time"]
-    prepared = replace(prepared, config=config.model_copy(update={"seed": arguments.seed}))
+    prepared = replace(prepared, config=prepared.config.model_copy(update={"seed": arguments.seed}))
     if config.models.ranking.draws_negatives:
         retrieval = train_retrieval(prepared)[0]
     else:
@@ -52,7 +52,7 @@ def main() -> None:
     seconds = time.perf_counter() - started
     prepared.bring_up_to_date([ranking], prepared.split.validation)
     predictions = predict_pairs(ranking, pairs)
-    passes = len(history["loss"])
+    passes = sum(len(values) for name, values in history.items() if name.startswith("loss"))
     rate = _rate(ranking, prepared) or passes * _trained(prepared) / seconds
     facts = {
         "passes": passes,
@@ -72,10 +72,11 @@ def _trained(prepared):
 
 
 def _rate(ranking, prepared):
-    """Examples a second of one pass more, after the predictions were made; None of a model that is not compiled.
+    """Examples a second of one pass more of one member, after the predictions were made; None of what is not compiled.
 
     Under mixed precision it is a twin that was trained.
     """
+    ranking = ranking.members[0]
     if getattr(ranking, "optimizer", None) is None:
         return None
     dataset = prepared.ranking_dataset()
