@@ -32,10 +32,11 @@ def target_metrics(
         the latter two without it, as in `pair_metrics`. Of numbers `pairs`, `rmse`, `mae`, and `spread`, the RMSE of
         their mean, which is to be beaten.
     """
-    if not model.heads:
+    heads = getattr(model, "heads", {})
+    if not heads:
         return {}
     said = {name: np.asarray(chances) for name, chances in model.target_predictions(scores).items()}
-    return {name: _metrics(options, model, pairs, scores, said, name) for name in model.heads}
+    return {name: _metrics(options, model, pairs, scores, said, name) for name in heads}
 
 
 def fit_calibrators(
@@ -47,7 +48,7 @@ def fit_calibrators(
         options, model, pairs, scores: as for `target_metrics`.
     """
     fit_calibrator(model, pairs, scores[model.target])
-    for name, head in model.heads.items():
+    for name, head in getattr(model, "heads", {}).items():
         rows = rows_of_target(pairs["targets"], pairs["label"], name, options)
         fit_calibrator(head, {"label": pairs["targets"][name]["label"][rows]}, scores[name][rows])
 
