@@ -94,7 +94,8 @@ def test_loss_scale_average_lazy_steps_and_xla_go_together(policy, xla, tmp_path
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_both_stages_are_fitted_in_it_and_kept_in_float32(policy, tmp_path, monkeypatch):
     fitted = []
-    monkeypatch.setattr("mmrec_tf.stages.fit", lambda model, *args, **options: spy(fitted, model, args, options))
+    for module in ("mmrec_tf.stages", "mmrec_tf.training.fit_ranker"):
+        monkeypatch.setattr(f"{module}.fit", lambda model, *args, **options: spy(fitted, model, args, options))
     known = tiny_world.prepared(tmp_path, train={**SHORT, "precision": policy})
     retrieval, history = train_retrieval(known)
     ranking, ranking_history = train_ranking(known, retrieval)
