@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from mmrec_tf.config_encoders import EncoderConfig
 from mmrec_tf.config_models import EvaluationConfig, ExportConfig, ModelsConfig
 from mmrec_tf.config_pretraining import Pretraining
+from mmrec_tf.config_ranking import RankingConfig
 from mmrec_tf.config_targets import check_columns
 from mmrec_tf.config_tasks import TasksConfig, check_tasks
 from mmrec_tf.config_training import TrainConfig
@@ -260,6 +261,10 @@ class Config(StrictModel):
         for feature in self.features.context:
             taken |= dict.fromkeys((feature.column, feature.name), f"the feature {feature.name!r} of schema.context")
         return taken
+
+    def with_ranking(self, ranking: RankingConfig) -> "Config":
+        """The same with another section `models.ranking`, which has been validated."""
+        return self.model_copy(update={"models": self.models.model_copy(update={"ranking": ranking})})
 
     @property
     def rating_levels(self) -> list[float] | None:

@@ -247,10 +247,8 @@ def new_run(folder: str | Path, overwrite: bool = False) -> Iterator[Run]:
         if not overwrite:
             raise RunError(f"{folder} already holds a run. Name another folder with --out, or add --overwrite.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished_folder(target.parent, f".{target.name}.new-") as unfinished:
-        unfinished.chmod(0o755)
+    with replacing_folder(target) as unfinished:
         yield Run(unfinished)
-        swap_in(unfinished, target)
 
 
 def check_same_ids(prepared_ids: list[str], ids: list[str], side: str) -> None:

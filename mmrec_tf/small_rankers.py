@@ -84,8 +84,7 @@ def student_config(config: Config, student: dict[str, Any]) -> Config:
         if name not in allowed:
             ranking[name] = None
     ranking.update(student)
-    ranking = parse_config(content, source=f"the student {told}").models.ranking
-    return config.model_copy(update={"models": config.models.model_copy(update={"ranking": ranking})})
+    return config.with_ranking(parse_config(content, source=f"the student {told}").models.ranking)
 
 
 def distil_ranker(

@@ -138,6 +138,15 @@ def two_tower(**retrieval) -> TwoTower:
     return build_two_tower(config(retrieval=retrieval), user_table(), item_table(), sequences().item_index)
 
 
+def remembering_two_tower(raised: int) -> TwoTower:
+    """An untrained retrieval model with a memory that raises one item for everybody with a history."""
+    model = two_tower(neighbours=1)
+    memory = next(iter(model.memories.values()))
+    memory.remember(np.full((ITEMS, 1), raised), np.full((ITEMS, 1), 0.5))
+    memory.weight.assign(2.0)
+    return model
+
+
 def calm_two_tower(**retrieval) -> TwoTower:
     """An untrained retrieval model that hides nothing in training, so that its loss has no randomness."""
     calm = {"id_dropout": 0.0, "user_dropout": 0.0, "dropout": 0.0}

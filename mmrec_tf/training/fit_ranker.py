@@ -41,8 +41,7 @@ def fit_ranker(
     config, options = prepared.config, prepared.config.train.ranking
 
     def build():
-        single = config.models.ranking.model_copy(update={"members": 1})
-        alone = config.model_copy(update={"models": config.models.model_copy(update={"ranking": single})})
+        alone = config.with_ranking(config.models.ranking.model_copy(update={"members": 1}))
         return build_ranker(alone, prepared.users, prepared.items, prepared.context, prepared.trends())
 
     learner = twin_in(config.train.precision, model, build)

@@ -311,10 +311,7 @@ def test_grouped_pairs_score_as_single_ones():
 
 
 def test_the_blocks_of_a_large_catalogue_change_nothing(monkeypatch):
-    retrieval = tiny_world.two_tower(neighbours=1)
-    memory = next(iter(retrieval.memories.values()))
-    memory.remember(np.full((30, 1), 29), np.full((30, 1), 0.5))
-    memory.weight.assign(2.0)
+    retrieval = tiny_world.remembering_two_tower(29)
     engine = tiny_world.engine(retrieval, tiny_world.ranker(), candidates=6)
     users, k = tf.constant([f"u{row}" for row in range(7)]), tf.constant(4)
     weights = tf.constant([["text"]] * 7), tf.constant([[2.0]] * 7)

@@ -13,18 +13,12 @@ from mmrec_tf.recommend.index_choice import choose_probes, chosen_search, found_
 from mmrec_tf.recommend.inverted_file import InvertedFile
 from mmrec_tf.recommend.search import NOTHING
 from tests import tiny_world
-
-USERS = tf.constant([*(f"u{row}" for row in range(20)), "nobody"])
+from tests.recommend.engines_alike import USERS, assert_alike
 
 
 @pytest.fixture(scope="module")
 def retrieval():
-    """With a memory that raises one item for everybody with a history."""
-    model = tiny_world.two_tower(neighbours=1)
-    memory = next(iter(model.memories.values()))
-    memory.remember(np.full((30, 1), 29), np.full((30, 1), 0.5))
-    memory.weight.assign(2.0)
-    return model
+    return tiny_world.remembering_two_tower(29)
 
 
 def blocks_of_two(engine, **options) -> InvertedFile:
@@ -40,25 +34,7 @@ def test_an_engine_with_an_index_answers_as_one_without(retrieval):
     engine = tiny_world.engine(retrieval, removed=removed)
     engine.search = blocks_of_two(engine)
     engine.search.probes.assign(engine.search.blocks)
-    k = tf.constant(4)
-    calls = (
-        lambda it: it.recommend(USERS, k),
-        lambda it: it.recommend(USERS, tf.constant(50)),
-        lambda it: it.recommend(USERS, k, tf.constant([["i29", "i1", ""]] * 21), tf.constant([["i2", "i5"]] * 21)),
-        lambda it: it.recommend_weighted(USERS, k, tf.constant([["text"]] * 21), tf.constant([[2.0]] * 21)),
-        lambda it: it.retrieve_ids(USERS, k),
-        lambda it: it.similar_items(tf.constant(["i1", "i3", "nothing", "i29"]), k),
-    )
-    for place, call in enumerate(calls):
-        found, wanted = call(engine), call(plain)
-        scores = wanted[1].numpy()
-        np.testing.assert_allclose(found[1], scores, atol=1e-5)
-        # Of items with equal scores at the end of a list any may be in it.
-        is_sure = scores > scores[:, -1:]
-        assert found[0].numpy()[is_sure].tolist() == wanted[0].numpy()[is_sure].tolist(), place
-        assert not set(removed) & {name.decode() for name in found[0].numpy().ravel()}
-    items = tf.constant(["i4", "nothing", "i3"])
-    np.testing.assert_array_equal(engine.embed_item(items), plain.embed_item(items))
+    assert_alike(engine, plain, removed)
 
 
 def test_few_probes_still_hide_and_fill(retrieval):

@@ -13,6 +13,7 @@ from mmrec_tf.recommend.item_rows import item_rows
 from mmrec_tf.recommend.scann_index import ScannIndex
 from mmrec_tf.recommend.search import NOTHING
 from tests import tiny_world
+from tests.recommend.engines_alike import assert_alike
 from tests.recommend.test_inverted_file import (
     ADDED,
     BATCH,
@@ -26,8 +27,6 @@ from tests.recommend.test_inverted_file import (
     wishes,
 )
 from tests.scann_here import needs_scann
-
-USERS = tf.constant([*(f"u{row}" for row in range(20)), "nobody"])
 
 
 def scann_index(embeddings, is_offered=None, leaves=1, rescored=None, table="float32", **options) -> ScannIndex:
@@ -144,12 +143,7 @@ def test_codes_are_compiled_into_no_constant_and_leaves_are_chosen_by_size(monke
 
 @pytest.fixture(scope="module")
 def retrieval():
-    """With a memory that raises one item for everybody with a history."""
-    model = tiny_world.two_tower(neighbours=1)
-    memory = next(iter(model.memories.values()))
-    memory.remember(np.full((30, 1), 29), np.full((30, 1), 0.5))
-    memory.weight.assign(2.0)
-    return model
+    return tiny_world.remembering_two_tower(29)
 
 
 def small_head(engine) -> ScannIndex:
@@ -165,24 +159,7 @@ def test_an_engine_with_the_index_answers_as_one_without(retrieval, monkeypatch)
     plain = tiny_world.engine(retrieval, removed=removed, candidates=4)
     engine = tiny_world.engine(retrieval, removed=removed, candidates=4, index="scann", recall=1.0)
     assert isinstance(engine.search, ScannIndex) and not set(engine.search.item_of.numpy()) & {4, 21}
-    k = tf.constant(4)
-    calls = (
-        lambda it: it.recommend(USERS, k),
-        lambda it: it.recommend(USERS, tf.constant(50)),
-        lambda it: it.recommend(USERS, k, tf.constant([["i29", "i1", ""]] * 21), tf.constant([["i2", "i5"]] * 21)),
-        lambda it: it.recommend_weighted(USERS, k, tf.constant([["text"]] * 21), tf.constant([[2.0]] * 21)),
-        lambda it: it.retrieve_ids(USERS, k),
-        lambda it: it.similar_items(tf.constant(["i1", "i3", "nothing", "i29"]), k),
-    )
-    for place, call in enumerate(calls):
-        found, wanted = call(engine), call(plain)
-        scores = wanted[1].numpy()
-        np.testing.assert_allclose(found[1], scores, atol=1e-5)
-        # Of items with equal scores at the end of a list any may be in it.
-        is_sure = scores > scores[:, -1:]
-        assert found[0].numpy()[is_sure].tolist() == wanted[0].numpy()[is_sure].tolist(), place
-    items = tf.constant(["i4", "nothing", "i3"])
-    np.testing.assert_array_equal(engine.embed_item(items), plain.embed_item(items))
+    assert_alike(engine, plain, removed)
 
 
 @needs_scann

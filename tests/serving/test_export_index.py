@@ -9,38 +9,14 @@ from mmrec_tf.serving.export import export_models
 from mmrec_tf.serving.signatures import model_signatures
 from tests import tiny_world
 from tests.saved_model_c_api import run_signatures
-
-USERS = np.array(["u3", "u7", "nobody"])
-K = np.array([4, 3, 2], np.int32)
-ASKED = {
-    ("recommend", "recommend"): {
-        "user_id": USERS,
-        "k": K,
-        "exclude_ids": np.array([["i9", ""], ["i2", "nothing"], ["i29", "i28"]]),
-        "history_item_ids": np.array([["", ""], ["i4", "i8"], ["i4", ""]]),
-    },
-    ("recommend", "recommend_weighted"): {
-        "user_id": USERS,
-        "k": K,
-        "modality": np.array([["text"], ["image"], [""]]),
-        "weight": np.array([[2.0], [0.5], [1.0]], np.float32),
-    },
-    ("retrieval", "retrieve"): {"user_id": USERS, "k": K},
-    ("retrieval", "similar_items"): {"item_id": np.array(["i4", "i28", "nothing"]), "k": K},
-    ("retrieval", "embed_item"): {"item_id": np.array(["i4", "i20", "nothing"])},
-}
-# Beyond what the blocks hold, so that the exact branch is taken.
-ALL = {("retrieval", "retrieve"): {"user_id": USERS, "k": np.array([30, 1, 1], np.int32)}}
+from tests.serving.index_requests import ALL, ASKED
 
 
 @pytest.fixture(scope="module")
 def engines():
     """The same models with an exact search, and with blocks of two items that are all looked at."""
     tf.keras.utils.set_random_seed(1)
-    retrieval = tiny_world.two_tower(neighbours=1)
-    memory = next(iter(retrieval.memories.values()))
-    memory.remember(np.full((30, 1), 26), np.full((30, 1), 0.5))
-    memory.weight.assign(2.0)
+    retrieval = tiny_world.remembering_two_tower(26)
     exact, engine = (tiny_world.engine(retrieval, candidates=8, removed=["i20"]) for _ in range(2))
     embeddings, is_offered = engine.item_embeddings.numpy(), engine.is_offered.numpy()
     engine.search = InvertedFile(embeddings, is_offered, embeddings[:, -2:].sum(axis=1), head=4, width=2, depth=8)

@@ -22,7 +22,7 @@ from mmrec_tf.serving.signatures import model_signatures
 from tests import tiny_world
 from tests.saved_model_c_api import run_signatures
 from tests.scann_here import needs_scann
-from tests.serving.test_export_index import ALL, ASKED
+from tests.serving.index_requests import ALL, ASKED
 
 
 def forged(folder: Path, *ops: str) -> Path:
@@ -117,10 +117,7 @@ def test_compose_names_no_image_that_lacks_the_ops(tmp_path):
 def engines():
     """The same models with an exact search, and with ScaNN's over everything."""
     tf.keras.utils.set_random_seed(1)
-    retrieval = tiny_world.two_tower(neighbours=1)
-    memory = next(iter(retrieval.memories.values()))
-    memory.remember(np.full((30, 1), 26), np.full((30, 1), 0.5))
-    memory.weight.assign(2.0)
+    retrieval = tiny_world.remembering_two_tower(26)
     exact, engine = (tiny_world.engine(retrieval, candidates=8, removed=["i20"]) for _ in range(2))
     embeddings = engine.item_embeddings.numpy()
     engine.search = ScannIndex(engine.search, embeddings, embeddings[:, -2:].sum(axis=1), head=4, depth=8)

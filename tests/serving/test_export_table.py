@@ -11,33 +11,14 @@ from mmrec_tf.serving.op_check import check_export
 from mmrec_tf.serving.signatures import model_signatures
 from tests import tiny_world
 from tests.saved_model_c_api import run_signatures
+from tests.serving.index_requests import ALL, ASKED, USERS
 
-USERS, K = np.array(["u3", "u7", "nobody"]), np.array([4, 3, 2], np.int32)
-ASKED = {
-    ("recommend", "recommend"): {
-        "user_id": USERS,
-        "k": K,
-        "exclude_ids": np.array([["i9", ""], ["i2", "nothing"], ["i29", "i28"]]),
-        "history_item_ids": np.array([["", ""], ["i4", "i8"], ["i4", ""]]),
-    },
-    ("recommend", "recommend_weighted"): {
-        "user_id": USERS,
-        "k": K,
-        "modality": np.array([["text"], ["image"], [""]]),
-        "weight": np.array([[2.0], [0.5], [1.0]], np.float32),
-    },
-    ("retrieval", "retrieve"): {"user_id": USERS, "k": np.array([30, 1, 1], np.int32)},
-    ("retrieval", "similar_items"): {"item_id": np.array(["i4", "i28", "nothing"]), "k": K},
-    ("retrieval", "embed_item"): {"item_id": np.array(["i4", "i20", "nothing"])},
-}
+CALLS = {**ASKED, **ALL}
 
 
 def remembering_engine(table, index="exact"):
     tf.keras.utils.set_random_seed(1)
-    retrieval = tiny_world.two_tower(neighbours=1)
-    memory = next(iter(retrieval.memories.values()))
-    memory.remember(np.full((30, 1), 26), np.full((30, 1), 0.5))
-    memory.weight.assign(2.0)
+    retrieval = tiny_world.remembering_two_tower(26)
     return tiny_world.engine(retrieval, candidates=8, removed=["i20"], index=index, table=table)
 
 
@@ -53,8 +34,8 @@ def written(engine, tmp_path_factory):
 
 def test_the_c_library_answers_as_the_engine_does(engine, written):
     signatures = model_signatures(engine, 5, True)
-    answers = run_signatures([(written[model], name, inputs) for (model, name), inputs in ASKED.items()])
-    for ((model, name), inputs), found in zip(ASKED.items(), answers, strict=True):
+    answers = run_signatures([(written[model], name, inputs) for (model, name), inputs in CALLS.items()])
+    for ((model, name), inputs), found in zip(CALLS.items(), answers, strict=True):
         function = signatures[model][name]
         wanted = function(*(tf.constant(inputs[spec.name]) for spec in function.input_signature))
         for key, value in wanted.items():

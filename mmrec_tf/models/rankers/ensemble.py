@@ -38,7 +38,7 @@ class RankerEnsemble(tf_keras.Model):
     target, targets, heads, order_by = (_of_first(name) for name in ("target", "targets", "heads", "order_by"))
     calibration, calibrator = _of_first("calibration"), _of_first("calibrator")
     similarity_weight, context_fields = _of_first("similarity_weight"), _of_first("context_fields")
-    trend_field, target_fields = _of_first("trend_field"), _of_first("target_fields")
+    target_fields = _of_first("target_fields")
 
     def __init__(self, members: list[Ranker], **kwargs):
         super().__init__(autocast=False, **kwargs)
