@@ -82,8 +82,7 @@ def array_to_json(array: np.ndarray, name: str) -> object:
         RequestError: if JSON has no form for the type, or if bytes are not UTF-8 under a name without `_bytes`.
     """
     if array.dtype == object:
-        encode = _base64_value if name.endswith("_bytes") else _utf8_value
-        values = [encode(value, name) for value in array.ravel()]
+        values = (_base64_values if name.endswith("_bytes") else _utf8_values)(array.ravel().tolist(), name)
     elif array.dtype == np.float32:
         # By way of float32's shortest text, so that 0.2 is answered as 0.2 and not as the float64 nearest to it.
         values = [float(str(value)) for value in array.ravel()]
@@ -171,13 +170,13 @@ def _check_shape(shape: tuple[int, ...], spec: tf.TensorSpec, name: str) -> None
         )
 
 
-def _base64_value(value: bytes, name: str) -> dict[str, str]:
-    return {"b64": base64.b64encode(value).decode()}
+def _base64_values(values: list[bytes], name: str) -> list[dict[str, str]]:
+    return [{"b64": base64.b64encode(value).decode()} for value in values]
 
 
-def _utf8_value(value: bytes, name: str) -> str:
+def _utf8_values(values: list[bytes], name: str) -> list[str]:
     try:
-        return value.decode()
+        return [value.decode() for value in values]
     except UnicodeDecodeError as error:
         raise RequestError(
             f"Output '{name}' holds bytes that are not UTF-8; a model must name such an output '{name}_bytes'"

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import orjson
 import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 from tensorflow.core.framework import types_pb2
@@ -135,14 +136,18 @@ def encode_outputs(outputs: Mapping[str, np.ndarray], is_row_form: bool) -> byte
                 f"The outputs share no batch dimension (rows per output: {sizes}), so that they cannot be answered in "
                 "row form; ask in column form ('inputs')"
             )
-    columns = {name: array_to_json(outputs[name], name) for name in sorted(outputs)}
+    # orjson writes NaN as null, where TensorFlow Serving has bare tokens.
+    is_finite = all(array.dtype.kind != "f" or np.isfinite(array).all() for array in outputs.values())
+    to_json = _fast_json if is_finite else array_to_json
+    columns = {name: to_json(outputs[name], name) for name in sorted(outputs)}
     if len(columns) == 1:
         (answer,) = columns.values()
     elif is_row_form:
         answer = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     else:
         answer = columns
-    return encode_json({"predictions" if is_row_form else "outputs": answer})
+    document = {"predictions" if is_row_form else "outputs": answer}
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY) if is_finite else encode_json(document)
 
 
 def encode_json(document: object) -> bytes:
@@ -244,6 +249,12 @@ def _check_names(given: Mapping[str, object], specs: Mapping[str, tf.TensorSpec]
 
 def _is_named(value: object) -> bool:
     return isinstance(value, dict) and not is_base64(value)
+
+
+def _fast_json(array: np.ndarray, name: str) -> object:
+    """As `array_to_json`, but numbers stay an array, which orjson writes by itself, each in its shortest text."""
+    is_number = array.dtype.kind in "biu" or array.dtype in (np.float32, np.float64)
+    return np.ascontiguousarray(array) if is_number and array.ndim else array_to_json(array, name)
 
 
 def _names(names: Iterable[str]) -> str:

@@ -145,16 +145,30 @@ class TestOutputs:
         # 0.1 as float32 is 0.100000001490116...; its shortest text is 0.1. 2^24 + 2 needs all of float32's digits.
         values = np.array([0.1, 1 / 3, 16_777_218.0, 1e-30], np.float32)
         text = encode_outputs({"x": values}, is_row_form=False)
-        assert text == b'{"outputs": [0.1, 0.33333334, 16777218.0, 1e-30]}'
+        assert text == b'{"outputs":[0.1,0.33333334,16777218.0,1e-30]}'
         np.testing.assert_array_equal(np.array(json.loads(text)["outputs"], np.float32), values)
 
     def test_whole_floats_keep_their_point(self):
-        assert encode_outputs({"x": np.array([2.0], np.float64)}, is_row_form=False) == b'{"outputs": [2.0]}'
+        assert encode_outputs({"x": np.array([2.0], np.float64)}, is_row_form=False) == b'{"outputs":[2.0]}'
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_non_finite_numbers_are_bare_tokens(self, dtype):
         outputs = {"x": np.array([np.nan, np.inf, -np.inf], dtype)}
         assert encode_outputs(outputs, is_row_form=True) == b'{"predictions": [NaN, Infinity, -Infinity]}'
+
+    @pytest.mark.parametrize("other", [1.0, np.nan])
+    def test_numbers_are_the_same_beside_one_that_is_not_finite(self, other):
+        outputs = {
+            "a": np.array([[0.1, 1 / 3], [16_777_218.0, 1e-30]], np.float32).T,
+            "b": np.array([2**63 - 1, -5], np.int64),
+            "c": np.array([0.1, 1e300]),
+            "d": np.array([True, False]),
+            "other": np.array([other, other], np.float32),
+        }
+        rows = encode(outputs, is_row_form=True)["predictions"]
+        assert [row["a"] for row in rows] == [[0.1, 16_777_218.0], [0.33333334, 1e-30]]
+        assert [(row["b"], row["c"], row["d"]) for row in rows] == [(2**63 - 1, 0.1, True), (-5, 1e300, False)]
+        assert [type(value) for value in rows[1].values()] == [list, int, float, bool, float]
 
     def test_booleans_and_empty_lists(self):
         outputs = {"flag": np.array([True]), "ids": np.empty((1, 0), dtype=object)}
