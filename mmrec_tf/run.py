@@ -25,6 +25,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from mmrec_tf import __version__
 from mmrec_tf.config import Config
 from mmrec_tf.config_encoders import TuningConfig
 from mmrec_tf.config_file import dump_config, load_config
@@ -180,7 +181,14 @@ class Run:
         path = self.folder / "checkpoints" / f"{name}.weights.h5"
         if not path.is_file():
             raise RunError(f"{path} is not there, so the run was not finished. Train again with: mmrec train")
-        model.load_weights(str(path))
+        try:
+            model.load_weights(str(path))
+        # What Keras and h5py raise for weights of another model, and for a file that is damaged.
+        except (ValueError, KeyError, OSError) as error:
+            raise RunError(
+                f"{path} does not fit the model that this run describes: {error}. Either it is damaged, or another "
+                f"version of mmrec_tf wrote it (this is {__version__}): use that one, or train again with: mmrec train"
+            ) from error
 
 
 def _feature(config: Config, name: str) -> Feature:

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmrec_tf.config import Config
 from mmrec_tf.encoders.tuning import plan_tuning
 from mmrec_tf.errors import EncoderError, RunError
 from mmrec_tf.features.item_vectors import build_encoders
+from mmrec_tf.features.prepared import prepare
+from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.run import Run, check_same_ids, new_run, replacing
 from mmrec_tf.training.tune_encoder import Tuned
 from tests import tale_world
@@ -79,6 +82,24 @@ def test_missing_part_names_the_command_that_makes_it(tmp_path):
     finished(tmp_path / "run")
     with pytest.raises(RunError, match="mmrec evaluate"):
         Run.open(tmp_path / "run").read_json("metrics.json")
+
+
+@pytest.mark.parametrize(("content", "why"), [(b"no weights", "file signature not found"), (None, "shape")])
+def test_weights_that_do_not_fit_name_what_to_do(content, why, tmp_path):
+    config = tale_world.config(tmp_path, tmp_path)
+    config = Config.model_validate({**config.model_dump(by_alias=True), "encoders": {"tale": "hashed_text"}})
+    prepared = prepare(tale_world.rec_data(), config)
+    tables = prepared.users, prepared.items
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    wider = config.model_copy(deep=True)
+    wider.models.retrieval.dim *= 2
+    run.save_models(build_two_tower(wider, *tables), None)
+    weights = run.folder / "checkpoints" / "retrieval.weights.h5"
+    if content is not None:
+        weights.write_bytes(content)
+    with pytest.raises(RunError, match=f"retrieval.weights.h5 does not fit .*{why}.* train again with: mmrec train"):
+        run.load_models(config, *tables)
 
 
 def test_replacing_keeps_the_old_file_on_failure(tmp_path):

@@ -1,11 +1,13 @@
 """Exporting a trained chain as SavedModels that TensorFlow Serving takes as they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
 
+from mmrec_tf.errors import ServingError
 from mmrec_tf.folders import unfinished_folder
 from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.scann_index import ScannIndex
@@ -30,7 +32,8 @@ def export_models(
 
     Each is written as its next integer version.
 
-    A version appears in one rename, because the server polls the folder and would load a half-written one.
+    A version appears in one rename, because the server polls the folder and would load a half-written one, and none
+    appears before all are written.
 
     Each is checked by `op_check` and answers its warm-up requests before it appears: one that TensorFlow Serving would
     not run is not exported, save that ScaNN's ops are as good as asked for where the engine's search is a `ScannIndex`.
@@ -72,8 +75,8 @@ def export_models(
         Model name -> path of the version written.
 
     Raises:
-        ServingError: if TensorFlow Serving would not run a model, or it does not answer; the earlier versions stay as
-            they are.
+        ServingError: if TensorFlow Serving would not run a model, it does not answer, or it cannot be written, as on a
+            full disk; the earlier versions stay as they are.
     """
     folder = Path(folder)
     tables = [engine.user_table, engine.item_table, engine.context_inputs]
@@ -83,16 +86,20 @@ def export_models(
         models["item_encoder"] = item_encoder, item_encoder.tables, encoder_signatures(item_encoder)
     examples = {name: {} if name == "item_encoder" else warmup_examples(engine, k) for name in models}
     expected = References(engine, served)
-    written = {}
-    for number, (name, model) in enumerate(models.items()):
-        if progress is not None:
-            progress("exporting", number, len(models))
-        reference = partial(expected.of, name) if name in served else None
-        written[name] = _write_version(*model, folder / name, examples[name], reference)
+    # All are whole before the first is in its place, so that a full disk leaves no model ahead of the others.
+    with ExitStack() as stack:
+        versions = {}
+        for number, (name, model) in enumerate(models.items()):
+            if progress is not None:
+                progress("exporting", number, len(models))
+            reference = partial(expected.of, name) if name in served else None
+            versions[name] = stack.enter_context(_new_version(*model, folder / name, examples[name], reference))
+        for path, target in versions.values():
+            path.rename(target)
     if progress is not None:
         progress("exporting", len(models), len(models))
     write_server_files(folder, engine.item_count)
-    return written
+    return {name: target for name, (_, target) in versions.items()}
 
 
 def export_ranking(engine: RecommendationEngine, folder: str | Path) -> Path:
@@ -110,17 +117,22 @@ def export_ranking(engine: RecommendationEngine, folder: str | Path) -> Path:
     """
     tables = [engine.user_table, engine.item_table, engine.context_inputs]
     signatures = model_signatures(engine, 1, modality_weights=False)["ranking"]
-    return _write_version(engine, tables, signatures, Path(folder) / "ranking", warmup_examples(engine, 1), None)
+    examples = warmup_examples(engine, 1)
+    with _new_version(engine, tables, signatures, Path(folder) / "ranking", examples, None) as (path, target):
+        path.rename(target)
+    return target
 
 
-def _write_version(
+@contextmanager
+def _new_version(
     owner: tf.Module,
     tables: object,
     signatures: Signatures,
     folder: Path,
     examples: Mapping[str, Sequence],
     reference: Callable[[], Reference] | None,
-) -> Path:
+) -> Iterator[tuple[Path, Path]]:
+    """A folder with one SavedModel, checked and warmed up, and where it goes; the block moves it there."""
     folder.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
     target = folder / str(max(versions, default=0) + 1)
@@ -129,15 +141,20 @@ def _write_version(
     with unfinished_folder(folder, ".unfinished-") as unfinished:
         path = unfinished / "model"
         save = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"] if asked else None)
-        tf.saved_model.save(_Servable(owner, tables, signatures), str(path), signatures=signatures, options=save)
+        try:
+            tf.saved_model.save(_Servable(owner, tables, signatures), str(path), signatures=signatures, options=save)
+        except tf.errors.OpError as error:
+            raise ServingError(
+                f"{target} could not be written: {error.message}. Make room, or mend the place, and export again; "
+                "earlier versions are as they were."
+            ) from error
         check = check_model(path, asked)
         require_servable(check, folder.name)
         write_needed_libraries(check)
         write_warmup(path, folder.name, examples)
         if reference is not None:
             reference().save(path)
-        path.rename(target)
-    return target
+        yield path, target
 
 
 class _Servable(tf.Module):

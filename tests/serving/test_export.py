@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import urllib.error
@@ -489,6 +490,30 @@ def test_an_interrupted_save_leaves_no_version(engine, quick_save, monkeypatch, 
         export_models(engine, tmp_path)
     for name in ("recommend", "retrieval", "ranking"):
         assert names_in(tmp_path / name) == ["1"]
+
+
+def test_a_full_disk_leaves_no_model_ahead_of_the_others(engine, quick_save, monkeypatch, tmp_path):
+    export_models(engine, tmp_path)
+    whole = tf.saved_model.save
+
+    def save(servable, path, signatures, options):
+        whole(servable, path, signatures, options)
+        with tf.io.gfile.GFile(os.path.join(path, "variables"), "w") as file:
+            # The last of three: the others are written by then.
+            file.write("x" * (1_000_000 if os.sep + "ranking" + os.sep in path else 10))
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(ServingError, match=r"ranking.2 could not be written: .*too large.*Make room"):
+            export_models(engine, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    for name in ("recommend", "retrieval", "ranking"):
+        assert names_in(tmp_path / name) == ["1"]
+    export_models(engine, tmp_path)
+    assert names_in(tmp_path / "ranking") == ["1", "2"]
 
 
 def test_what_the_server_would_not_run_is_not_exported(engine, quick_save, monkeypatch, tmp_path):
