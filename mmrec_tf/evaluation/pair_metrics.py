@@ -56,11 +56,22 @@ def reliability_curves(model: Ranker, pairs: dict[str, np.ndarray], scores: np.n
     }
 
 
-def fit_calibrator(model: Ranker | TargetHead, pairs: dict[str, np.ndarray], scores: np.ndarray) -> None:
-    """Fits the ranker's calibrator on pairs that it was not trained on; where these cannot tell, it stays as it is."""
+def fit_calibrator(
+    model: Ranker | TargetHead, pairs: dict[str, np.ndarray], scores: np.ndarray, of_a_log: bool = False
+) -> None:
+    """Fits the ranker's calibrator on pairs that it was not trained on; where these cannot tell, it stays as it is.
+
+    Args:
+        model, pairs, scores: as for `pair_metrics`.
+        of_a_log: bool. Whether the pairs are rows of a log, of the kind that the ranker was trained on: a log loss then
+            gives chances, which only enough users can put right; see `PlattCalibrator`. Among drawn negatives they are
+            those of another mixture. Defaults to False.
+    """
     labels = pairs["label"]
     if model.calibrator is not None and len(labels) and np.ptp(labels) > 0:
-        model.calibrator.fit(scores, labels)
+        # The other losses leave the level and the scale of the scores to chance.
+        users = pairs["user_index"] if of_a_log and model.loss_name == "log_loss" else None
+        model.calibrator.fit(scores, labels, users=users)
 
 
 def _chances(model, scores):

@@ -47,10 +47,11 @@ def fit_calibrators(
     Args:
         options, model, pairs, scores: as for `target_metrics`.
     """
-    fit_calibrator(model, pairs, scores[model.target])
+    fit_calibrator(model, pairs, scores[model.target], options.negatives + options.hard_negatives == 0)
     for name, head in getattr(model, "heads", {}).items():
         rows = rows_of_target(pairs["targets"], pairs["label"], name, options)
-        fit_calibrator(head, {"label": pairs["targets"][name]["label"][rows]}, scores[name][rows])
+        told = {"label": pairs["targets"][name]["label"][rows], "user_index": pairs["user_index"][rows]}
+        fit_calibrator(head, told, scores[name][rows], of_a_log=True)
 
 
 def _metrics(options, model, pairs, scores, said, name) -> Figures:

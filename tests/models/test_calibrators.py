@@ -9,14 +9,9 @@ from sklearn.calibration import _sigmoid_calibration
 from sklearn.isotonic import IsotonicRegression
 
 from mmrec_tf.errors import ConfigError, MmrecError
-from mmrec_tf.models.calibrators import (
-    CALIBRATORS,
-    Calibrator,
-    IsotonicCalibrator,
-    PlattCalibrator,
-    TemperatureCalibrator,
-    build_calibrator,
-)
+from mmrec_tf.models.calibrator import Calibrator
+from mmrec_tf.models.calibrators import CALIBRATORS, PlattCalibrator, TemperatureCalibrator, build_calibrator
+from mmrec_tf.models.isotonic_calibrator import IsotonicCalibrator
 from tests.layer_checks import check_layer
 
 ALL = pytest.mark.parametrize("name", CALIBRATORS)
@@ -92,6 +87,48 @@ def test_platt_finds_the_truth():
     found = fitted("platt", *too_sure(40000))
     assert float(found.slope) == pytest.approx(0.5, abs=0.02)
     assert float(found.intercept) == pytest.approx(-0.5, abs=0.04)
+
+
+def of_users(level, users=4, each=500, seed=3):
+    """Chances that are right but for a level of each user's own, which `level` spreads."""
+    random = np.random.default_rng(seed)
+    user = np.repeat(np.arange(users), each)
+    logits = random.normal(size=users * each)
+    own = level * random.permutation(np.linspace(-1.0, 1.5, users))[user]
+    return logits, (random.random(len(logits)) < 1 / (1 + np.exp(-logits - own))).astype(np.float64), user
+
+
+def test_platt_believes_the_ranker_as_far_as_users_differ():
+    logits, labels, users = of_users(2.0)
+    plain, told = fitted("platt", logits, labels), PlattCalibrator()
+    told.fit(logits, labels, users=users)
+    # By hand, from the plain fit: x = (z, 1) around the mean of the logits, H and the users' sums of errors.
+    center = logits.mean()
+    a, b = float(plain.slope), float(plain.intercept)
+    p = 1 / (1 + np.exp(-a * logits - b))
+    positives, negatives = labels.sum(), (1 - labels).sum()
+    targets = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    hessian, sums = np.zeros((2, 2)), np.zeros((4, 2))
+    for z, t, q, user in zip(logits - center, targets, p, users, strict=True):
+        x = np.array([z, 1.0])
+        hessian += q * (1 - q) * np.outer(x, x)
+        sums[user] += (t - q) * x
+    spread = sum(np.outer(row, row) for row in sums) * 4 / 3
+    covariance = np.linalg.inv(hessian) @ spread @ np.linalg.inv(hessian)
+    gain = 0.01 * np.eye(2) @ np.linalg.inv(0.01 * np.eye(2) + covariance)
+    slope, level = np.array([1.0, center]) + gain @ (np.array([a, b + a * center]) - np.array([1.0, center]))
+    assert [float(told.slope), float(told.intercept)] == pytest.approx([slope, level - slope * center], rel=1e-3)
+    # The users' own levels lie two and more apart: next to nothing is left of what their mean says.
+    assert abs(float(told.intercept)) < 0.1 * abs(b)
+
+
+def test_platt_believes_many_users_and_never_a_single_one():
+    logits, labels = too_sure(40000)
+    told = PlattCalibrator()
+    told.fit(logits, labels, users=np.arange(len(labels)))
+    assert [float(told.slope), float(told.intercept)] == pytest.approx([0.5, -0.5], abs=0.05)
+    told.fit(logits, labels, users=np.zeros(len(labels), int))
+    assert [float(told.slope), float(told.intercept)] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e3])
