@@ -15,11 +15,13 @@ class CoAttentionFusion(TokenFusion):
     layers do so again:
 
         t_m = W_m x_m + b_m + e_m
-        T <- T + Attention(LN(T)),   T <- T + F2 gelu(F1 LN(T)),   `layers` times
+        T <- T + s Attention(LN(T)),   T <- T + s' F2 gelu(F1 LN(T)),   `layers` times
         z = mean over present m of t_m
 
-    with e_m the embedding of modality m, and F1 twice as wide as `dim`. Absent modalities are not attended to; a row
-    without any attends to the stand-ins of all.
+    with e_m the embedding of modality m, and F1 twice as wide as `dim`. s and s', learned, a number for each of the
+    `dim` columns, start at 0.1: what modalities tell each other is added little by little to what each says by itself,
+    which is what is left when another is missing. Absent modalities are not attended to; a row without any attends to
+    the stand-ins of all.
 
     See `Fusion` for the other arguments and shapes.
 
@@ -38,7 +40,8 @@ class CoAttentionFusion(TokenFusion):
         TensorShape([2, 8])
 
     Reference: Vaswani et al., Attention is all you need (2017); Xiong et al., On layer normalization in the
-    Transformer architecture (2020), for the norms in front; Lu et al., ViLBERT (2019), for co-attention.
+    Transformer architecture (2020), for the norms in front; Touvron et al., Going deeper with image Transformers
+    (2021), for the scales; Lu et al., ViLBERT (2019), for co-attention.
     """
 
     def __init__(self, dim: int, heads: int = 4, layers: int = 1, modality_dropout: float = 0.0, **kwargs):
@@ -83,7 +86,14 @@ class _TransformerBlock(tf_keras.layers.Layer):
         small = tf_keras.initializers.RandomNormal(stddev=0.02)
         self.narrow = tf_keras.layers.Dense(dim, kernel_initializer=small, name="narrow")
 
+    def build(self, input_shape):
+        start = tf_keras.initializers.Constant(0.1)
+        dim = input_shape[-1]
+        self.attention_scale = self.add_weight(name="attention_scale", shape=[dim], initializer=start)
+        self.network_scale = self.add_weight(name="network_scale", shape=[dim], initializer=start)
+        super().build(input_shape)
+
     def call(self, tokens, attended):
         normalized = self.normalize_attention(tokens)
-        tokens += self.attention(normalized, normalized, attended)[0]
-        return tokens + self.narrow(self.widen(self.normalize_network(tokens)))
+        tokens += self.attention_scale * self.attention(normalized, normalized, attended)[0]
+        return tokens + self.network_scale * self.narrow(self.widen(self.normalize_network(tokens)))

@@ -54,6 +54,14 @@ def test_blocks_that_add_nothing_leave_the_mean_of_tokens_and_embeddings():
     np.testing.assert_allclose(fusion(FEATURES, MASKS), [[2.5, 1.0], [2.0, 2.0], [2.5, 3.0]], rtol=1e-6)
 
 
+def test_what_blocks_add_starts_small():
+    features, masks = three_modalities()
+    fusion = CoAttentionFusion(dim=4, heads=2, layers=2)
+    fusion(features, masks)
+    for block in fusion.blocks:
+        np.testing.assert_allclose([block.attention_scale, block.network_scale], np.full([2, 4], 0.1), rtol=1e-6)
+
+
 def test_blocks_against_numpy():
     features, masks = three_modalities()
     fusion = CoAttentionFusion(dim=4, heads=2, layers=2)
@@ -72,8 +80,9 @@ def test_blocks_against_numpy():
 
     for block in fusion.blocks:
         seen = normalized(tokens, block.normalize_attention).astype(np.float32)
-        tokens = tokens + block.attention(seen, seen, attended)[0].numpy()
+        tokens = tokens + block.attention_scale.numpy() * block.attention(seen, seen, attended)[0].numpy()
         hidden = dense(normalized(tokens, block.normalize_network), block.widen)
-        tokens = tokens + dense(hidden * 0.5 * (1 + erf(hidden / np.sqrt(2))), block.narrow)
+        told = dense(hidden * 0.5 * (1 + erf(hidden / np.sqrt(2))), block.narrow)
+        tokens = tokens + block.network_scale.numpy() * told
     expected = [row[there].mean(axis=0) for row, there in zip(tokens, attended)]
     np.testing.assert_allclose(fusion(features, masks), expected, rtol=1e-3, atol=1e-4)
