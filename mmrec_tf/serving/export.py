@@ -93,7 +93,7 @@ def export_models(
             if progress is not None:
                 progress("exporting", number, len(models))
             reference = partial(expected.of, name) if name in served else None
-            versions[name] = stack.enter_context(_new_version(*model, folder / name, examples[name], reference))
+            versions[name] = stack.enter_context(new_version(*model, folder / name, examples[name], reference))
         for path, target in versions.values():
             path.rename(target)
     if progress is not None:
@@ -118,13 +118,13 @@ def export_ranking(engine: RecommendationEngine, folder: str | Path) -> Path:
     tables = [engine.user_table, engine.item_table, engine.context_inputs]
     signatures = model_signatures(engine, 1, modality_weights=False)["ranking"]
     examples = warmup_examples(engine, 1)
-    with _new_version(engine, tables, signatures, Path(folder) / "ranking", examples, None) as (path, target):
+    with new_version(engine, tables, signatures, Path(folder) / "ranking", examples, None) as (path, target):
         path.rename(target)
     return target
 
 
 @contextmanager
-def _new_version(
+def new_version(
     owner: tf.Module,
     tables: object,
     signatures: Signatures,
@@ -132,7 +132,22 @@ def _new_version(
     examples: Mapping[str, Sequence],
     reference: Callable[[], Reference] | None,
 ) -> Iterator[tuple[Path, Path]]:
-    """A folder with one SavedModel, checked and warmed up, and where it goes; the block moves it there."""
+    """The next version of one SavedModel, checked and warmed up, beside its place until the block moves it there.
+
+    Args:
+        owner: what the signatures read.
+        tables: further objects to track, such as lookup tables.
+        signatures: name -> function.
+        folder: the model's folder, of integer versions.
+        examples: signature -> inputs that it is warmed up with.
+        reference: gives what later answers are compared with; None for nothing.
+
+    Yields:
+        Where it is and where it goes. What is still there after the block is removed.
+
+    Raises:
+        ServingError: as `export_models`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
     target = folder / str(max(versions, default=0) + 1)

@@ -141,7 +141,7 @@ def test_pipelined_requests_are_answered_in_order(port):
         second = HEAD.replace(b"%d" % len(BODY), b"%d" % len(other)) + b"Connection: close\r\n\r\n" + other
         connection.sendall(HEAD + b"\r\n" + BODY + second)
         answers = read_all(connection)
-    assert answers.index(b"[4.0, 1.0]") < answers.index(b"[3.0]") and answers.count(b"HTTP/1.1 200") == 2
+    assert answers.index(b"[4.0,1.0]") < answers.index(b"[3.0]") and answers.count(b"HTTP/1.1 200") == 2
 
 
 def test_more_connections_than_allowed_are_503(port):

@@ -167,7 +167,7 @@ class TestPredict:
 
     def test_text_is_utf8(self, client):
         response = client.post("/v1/models/shop:predict", content='{"signature_name": "raw", "instances": ["Zoë ☕"]}')
-        assert response.content == '{"predictions": ["Zoë ☕"]}'.encode()
+        assert response.content == '{"predictions":["Zoë ☕"]}'.encode()
 
     def test_non_finite_numbers(self, client):
         body = '{"signature_name": "divide", "instances": [[1, 0], [-1, 0], [0, 0], [1, 4], [NaN, 1]]}'
