@@ -70,10 +70,11 @@ class CrossAttentionFusion(TokenFusion):
 
     def attend(self, tokens: tf.Tensor, attended: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Output `[batch, 1, dim]` and attention `[batch, 1, modalities - 1, heads]`."""
-        place = self.query_place
-        others = tf.concat([tokens[:, :place], tokens[:, place + 1 :]], axis=1)
-        present = any_or_all(tf.concat([attended[:, :place], attended[:, place + 1 :]], axis=1))
-        return self.attention(tokens[:, place : place + 1], others, present)
+        # Taken apart at once: the gradient of each slice would fill a tensor of the whole size with zeros first.
+        others, present = tf.unstack(tokens, axis=1), tf.unstack(attended, axis=1)
+        query = others.pop(self.query_place)
+        del present[self.query_place]
+        return self.attention(query[:, None], tf.stack(others, axis=1), any_or_all(tf.stack(present, axis=1)))
 
     def get_config(self):
         return {**super().get_config(), "query": self.query, "heads": self.heads}
