@@ -12,10 +12,17 @@ def small_shop(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def small_run(small_shop, tmp_path_factory):
-    """Its finished run."""
+def small_config(small_shop):
+    """How it is trained: a little, and with two rankers where four are the default."""
     from mmrec_tf.config_file import load_config
+
+    short = ["train.epochs=3", "train.batch_size=256", "train.ranking.epochs=1", "models.ranking.members=2"]
+    return load_config(small_shop, short)
+
+
+@pytest.fixture(scope="session")
+def small_run(small_config, tmp_path_factory):
+    """Its finished run."""
     from mmrec_tf.workflow import train_run
 
-    config = load_config(small_shop, ["train.epochs=3", "train.batch_size=256", "train.ranking.epochs=1"])
-    return train_run(config, tmp_path_factory.mktemp("runs") / "small")
+    return train_run(small_config, tmp_path_factory.mktemp("runs") / "small")

@@ -69,9 +69,8 @@ def test_recommendations_leave_out_what_was_seen(small_run, small_shop):
     assert (table.groupby("user_id")["score"].diff().dropna() <= 0).all()
 
 
-def test_same_seed_same_run(small_run, small_shop, tmp_path):
-    config = load_config(small_shop, ["train.epochs=3", "train.batch_size=256", "train.ranking.epochs=1"])
-    again = train_run(config, tmp_path / "again")
+def test_same_seed_same_run(small_run, small_config, tmp_path):
+    again = train_run(small_config, tmp_path / "again")
     for name in ("metrics.json", "examples.json"):
         assert (again.folder / name).read_text() == (small_run.folder / name).read_text()
 
@@ -131,7 +130,7 @@ def test_ratings_train_a_ranker_of_ratings(tmp_path):
 data: {interactions: interactions.csv, items: items.csv, label: stars, label_range: [1, 5], positive_from: 4}
 schema: {user: {user: id}, item: {item: id, kind: categorical}, context: {time: timestamp}}
 split: {method: temporal}
-models: {ranking: {target: rating}}
+models: {ranking: {target: rating, members: 1}}
 train: {epochs: 1, batch_size: 64, ranking: {epochs: 40, batch_size: 64, learning_rate: 0.01, patience: 40}}
 """
     )
