@@ -7,6 +7,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from mmrec_tf.evaluation.pair_metrics import fit_calibrator, pair_metrics, reliability_curves
 from mmrec_tf.evaluation.stage_lists import predict_pairs, score_pairs
+from mmrec_tf.models.calibrators import PlattCalibrator
 from mmrec_tf.serving.signatures import model_signatures
 from tests import tiny_world
 from tests.models.rankers.worlds import pairs as grouped
@@ -24,9 +25,11 @@ def labelled(count=600, seed=0):
 
 
 def world(calibration, **ranking):
-    model = randomized(tiny_world.ranker(calibration=calibration, **ranking), scale=0.3)
+    model = tiny_world.ranker(calibration=calibration, **ranking)
     pairs, random = labelled()
-    model.bias.assign_sub(np.median(score_pairs(model, pairs)))
+    for seed, member in enumerate(model.members):
+        randomized(member, scale=0.3, seed=seed)
+        member.bias.assign_sub(np.median(score_pairs(member, pairs)))
     scores = score_pairs(model, pairs)
     pairs["label"] = (random.random(len(scores)) < 1 / (1 + np.exp(1 - scores / 2))).astype(np.float32)
     return model, pairs, scores
@@ -57,6 +60,17 @@ def test_metrics_before_and_after(clicks):
         assert counts.sum() == len(found)
         assert (said * counts).sum() / len(found) == pytest.approx(found.mean(), rel=1e-5)
         assert (happened * counts).sum() == pytest.approx(pairs["label"].sum())
+
+
+@pytest.mark.parametrize(("settings", "believes"), [({}, True), ({"members": 2}, True), ({"loss": "pairwise"}, False)])
+def test_of_a_log_a_log_loss_is_believed_until_users_say_otherwise(settings, believes):
+    model, pairs, scores = world("platt", **settings)
+    fit_calibrator(model, pairs, scores, of_a_log=True)
+    expected = PlattCalibrator()
+    expected.fit(scores, pairs["label"], users=pairs["user_index"] if believes else None)
+    np.testing.assert_allclose(predict_pairs(model, pairs), expected(scores), rtol=1e-4)
+    expected.fit(scores, pairs["label"], users=None if believes else pairs["user_index"])
+    assert np.abs(predict_pairs(model, pairs) - expected(scores)).max() > 0.01
 
 
 def test_without_a_calibration_there_is_no_before(clicks):

@@ -30,7 +30,9 @@ def plot_growth(rows: dict[int, dict], path: Path) -> None:
     figure, (time_axis, memory_axis) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     times = [1e6 * rows[count]["cpu"] for count in items]
     time_axis.plot(items, times, marker="o")
-    time_axis.set(xscale="log", ylim=(0, 1.2 * max(times)), xlabel="items", ylabel="CPU microseconds per example", title="Time")
+    time_axis.set(
+        xscale="log", ylim=(0, 1.2 * max(times)), xlabel="items", ylabel="CPU microseconds per example", title="Time"
+    )
     measured = [rows[count]["resident_mb"] - first["resident_mb"] + first["computed_mb"] for count in items]
     memory_axis.plot(items, measured, marker="o", label="measured while training, without the program")
     memory_axis.plot(items, [rows[count]["computed_mb"] for count in items], ls="--", label="computed")

@@ -36,7 +36,7 @@ class RankerEnsemble(tf_keras.Model):
 
     title, users, items = _of_first("title"), _of_first("users"), _of_first("items")
     target, targets, heads, order_by = (_of_first(name) for name in ("target", "targets", "heads", "order_by"))
-    calibration, calibrator = _of_first("calibration"), _of_first("calibrator")
+    calibration, calibrator, loss_name = (_of_first(name) for name in ("calibration", "calibrator", "loss_name"))
     similarity_weight, context_fields = _of_first("similarity_weight"), _of_first("context_fields")
     target_fields = _of_first("target_fields")
 
