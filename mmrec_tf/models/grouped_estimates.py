@@ -29,7 +29,7 @@ def grouped_covariance(
     count = int(row.max()) + 1
     sums = np.zeros([count, features.shape[1]])
     np.add.at(sums, row, features * errors[:, None])
-    # Where rows say nothing of a parameter it may be anything.
+    # A parameter that no row says anything of has no spread, and stays where it is.
     inverse = np.linalg.pinv((features * curvature[:, None]).T @ features)
     return inverse @ (count / (count - 1) * sums.T @ sums) @ inverse
 
