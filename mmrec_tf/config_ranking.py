@@ -90,8 +90,8 @@ class RankingConfig(StrictModel):
         position: str. The number of `schema.context` that says in which place an item was shown. What the place does
             to the chance of a click is learned beside the ranker and left out when it is served. For `log_loss`.
         calibration: `none`, `temperature`, `platt` (the default) or `isotonic`: how chances of clicks are made to come
-            true, fitted on the validation split. Without one, or of ratings, nothing is. Of a log, `platt` believes
-            the ranker until enough users say otherwise.
+            true, fitted on the validation split. Without one, or of ratings, nothing is. Of a log, `platt` believes a
+            ranker trained by `log_loss` until enough users say otherwise.
         members: int. Rankers of this kind that are trained one after the other and answer together, with their mean; by
             default 4 where training has up to a million pairs an epoch, where they err least beside one, and 1 where it
             has more. What they are trained and served in grows with their number.

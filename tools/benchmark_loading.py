@@ -91,7 +91,9 @@ def measure(export: Path) -> list[dict]:
             continue
         done = subprocess.run([sys.executable, __file__, "--load", model], capture_output=True, text=True)
         if done.returncode:
-            raise SystemExit(f"{model}: {done.stderr.strip().splitlines()[-1]}")
+            # One that the system killed for its memory says nothing.
+            told = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+            raise SystemExit(f"{model}: {told[-1]}")
         rows.append(json.loads(done.stdout.splitlines()[-1]))
     if not rows:
         raise SystemExit(f"{export} holds no model; name the folder that `mmrec export` wrote")
@@ -128,7 +130,7 @@ def show(rows: list[dict]) -> None:
     for row in [*rows, {"model": "all", **{key: sum(row[key] for row in rows) for key in keys}}]:
         ratio = row["peak MB"] / row["disk MB"]
         print(f"{row['model']:<14}" + "".join(f"{row[key]:>11.1f}" for key in keys) + f"{ratio:>11.2f}")
-    print(f"targets: {TARGET_SECONDS:g} s and {TARGET_MEMORY:g} times the size on disk, for 100,000 items")
+    print(f"targets for all of 100,000 items: {TARGET_SECONDS:g} s, {TARGET_MEMORY:g} times the size on disk")
 
 
 def _memory(name: str) -> float:

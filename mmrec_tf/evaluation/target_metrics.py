@@ -47,7 +47,9 @@ def fit_calibrators(
     Args:
         options, model, pairs, scores: as for `target_metrics`.
     """
-    fit_calibrator(model, pairs, scores[model.target], options.negatives + options.hard_negatives == 0)
+    # With a position the ranker's own chance is that in a middling place, not that of what was shown.
+    of_a_log = not options.draws_negatives and options.position is None
+    fit_calibrator(model, pairs, scores[model.target], of_a_log=of_a_log)
     for name, head in getattr(model, "heads", {}).items():
         rows = rows_of_target(pairs["targets"], pairs["label"], name, options)
         told = {"label": pairs["targets"][name]["label"][rows], "user_index": pairs["user_index"][rows]}

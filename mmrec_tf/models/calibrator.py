@@ -63,8 +63,9 @@ class Calibrator(tf_keras.layers.Layer):
             logits: `[n]` float, as `call` takes them.
             labels: `[n]` of 0 and 1, with both of them.
             weights: `[n]` float. What each pair counts. Defaults to 1.
-            users: `[n]` int. Whom each pair is of, where the ranker was trained for chances: these are then believed
-                until enough users say otherwise; see `PlattCalibrator`. None, the default, believes the pairs.
+            users: `[n]` int. Whom each pair is of, where the ranker was trained for chances: `PlattCalibrator` then
+                believes these until enough users say otherwise. None, the default, believes the pairs, as the other
+                calibrators always do.
 
         Raises:
             MmrecError: when lengths differ, a label is neither 0 nor 1, one of them is absent, or a logit is not
@@ -72,11 +73,12 @@ class Calibrator(tf_keras.layers.Layer):
         """
         logits, labels = (np.asarray(values, np.float64).reshape(-1) for values in (logits, labels))
         weights = np.ones(len(logits)) if weights is None else np.asarray(weights, np.float64).reshape(-1)
-        if not len(logits) == len(labels) == len(weights):
-            raise MmrecError(
-                f"calibration got {len(logits)} logits, {len(labels)} labels and {len(weights)} weights; give one of "
-                "each a pair."
-            )
+        given = {"logits": logits, "labels": labels, "weights": weights}
+        if users is not None:
+            given["users"] = users = np.asarray(users).reshape(-1)
+        if len({len(values) for values in given.values()}) > 1:
+            got = ", ".join(f"{len(values)} {name}" for name, values in given.items())
+            raise MmrecError(f"calibration got {got}; give one of each a pair.")
         if not np.isfinite(logits).all():
             row = int(np.argmin(np.isfinite(logits)))
             raise MmrecError(f"the logit of row {row} is {logits[row]}. Lower the learning rate, or look at features.")
@@ -87,7 +89,7 @@ class Calibrator(tf_keras.layers.Layer):
                 f"calibration needs pairs with label 0 and with label 1, got labels {found[:5].tolist()}. "
                 "Validate on more interactions, or set models.ranking.calibration to none."
             )
-        users = None if users is None else np.asarray(users).reshape(-1)[counted]
+        users = None if users is None else users[counted]
         self._fit(logits[counted] + math.log(self.negatives_kept), labels[counted], weights[counted], users)
 
     def get_config(self):

@@ -15,7 +15,7 @@ SMALLEST_SLOPE = 1e-3
 """Of `PlattCalibrator`, by the spread of the logits: a ranker worse than guessing says the same of everything, nearly,
 and keeps its order."""
 
-USUALLY_OFF = 0.1
+USUAL_DEVIATION = 0.1
 """How far a ranker's chances usually are off that was trained for them: of `PlattCalibrator`, the standard deviation of
 the slope from 1 and of the level from where it is."""
 
@@ -62,7 +62,7 @@ class PlattCalibrator(Calibrator):
 
     The taste and the mood of some sixty users can move the level of ten thousand pairs far from that of the next sixty.
     Where `fit` is told the users, a and the level are drawn towards those of the ranker itself, by how much the users
-    differ and by `USUALLY_OFF`; see `shrunk`.
+    differ and by `USUAL_DEVIATION`; see `shrunk`.
 
     Reference: Platt, Probabilistic Outputs for Support Vector Machines (1999).
     """
@@ -109,7 +109,7 @@ class PlattCalibrator(Calibrator):
         uncertain = grouped_covariance(
             features, weights * (targets - chances), weights * chances * (1.0 - chances), users
         )
-        slope, level = shrunk(np.array([slope, level]), itself, USUALLY_OFF, uncertain)
+        slope, level = shrunk(np.array([slope, level]), itself, USUAL_DEVIATION, uncertain)
         return max(slope, SMALLEST_SLOPE), level
 
 

@@ -8,11 +8,11 @@ def grouped_covariance(
 ) -> np.ndarray:
     """Covariance of maximum-likelihood estimates when rows of a group are alike in ways that the model does not know.
 
-        C = H^-1 (G / (G - 1) sum over groups of s_g s_g^T) H^-1,   s_g = sum over i in g of e_i x_i,
+        C = H^-1 + H^-1 (G / (G - 1) sum over groups of s_g s_g^T) H^-1,   s_g = sum over i in g of e_i x_i,
         H = sum over i of c_i x_i x_i^T
 
     A thousand rows of ten users tell little more of a level than ten rows do, which the plain covariance, H^-1, does
-    not see.
+    not see. It is added because few groups always agree somewhere: the sums of two are opposite, whatever is true.
 
     Args:
         features: `[n, parameters]` float, x.
@@ -31,7 +31,7 @@ def grouped_covariance(
     np.add.at(sums, row, features * errors[:, None])
     # A parameter that no row says anything of has no spread, and stays where it is.
     inverse = np.linalg.pinv((features * curvature[:, None]).T @ features)
-    return inverse @ (count / (count - 1) * sums.T @ sums) @ inverse
+    return inverse + inverse @ (count / (count - 1) * sums.T @ sums) @ inverse
 
 
 def shrunk(estimate: np.ndarray, centre: np.ndarray, deviation: float, covariance: np.ndarray) -> np.ndarray:

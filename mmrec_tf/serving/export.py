@@ -87,19 +87,18 @@ def export_models(
     examples = {name: {} if name == "item_encoder" else warmup_examples(engine, k) for name in models}
     expected = References(engine, served)
     # All are whole before the first is in its place, so that a full disk leaves no model ahead of the others.
-    with ExitStack() as stack:
+    with _told_where(folder), ExitStack() as stack:
         versions = {}
         for number, (name, model) in enumerate(models.items()):
             if progress is not None:
                 progress("exporting", number, len(models))
             reference = partial(expected.of, name) if name in served else None
             versions[name] = stack.enter_context(new_version(*model, folder / name, examples[name], reference))
-        for path, target in versions.values():
-            path.rename(target)
-    if progress is not None:
-        progress("exporting", len(models), len(models))
-    write_server_files(folder, engine.item_count)
-    return {name: target for name, (_, target) in versions.items()}
+        written = {name: put_in_place(version, folder / name) for name, version in versions.items()}
+        if progress is not None:
+            progress("exporting", len(models), len(models))
+        write_server_files(folder, engine.item_count)
+    return written
 
 
 def export_ranking(engine: RecommendationEngine, folder: str | Path) -> Path:
@@ -118,9 +117,9 @@ def export_ranking(engine: RecommendationEngine, folder: str | Path) -> Path:
     tables = [engine.user_table, engine.item_table, engine.context_inputs]
     signatures = model_signatures(engine, 1, modality_weights=False)["ranking"]
     examples = warmup_examples(engine, 1)
-    with new_version(engine, tables, signatures, Path(folder) / "ranking", examples, None) as (path, target):
-        path.rename(target)
-    return target
+    folder = Path(folder) / "ranking"
+    with _told_where(folder), new_version(engine, tables, signatures, folder, examples, None) as version:
+        return put_in_place(version, folder)
 
 
 @contextmanager
@@ -131,8 +130,8 @@ def new_version(
     folder: Path,
     examples: Mapping[str, Sequence],
     reference: Callable[[], Reference] | None,
-) -> Iterator[tuple[Path, Path]]:
-    """The next version of one SavedModel, checked and warmed up, beside its place until the block moves it there.
+) -> Iterator[Path]:
+    """The next version of one SavedModel, checked and warmed up, which the block hands to `put_in_place`.
 
     Args:
         owner: what the signatures read.
@@ -143,33 +142,52 @@ def new_version(
         reference: gives what later answers are compared with; None for nothing.
 
     Yields:
-        Where it is and where it goes. What is still there after the block is removed.
+        Where it is. What is still there after the block is removed.
 
     Raises:
-        ServingError: as `export_models`.
+        ServingError: if TensorFlow Serving would not run it, or it does not answer.
+        OSError, tf.errors.OpError: if it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
-    target = folder / str(max(versions, default=0) + 1)
     # The server only looks at integer names, so the unfinished version stays out of its sight.
     asked = ("ScaNN",) if isinstance(getattr(owner, "search", None), ScannIndex) else ()
     with unfinished_folder(folder, ".unfinished-") as unfinished:
         path = unfinished / "model"
         save = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"] if asked else None)
-        try:
-            tf.saved_model.save(_Servable(owner, tables, signatures), str(path), signatures=signatures, options=save)
-        except tf.errors.OpError as error:
-            raise ServingError(
-                f"{target} could not be written: {error.message}. Make room, or mend the place, and export again; "
-                "earlier versions are as they were."
-            ) from error
+        tf.saved_model.save(_Servable(owner, tables, signatures), str(path), signatures=signatures, options=save)
         check = check_model(path, asked)
         require_servable(check, folder.name)
         write_needed_libraries(check)
         write_warmup(path, folder.name, examples)
         if reference is not None:
             reference().save(path)
-        yield path, target
+        yield path
+
+
+def put_in_place(version: Path, folder: Path) -> Path:
+    """Gives a version the next number, in one rename, and returns its place."""
+    while True:
+        versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+        target = folder / str(max(versions, default=0) + 1)
+        try:
+            version.rename(target)
+        except OSError:
+            # Another exporter took the number meanwhile.
+            if not target.exists():
+                raise
+        else:
+            return target
+
+
+@contextmanager
+def _told_where(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        raise ServingError(
+            f"the export to {folder} could not be written: {getattr(error, 'message', error)}. Make room, or mend the "
+            "place, and export again; earlier versions are as they were."
+        ) from error
 
 
 class _Servable(tf.Module):

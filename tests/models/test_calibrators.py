@@ -114,7 +114,7 @@ def test_platt_believes_the_ranker_as_far_as_users_differ():
         hessian += q * (1 - q) * np.outer(x, x)
         sums[user] += (t - q) * x
     spread = sum(np.outer(row, row) for row in sums) * 4 / 3
-    covariance = np.linalg.inv(hessian) @ spread @ np.linalg.inv(hessian)
+    covariance = np.linalg.inv(hessian) + np.linalg.inv(hessian) @ spread @ np.linalg.inv(hessian)
     gain = 0.01 * np.eye(2) @ np.linalg.inv(0.01 * np.eye(2) + covariance)
     slope, level = np.array([1.0, center]) + gain @ (np.array([a, b + a * center]) - np.array([1.0, center]))
     assert [float(told.slope), float(told.intercept)] == pytest.approx([slope, level - slope * center], rel=1e-3)
@@ -129,6 +129,19 @@ def test_platt_believes_many_users_and_never_a_single_one():
     assert [float(told.slope), float(told.intercept)] == pytest.approx([0.5, -0.5], abs=0.05)
     told.fit(logits, labels, users=np.zeros(len(labels), int))
     assert [float(told.slope), float(told.intercept)] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(("users", "each"), [(2, 10), (3, 10), (5, 20)])
+def test_platt_leaves_a_ranker_that_is_right_alone_where_users_are_few(users, each):
+    plain, told = PlattCalibrator(), PlattCalibrator()
+    off = []
+    for seed in range(20):
+        logits, labels, user = of_users(0.0, users, each, seed)
+        plain.fit(logits, labels)
+        told.fit(logits, labels, users=user)
+        off.append([abs(float(one.slope) - 1.0) for one in (plain, told)])
+    plain, told = np.transpose(off)
+    assert told.max() < 0.2 and told.mean() < 0.25 * plain.mean()
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e3])
@@ -196,7 +209,8 @@ def test_with_the_correction_a_ranker_of_thinned_negatives_needs_no_more():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([1.0, 2.0], [1]), "2 logits, 1 labels and 2 weights"),
+        (([1.0, 2.0], [1]), "2 logits, 1 labels, 2 weights; give one of each a pair"),
+        (([1.0, 2.0], [1, 0], None, [7]), "2 logits, 2 labels, 2 weights, 1 users"),
         (([1.0, np.nan], [1, 0]), "logit of row 1 is nan"),
         (([1.0, 2.0], [1, 1]), r"got labels \[1.0\]"),
         (([1.0, 2.0], [1, 4]), r"got labels \[1.0, 4.0\]"),

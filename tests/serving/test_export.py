@@ -1,6 +1,7 @@
 """Exported models: versions, signatures, what is inside, and that they answer alike wherever they are loaded."""
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from mmrec_tf.errors import ServingError
 from mmrec_tf.serving import Client, export
 from mmrec_tf.serving.drift_monitor import DriftMonitor
-from mmrec_tf.serving.export import export_models
+from mmrec_tf.serving.export import export_models, put_in_place
 from mmrec_tf.serving.grpc_server import GrpcServer
 from mmrec_tf.serving.model_store import ModelStore
 from mmrec_tf.serving.op_check import check_export
@@ -506,7 +508,7 @@ def test_a_full_disk_leaves_no_model_ahead_of_the_others(engine, quick_save, mon
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(ServingError, match=r"ranking.2 could not be written: .*too large.*Make room"):
+        with pytest.raises(ServingError, match=r"the export to .* could not be written: .*too large.*Make room"):
             export_models(engine, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -514,6 +516,33 @@ def test_a_full_disk_leaves_no_model_ahead_of_the_others(engine, quick_save, mon
         assert names_in(tmp_path / name) == ["1"]
     export_models(engine, tmp_path)
     assert names_in(tmp_path / "ranking") == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["write_warmup", "write_server_files"])
+def test_what_stands_beside_a_model_may_not_fit_either(engine, quick_save, monkeypatch, tmp_path, name):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "records")
+
+    monkeypatch.setattr(export, name, full)
+    with pytest.raises(ServingError, match="the export to .*No space left on device.*Make room"):
+        export_models(engine, tmp_path)
+
+
+def test_a_number_that_another_exporter_took_is_left_to_it(tmp_path, monkeypatch):
+    for name in ("1", "version"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").write_text(name)
+    whole = Path.rename
+
+    def rename(path, target):
+        if not (tmp_path / "2").exists():
+            (tmp_path / "2").mkdir()
+            (tmp_path / "2" / "saved_model.pb").write_text("another")
+        return whole(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    assert put_in_place(tmp_path / "version", tmp_path) == tmp_path / "3"
+    assert [(tmp_path / name / "saved_model.pb").read_text() for name in "123"] == ["1", "another", "version"]
 
 
 def test_what_the_server_would_not_run_is_not_exported(engine, quick_save, monkeypatch, tmp_path):

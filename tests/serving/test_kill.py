@@ -59,8 +59,8 @@ owner = Owner()
 score = tf.function(
     lambda x: {"score": x * owner.scale}, input_signature=[tf.TensorSpec([None], tf.float32, name="x")]
 )
-with export.new_version(owner, [], {"serving_default": score}, folder / "shop", {"x": [1.0]}, None) as (path, target):
-    path.rename(target)
+with export.new_version(owner, [], {"serving_default": score}, folder / "shop", {"x": [1.0]}, None) as version:
+    export.put_in_place(version, folder / "shop")
 write_server_files(folder, 4)
 """
 
