@@ -82,7 +82,8 @@ def array_to_json(array: np.ndarray, name: str) -> object:
         RequestError: if JSON has no form for the type, or if bytes are not UTF-8 under a name without `_bytes`.
     """
     if array.dtype == object:
-        values = (_base64_values if name.endswith("_bytes") else _utf8_values)(array.ravel().tolist(), name)
+        values = array.ravel().tolist()
+        values = _base64_values(values) if name.endswith("_bytes") else _utf8_values(values, name)
     elif array.dtype == np.float32:
         # By way of float32's shortest text, so that 0.2 is answered as 0.2 and not as the float64 nearest to it.
         values = [float(str(value)) for value in array.ravel()]
@@ -170,7 +171,7 @@ def _check_shape(shape: tuple[int, ...], spec: tf.TensorSpec, name: str) -> None
         )
 
 
-def _base64_values(values: list[bytes], name: str) -> list[dict[str, str]]:
+def _base64_values(values: list[bytes]) -> list[dict[str, str]]:
     return [{"b64": base64.b64encode(value).decode()} for value in values]
 
 
