@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from mmrec_tf.data.prefetched import prefetched
 from mmrec_tf.errors import DataError
 
 Decode = Callable[[object], np.ndarray | str | None]
@@ -27,8 +28,8 @@ def media_dataset(
     """Batches of decoded content, for encoders that are trained on it.
 
     Tuning an encoder meets every item's file anew each epoch, as a catalogue of decoded photos or clips does not fit
-    into memory. Files are decoded in as many threads as tf.data finds useful, ahead of the training step, and come in
-    an order that depends on the seed alone.
+    into memory. Files are decoded in as many threads as tf.data has, 16 at the most, ahead of the training step, and
+    come in an order that depends on the seed alone.
 
     Args:
         decode: function from a source to an array of at most `content_shape`, or a string; None leaves the item out.
@@ -96,7 +97,7 @@ def media_dataset(
         dataset = tf.data.Dataset.zip((dataset, seeds)).map(
             change, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return prefetched(dataset)
 
 
 def _filled_up(content: np.ndarray, shape: tuple[int, ...], dtype) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 import numpy as np
 import tensorflow as tf
 
+from mmrec_tf.data.prefetched import prefetched
 from mmrec_tf.data.sequences import Sequences
 
 _OF_THE_REQUEST = ("moment", "position", "context", "statistics")
@@ -88,7 +89,7 @@ def retrieval_dataset(
         return batch
 
     batches = gathered_batches(rows, size, seed)
-    return batches.map(cut, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return prefetched(batches.map(cut, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True))
 
 
 def windows_of(values: tf.Tensor, ends: tf.Tensor, starts: tf.Tensor, length: int) -> tf.Tensor:
@@ -136,7 +137,7 @@ def gathered_batches(arrays: dict, batch_size: int, seed: int | None) -> tf.data
     else:
         places = _shuffled_places(count, batch_size, seed)
     dataset = places.map(lambda rows: tf.nest.map_structure(lambda tensor: tf.gather(tensor, rows), tensors))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return prefetched(dataset)
 
 
 def _shuffled_places(count: int, batch_size: int, seed: int) -> tf.data.Dataset:
@@ -198,7 +199,7 @@ def ranking_dataset(
     count = len(examples["item_index"])
     batches = gathered_batches(examples, min(max(batch_size // group, 1), count), seed)
     if group == 1:
-        return batches.map(_without_negatives).prefetch(tf.data.AUTOTUNE)
+        return prefetched(batches.map(_without_negatives))
     items = tf.constant(catalogue, tf.int32)
     hard = tf.constant(hard_negatives, tf.int32) if hard_per_example else None
 
@@ -234,7 +235,7 @@ def ranking_dataset(
             **({"targets": targets} if targets else {}),
         }
 
-    return tf.data.Dataset.zip((batches, tf.data.Dataset.counter())).map(add_negatives).prefetch(tf.data.AUTOTUNE)
+    return prefetched(tf.data.Dataset.zip((batches, tf.data.Dataset.counter())).map(add_negatives))
 
 
 def _without_negatives(rows):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from mmrec_tf.data.prefetched import prefetched
+
 _TRIES = 4
 """Draws for each negative; the first that is no positive of the user is taken."""
 
@@ -57,4 +59,4 @@ def negative_batches(
             "weight": tf.cast(tf.reduce_any(is_free, axis=2), tf.float32),
         }
 
-    return tf.data.Dataset.counter().map(batch).prefetch(tf.data.AUTOTUNE)
+    return prefetched(tf.data.Dataset.counter().map(batch))

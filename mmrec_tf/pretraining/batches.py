@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from mmrec_tf.data.prefetched import prefetched
+
 
 class Batches:
     """Row-aligned arrays as shuffled batches with static shapes.
@@ -62,7 +64,7 @@ class Batches:
             return self.change(gathered) if self.change else gathered
 
         dataset = tf.data.Dataset.range(first, last).flat_map(batches_of)
-        return dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return prefetched(dataset.map(batch, num_parallel_calls=tf.data.AUTOTUNE))
 
     def first(self) -> dict[str, tf.Tensor]:
         """The first batch, to build a model with."""

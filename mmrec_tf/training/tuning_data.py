@@ -9,6 +9,7 @@ from mmrec_tf.config_encoders import AugmentationConfig
 from mmrec_tf.data.augmentation.audio import augment_waveforms
 from mmrec_tf.data.augmentation.image import augment_images
 from mmrec_tf.data.media_dataset import Augment, media_dataset
+from mmrec_tf.data.prefetched import prefetched
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.features.prepared import Prepared
@@ -92,7 +93,7 @@ class TuningData:
             return self._completed(examples, content)
 
         contents = self._contents(self.items, batch_size, seed=self._seed, shuffle=True, repeat=None)
-        return tf.data.Dataset.zip((contents, tf.data.Dataset.counter())).map(draw).prefetch(2)
+        return prefetched(tf.data.Dataset.zip((contents, tf.data.Dataset.counter())).map(draw))
 
     def held_out(self, batch_size: int, most: int) -> tf.data.Dataset | None:
         """Batches of positives of the validation split whose items can be encoded, always the same ones.

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from peer_run import Peer, dot_scorer, main
 from peer_search import Setting
+from pipeline_options import without_tuning
 
 
 class Retrieval(keras.Model):
@@ -44,6 +45,7 @@ def retrieval(split, settings, seed):
     users, items = split.positives
     batches = tf.data.Dataset.from_tensor_slices(((users, items),)).shuffle(len(users), seed=seed)
     batches = batches.batch(min(settings["batch_size"], len(users)), drop_remainder=True).prefetch(1)
+    batches = batches.with_options(without_tuning())
     model = Retrieval(split, settings)
     optimizers = {"adagrad": keras.optimizers.Adagrad, "adam": keras.optimizers.Adam}
     model.compile(optimizer=optimizers[settings["optimizer"]](settings["learning_rate"]))

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 from peer_run import Peer, dot_scorer, main
 from peer_search import Setting
+from pipeline_options import without_tuning
 
 
 class TutorialModel(tfrs.Model):
@@ -111,6 +112,7 @@ def _train(model_class, optimizer, users, items, split, settings, seed):
     model.compile(optimizer=optimizer)
     batches = tf.data.Dataset.from_tensor_slices({"user": users, "item": items}).cache()
     batches = batches.shuffle(len(users), seed=seed).batch(settings["batch_size"]).prefetch(1)
+    batches = batches.with_options(without_tuning())
     for passes in range(1, 301):
         model.fit(batches, epochs=1, verbose=0)
         yield passes, dot_scorer(*model.vectors(split), model.item_bias(split))
