@@ -4,6 +4,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
 
+from mmrec_tf.models.row_sums import on_plain_cpu
+
 
 class LossScaledModel(tfrs.Model):
     """A `tfrs.Model` that uses the optimizer's loss scale, where it has one.
@@ -31,7 +33,7 @@ class LossScaledModel(tfrs.Model):
         return [metric for metric in super().metrics if id(metric) not in inner]
 
     def train_step(self, inputs):
-        with tf.GradientTape() as tape:
+        with on_plain_cpu(not self.jit_compile), tf.GradientTape() as tape:
             loss = self.compute_loss(inputs, training=True)
             added = tf.add_n([tf.cast(value, tf.float32) for value in self.losses] or [tf.constant(0.0)])
             total = loss + added

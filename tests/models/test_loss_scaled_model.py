@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
+from mmrec_tf.models.row_sums import row_sums
 
 
 class Slope(LossScaledModel):
@@ -49,6 +50,26 @@ def test_small_gradients_arrive_with_a_scale(scale, expected):
     model.compile(optimizer=optimizer)
     model.train_on_batch(tf.ones([4]))
     np.testing.assert_allclose(model.weight.numpy(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_histories_are_added_up_where_they_stand_unless_xla_compiles_the_step(compiled):
+    traced = []
+
+    class Histories(Slope):
+        def compute_loss(self, inputs, training=False):
+            there = tf.ones([2, 3], tf.bool)
+            sums = row_sums(tf.eye(4) * self.weight, tf.constant([[0, 1, 1], [2, 0, 3]]), there)
+            traced.append(sums.op.type)
+            return tf.reduce_sum(sums * inputs)
+
+    model = Histories(0.0)
+    model.held.trainable = False
+    model.compile(optimizer=tf_keras.optimizers.SGD(1.0), jit_compile=compiled)
+    model.train_on_batch(tf.constant([[1.0, 10.0, 100.0, 1000.0]]))
+    # Row 0 is named twice, row 1 twice, 2 and 3 once: 2 * 1 + 2 * 10 + 100 + 1000.
+    assert float(model.weight) == pytest.approx(1.0 - 1122.0)
+    assert {"Segment" in name for name in traced} == {not compiled}
 
 
 def test_a_model_in_a_model_does_not_log_its_loss_in_place_of_the_outer_ones():

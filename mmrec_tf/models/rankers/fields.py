@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.row_sums import row_sums
 from mmrec_tf.models.side_features import SideFeatures
 
 _SIDE = ("categorical", "multi_categorical", "numbers")
@@ -63,6 +64,8 @@ class TableFields(tf_keras.layers.Layer):
         if lookup.has_side_features:
             self.side = SideFeatures(dim, lookup.vocabulary_sizes, number_embedding, number_edges, STDDEV)
         self.projections = {name: tf_keras.layers.Dense(dim) for name in sorted(lookup.tables["vectors"])}
+        for name, projection in self.projections.items():
+            projection.build([None, lookup.tables["vectors"][name].shape[1] + 1])
 
     @property
     def count(self) -> int:
@@ -111,10 +114,18 @@ class TableFields(tf_keras.layers.Layer):
         mask = tf.gather(self.lookup.tables["masks"][name], flat)
         mask = tf.zeros_like(mask) if is_left_out else mask
         vectors = tf.gather(self.lookup.tables["vectors"][name], flat) if vectors is None else vectors
-        return _unflattened(self.projections[name](_masked(vectors, mask)), index)
+        return _unflattened(self._projected(name, vectors, mask), index)
 
     def _media_of_table(self, name):
-        return self.projections[name](_masked(self.lookup.tables["vectors"][name], self.lookup.tables["masks"][name]))
+        return self._projected(name, self.lookup.tables["vectors"][name], self.lookup.tables["masks"][name])
+
+    def _projected(self, name, vectors, mask):
+        """A modality as a field; the last row of the kernel and the bias tell where it is there and where it is not."""
+        kernel, bias = (tf.cast(weight, self.compute_dtype) for weight in self.projections[name].weights)
+        mask = tf.cast(mask, self.compute_dtype)[:, None]
+        # Masked after the product, which is narrower than the vectors; and a product adds up gradients sooner than a sum.
+        told = tf.matmul(tf.cast(vectors, self.compute_dtype), kernel[:-1]) * mask
+        return told + tf.matmul(tf.concat([mask, tf.ones_like(mask)], axis=1), tf.stack([kernel[-1], bias]))
 
     def _mean(self, index, id_index, present):
         """Everything that is averaged stands side by side, so that one gather and one product do for all fields."""
@@ -124,9 +135,9 @@ class TableFields(tf_keras.layers.Layer):
             ids = self.ids(tf.convert_to_tensor(self.lookup.id_index))[:, None]
             plain = tf.concat([ids, self._side_of_table()], axis=1) if self.lookup.has_side_features else ids
             media = [self._media_of_table(name) * mask for name, mask in zip(self.projections, masks)]
-            columns = tf.concat([flattened(plain), *media, *masks], axis=1)
             # The gradient of a reshape is dense, so that the rows are added up once and not for each part of `concat`.
-            columns = tf.gather(tf.reshape(columns, [self.lookup.size, -1]), index)
+            columns = tf.reshape(tf.concat([flattened(plain), *media, *masks], axis=1), [self.lookup.size, -1])
+            added = row_sums(columns, index, present)
         else:
             plain = [self.ids(id_index)]
             if self.lookup.has_side_features:
@@ -136,17 +147,18 @@ class TableFields(tf_keras.layers.Layer):
             tables_of_media = (tf.cast(tables["vectors"][name], self.compute_dtype) for name in self.projections)
             media = [tf.gather(table, index) * mask for table, mask in zip(tables_of_media, masks)]
             columns = tf.concat([*plain, *media, *masks], axis=-1)
-        present = tf.cast(present, columns.dtype)
+            added = tf.matmul(tf.cast(present, columns.dtype)[:, None, :], columns)[:, 0]
+        present = tf.cast(present, added.dtype)
         widths = [(self.count - len(masks)) * self.dim, *(vectors.shape[-1] for vectors in media), *[1] * len(masks)]
-        plain, *sums = tf.split(tf.matmul(present[:, None, :], columns)[:, 0], widths, axis=1)
+        plain, *sums = tf.split(added, widths, axis=1)
         count = tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
         fields = [tf.reshape(plain / count, [-1, self.count - len(masks), self.dim])]
         for name, total, count in zip(self.projections, sums, sums[len(masks) :]):
-            mean, there = total / tf.maximum(count, 1.0), tf.cast(count > 0, columns.dtype)
+            mean, is_there = total / tf.maximum(count, 1.0), count[:, 0] > 0
             if covers:
-                mean += (1.0 - there) * self.projections[name](tf.zeros([1, tables["vectors"][name].shape[1] + 1]))
+                mean += tf.cast(~is_there, added.dtype)[:, None] * tf.cast(self.projections[name].bias, added.dtype)
             else:
-                mean = self.projections[name](tf.concat([mean, there], axis=1))
+                mean = self._projected(name, mean, is_there)
             fields.append(mean[:, None])
         return tf.concat(fields, axis=1)
 
@@ -220,9 +232,3 @@ def flattened(fields: tf.Tensor) -> tf.Tensor:
 def _unflattened(rows, index):
     shape = [size if size is not None else tf.shape(index)[axis] for axis, size in enumerate(index.shape)]
     return tf.reshape(rows, [*shape, *rows.shape[1:]])
-
-
-def _masked(vectors, mask):
-    """Vectors with their mask beside them, zeros where absent: the mask's own weights are the stand-in."""
-    mask = tf.cast(mask, vectors.dtype)[:, None]
-    return tf.concat([vectors * mask, mask], axis=1)

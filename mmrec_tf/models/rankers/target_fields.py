@@ -8,7 +8,6 @@ import tf_keras
 
 from mmrec_tf._keras import weight_name
 from mmrec_tf.data.target_statistics import ITEM_COLUMNS, USER_COLUMNS, TargetStatistics
-from mmrec_tf.models.number_embeddings import build_number_embedding
 from mmrec_tf.models.rankers.fields import STDDEV
 
 
@@ -58,9 +57,12 @@ class TargetFields(tf_keras.layers.Layer):
             for name, width in self.widths.items()
         }
         self.embeddings = {
-            f"{name}_{column}": build_number_embedding("linear", dim, stddev=STDDEV, name=f"{name}_{column}")
+            name: self.add_weight(
+                name=f"embedding_{name}",
+                shape=[2, width, dim],
+                initializer=tf_keras.initializers.RandomNormal(stddev=STDDEV),
+            )
             for name, width in self.widths.items()
-            for column in range(width)
         }
 
     def set(self, statistics: TargetStatistics, told: dict[str, np.ndarray] | None = None) -> None:
@@ -85,11 +87,10 @@ class TargetFields(tf_keras.layers.Layer):
             met_item &= ~tf.reshape(hides_item, [-1])
         met_user_of_item = tf.repeat(met_user, tf.shape(item_index)[1])
         known = tf.reshape(item_index, [-1]) > 0
-        item = [
-            *self._fields("item", told, [met_item] * ITEM_COLUMNS + [known] * self.spec["features"]),
-            *self._fields("pair", told, [met_user_of_item & known] * self.widths["pair"]),
-        ]
-        return tf.stack(self._fields("user", told, [met_user] * USER_COLUMNS), axis=1), tf.stack(item, axis=1)
+        of_item = [met_item] * ITEM_COLUMNS + [known] * self.spec["features"]
+        of_pair = [met_user_of_item & known] * self.widths["pair"]
+        item = [self._fields("item", told, of_item), *([self._fields("pair", told, of_pair)] if of_pair else [])]
+        return self._fields("user", told, [met_user] * USER_COLUMNS), tf.concat(item, axis=1)
 
     def get_config(self):
         return {**super().get_config(), "dim": self.dim, "spec": self.spec}
@@ -111,12 +112,9 @@ class TargetFields(tf_keras.layers.Layer):
         }
 
     def _fields(self, name, told, present):
-        """One `[rows, dim]` for each column, which is there where `present` says so."""
+        """`[rows, columns, dim]`: each column on a line of its own, `present * (x w_1 + w_2)`."""
         mean, spread = tf.unstack(self.scales[name])
         columns = (told[name] - mean) / tf.where(spread > 0.0, spread, 1.0)
-        fields = []
-        for place, is_there in enumerate(present):
-            is_there = tf.cast(is_there, tf.float32)
-            embed = self.embeddings[f"{name}_{place}"]
-            fields.append(embed(tf.stack([columns[:, place] * is_there, is_there], axis=1)))
-        return fields
+        present = tf.cast(tf.stack(present, axis=1), tf.float32)
+        numbers = tf.cast(tf.stack([columns * present, present]), self.compute_dtype)
+        return tf.einsum("krc,kcd->rcd", numbers, self.embeddings[name])

@@ -22,8 +22,8 @@ def layer(told=None) -> TargetFields:
     fields = TargetFields(1, SPEC)
     fields.set(statistics(), told)
     fields(tf.constant([1]), tf.constant([[1]]))
-    for embed in fields.embeddings.values():
-        embed.kernel.assign([[1.0], [100.0]])
+    for weights in fields.embeddings.values():
+        weights.assign(np.stack([np.full(weights.shape[1:], 1.0), np.full(weights.shape[1:], 100.0)]))
     return fields
 
 

@@ -1,0 +1,44 @@
+"""Sums of a table's rows by group, as the means of histories need them: without the rows in between where that can be."""
+
+import contextlib
+import contextvars
+
+import tensorflow as tf
+
+_IS_PLAIN = contextvars.ContextVar("is_plain", default=False)
+
+
+@contextlib.contextmanager
+def on_plain_cpu(is_plain: bool = True):
+    """Lets `row_sums` use what XLA, GPUs and TPUs do not have, where there are none of these.
+
+    Args:
+        is_plain: bool. Whether what is traced within is left uncompiled. Defaults to True.
+    """
+    devices = {device.device_type for device in tf.config.list_logical_devices()}
+    token = _IS_PLAIN.set(is_plain and devices == {"CPU"})
+    try:
+        yield
+    finally:
+        _IS_PLAIN.reset(token)
+
+
+def row_sums(table: tf.Tensor, index: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """The sum of the rows that each group names.
+
+    A batch of histories names a table's rows many times over, and to gather them all, forward and backward, is what a
+    step of a ranker would spend most of its time on. Within `on_plain_cpu` they are added up where they stand.
+
+    Args:
+        table: `[rows, columns]` float tensor.
+        index: `[batch, length]` int32.
+        present: `[batch, length]` bool; the others are left out.
+
+    Returns:
+        `[batch, columns]`.
+    """
+    if _IS_PLAIN.get() and table.dtype == tf.float32:
+        places = tf.where(present)
+        groups = index.shape[0] or tf.shape(index)[0]
+        return tf.sparse.segment_sum(table, tf.gather_nd(index, places), places[:, 0], num_segments=groups)
+    return tf.matmul(tf.cast(present, table.dtype)[:, None, :], tf.gather(table, index))[:, 0]
