@@ -1,4 +1,4 @@
-"""Sums of a table's rows by group, as the means of histories need them: without the rows in between where that can be."""
+"""Sums of a table's rows by group, as means of histories need them: without gathering the rows where that can be."""
 
 import contextlib
 import contextvars

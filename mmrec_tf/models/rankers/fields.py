@@ -123,7 +123,7 @@ class TableFields(tf_keras.layers.Layer):
         """A modality as a field; the last row of the kernel and the bias tell where it is there and where it is not."""
         kernel, bias = (tf.cast(weight, self.compute_dtype) for weight in self.projections[name].weights)
         mask = tf.cast(mask, self.compute_dtype)[:, None]
-        # Masked after the product, which is narrower than the vectors; and a product adds up gradients sooner than a sum.
+        # Masked after the product, which is narrower than the vectors. A product adds up gradients sooner than a sum.
         told = tf.matmul(tf.cast(vectors, self.compute_dtype), kernel[:-1]) * mask
         return told + tf.matmul(tf.concat([mask, tf.ones_like(mask)], axis=1), tf.stack([kernel[-1], bias]))
 
