@@ -187,6 +187,8 @@ def test_table_has_figures_reasons_and_the_differences(tmp_path):
     assert ranking_table.cells(gone, pairs)[1:] == ["-"] * (len(ranking_table.HEADER) - 1)
     assert "no module named gone" in ranking_table.notes(gone)[0]
     assert "width" in ranking_table.notes(poor)[0]
+    good.facts = [{**facts, "input_share": share} for facts, share in zip(good.facts * 2, (0.01, 0.05))]
+    assert "wait for the input pipeline 3.0% of a pass" in ranking_table.notes(good)[0]
     said = ranking_table.differences([good, poor, gone], pairs)
     assert [text.split(",")[0] for text in said] == ["Good minus best peer", "Good minus best DeepFM of the peers"]
     assert all("AUC +0.2500" in text for text in said)

@@ -154,6 +154,9 @@ def notes(row: RankingRow) -> list[str]:
         return [f"{row.title}: left out, {row.reason}"]
     said = [f"only {len(row.predictions)} of the seeds, {row.reason}"] if row.reason else []
     said += effort(row, "not tuned: nothing to tune, or no validation part")
+    shares = [facts["input_share"] for facts in row.facts if "input_share" in facts]
+    if shares:
+        said.append(f"its steps wait for the input pipeline {max(np.mean(shares), 0.0):.1%} of a pass")
     return [f"{row.title}: {'; '.join(said)}"]
 
 
