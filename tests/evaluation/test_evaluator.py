@@ -77,7 +77,9 @@ def test_nobody():
 @pytest.mark.parametrize(
     ("items", "k", "share", "block"),
     [
-        (50, 10, 0.2, 1024 * 128),  # fewer items than one group
+        (20, 10, 0.2, 1024 * 128),  # fewer items than one group
+        (300, 30, 0.2, 1024 * 128),  # no more groups than items wanted: none is left aside
+        (2100, 1, 0.1, 1024 * 128),  # long enough for wide groups
         (256, 10, 0.2, 1024 * 128),  # whole groups
         (129, 1, 0.0, 1024 * 128),  # one more than a group: the last group is nearly all padding
         (1000, 10, 0.05, 256),  # several blocks, the last one padded
