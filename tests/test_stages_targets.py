@@ -29,9 +29,9 @@ def test_trained_judged_saved_and_exported(tmp_path):
         assert len(history[f"{name} loss"]) == epochs and np.isfinite(history[f"{name} loss"]).all()
     # Numbers start from their mean and spread, purchases from how often they follow a click.
     minutes, bought = train["minutes"].dropna(), train["bought"].dropna().mean()
-    assert float(model.heads["minutes"].centre) == pytest.approx(minutes.mean(), rel=1e-5)
-    assert float(model.heads["minutes"].scale) == pytest.approx(minutes.std(ddof=0), rel=1e-5)
-    assert float(model.heads["purchase"].centre) == pytest.approx(np.log(bought / (1 - bought)), rel=1e-5)
+    assert float(model.target_heads["minutes"].centre) == pytest.approx(minutes.mean(), rel=1e-5)
+    assert float(model.target_heads["minutes"].scale) == pytest.approx(minutes.std(ddof=0), rel=1e-5)
+    assert float(model.target_heads["purchase"].centre) == pytest.approx(np.log(bought / (1 - bought)), rel=1e-5)
 
     metrics = evaluate_models(prepared, retrieval, model)
     test = prepared.split.test

@@ -32,7 +32,7 @@ def target_metrics(
         the latter two without it, as in `pair_metrics`. Of numbers `pairs`, `rmse`, `mae`, and `spread`, the RMSE of
         their mean, which is to be beaten.
     """
-    heads = getattr(model, "heads", {})
+    heads = model.target_heads
     if not heads:
         return {}
     said = {name: np.asarray(chances) for name, chances in model.target_predictions(scores).items()}
@@ -50,7 +50,7 @@ def fit_calibrators(
     # With a position the ranker's own chance is that in a middling place, not that of what was shown.
     of_a_log = not options.draws_negatives and options.position is None
     fit_calibrator(model, pairs, scores[model.target], of_a_log=of_a_log)
-    for name, head in getattr(model, "heads", {}).items():
+    for name, head in model.target_heads.items():
         rows = rows_of_target(pairs["targets"], pairs["label"], name, options)
         told = {"label": pairs["targets"][name]["label"][rows], "user_index": pairs["user_index"][rows]}
         fit_calibrator(head, told, scores[name][rows], of_a_log=True)
@@ -60,7 +60,7 @@ def _metrics(options, model, pairs, scores, said, name) -> Figures:
     labels = pairs["targets"][name]["label"]
     rows = rows_of_target(pairs["targets"], pairs["label"], name, options)
     found, count = labels[rows], int(rows.sum())
-    if model.heads[name].kind == "rating":
+    if model.target_heads[name].kind == "rating":
         if not count:
             return {"pairs": 0}
         wrong = said[name][rows].astype(np.float64) - found

@@ -97,9 +97,9 @@ def test_pairs_that_say_nothing_have_no_figures_and_fit_nothing(judged):
         "targets": {name: {key: of[key][rows] for key in of} for name, of in pairs["targets"].items()},
     }
     some = {name: values[rows] for name, values in scores.items()}
-    slope = float(model.heads["purchase"].calibrator.slope)
+    slope = float(model.target_heads["purchase"].calibrator.slope)
     fit_calibrators(options, model, few, some)
-    assert float(model.heads["purchase"].calibrator.slope) == slope
+    assert float(model.target_heads["purchase"].calibrator.slope) == slope
     found = target_metrics(options, model, few, some)
     assert found["minutes"] == {"pairs": 0}
     assert (found["purchase"]["pairs"], found["purchase"]["auc"], found["purchase"]["log_loss"]) == (0, None, None)

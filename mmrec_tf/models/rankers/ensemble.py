@@ -35,7 +35,8 @@ class RankerEnsemble(tf_keras.Model):
     """
 
     title, users, items = _of_first("title"), _of_first("users"), _of_first("items")
-    target, targets, heads, order_by = (_of_first(name) for name in ("target", "targets", "heads", "order_by"))
+    target, target_heads, order_by = (_of_first(name) for name in ("target", "target_heads", "order_by"))
+    targets = _of_first("targets")
     calibration, calibrator, loss_name = (_of_first(name) for name in ("calibration", "calibrator", "loss_name"))
     similarity_weight, context_fields = _of_first("similarity_weight"), _of_first("context_fields")
     target_fields = _of_first("target_fields")

@@ -82,7 +82,7 @@ class SeveralTargets(Ranker):
         self.targets = {name: {**_TARGET, **target} for name, target in (targets or {}).items()}
         self.weighting = weighting
         self.order_by = None if order_by is None else {name: float(power) for name, power in order_by.items()}
-        self.heads = {
+        self.target_heads = {
             name: TargetHead(target["kind"], target["loss"], self.calibration, name=f"head_{name}")
             for name, target in self.targets.items()
         }
@@ -92,7 +92,7 @@ class SeveralTargets(Ranker):
             self.linear_of_user = tf_keras.layers.Dense(len(self.targets), use_bias=False, name="linear_of_user")
             if weighting == "uncertainty":
                 sorts = {self.target: "classification" if self.target == "click" else "regression"}
-                sorts |= {name: head.sort for name, head in self.heads.items()}
+                sorts |= {name: head.sort for name, head in self.target_heads.items()}
                 starts = {name: target["weight"] for name, target in self.targets.items()}
                 self.balance = UncertaintyWeighting(sorts, starts, name="balance")
         names = self.target_names if self.targets else ()
@@ -120,7 +120,7 @@ class SeveralTargets(Ranker):
             linear += repeated(self.linear_of_user(flattened(pairs.user_vectors)), pairs.item_vectors)
             for column, name in enumerate(self.targets):
                 output = outputs[name] + tf.cast(linear[:, column], tf.float32)
-                raw[name] = self.heads[name](tf.reshape(output, shape))
+                raw[name] = self.target_heads[name](tf.reshape(output, shape))
         return raw if is_raw else self.answer(raw, inputs)
 
     def judge(self, inputs, raw):
@@ -128,7 +128,7 @@ class SeveralTargets(Ranker):
         if not self.targets:
             return losses[self.target]
         counted = {self.target: tf.reduce_sum(inputs["weight"])}
-        for name, head in self.heads.items():
+        for name, head in self.target_heads.items():
             said = inputs["targets"][name]
             losses[name] = head.loss(self.joint(raw, name), said["label"], said["weight"])
             counted[name] = tf.reduce_sum(said["weight"])
@@ -136,7 +136,7 @@ class SeveralTargets(Ranker):
             mean.update_state(losses[name], sample_weight=counted[name])
         if self.balance is not None:
             return self.balance(losses, counted={name: count > 0.0 for name, count in counted.items()})
-        return losses[self.target] + tf.add_n([self.targets[name]["weight"] * losses[name] for name in self.heads])
+        return losses[self.target] + tf.add_n([self.targets[name]["weight"] * losses[name] for name in self.target_heads])
 
     def joint(self, scores: dict[str, tf.Tensor], name: str) -> tf.Tensor:
         """The logit of a target and of all that it comes after, of `target_scores`; or the number."""
@@ -147,7 +147,7 @@ class SeveralTargets(Ranker):
         return {**raw, self.target: self._expected(raw[self.target])}
 
     def target_predictions(self, scores):
-        own = {name: head.predictions(scores[name]) for name, head in self.heads.items()}
+        own = {name: head.predictions(scores[name]) for name, head in self.target_heads.items()}
         return {self.target: self.predictions(scores[self.target]), **own}
 
     def order(self, scores):
@@ -168,7 +168,7 @@ class SeveralTargets(Ranker):
             levels: target -> (mean, standard deviation), of what comes after another target once that has happened.
         """
         for name, level in levels.items():
-            self.heads[name].start_from(*level)
+            self.target_heads[name].start_from(*level)
 
     def get_config(self):
         own = {

@@ -170,14 +170,14 @@ def test_the_main_target_orders_alone_unless_told_otherwise(name):
     np.testing.assert_array_equal(model(inputs), model.target_scores(inputs)["click"])
     # What the other targets learn does not change it.
     before = model(inputs).numpy()
-    model.heads["purchase"].start_from(0.9, 0.1)
+    model.target_heads["purchase"].start_from(0.9, 0.1)
     np.testing.assert_array_equal(model(inputs), before)
 
 
 def test_order_is_the_product_of_the_chances_to_their_powers():
     model, inputs = ranker(order_by={"click": 1, "purchase": 0.5, "minutes": 0.25}, calibration="temperature"), batch()
     model.calibrator.temperature.assign(2.0)
-    model.heads["purchase"].calibrator.temperature.assign(0.5)
+    model.target_heads["purchase"].calibrator.temperature.assign(0.5)
     scores = {name: value.numpy().astype(np.float64) for name, value in model.target_scores(inputs).items()}
     expected = expit(scores["click"] / 2) * expit(scores["purchase"] / 0.5) ** 0.5 * np.exp(0.25 * scores["minutes"])
     np.testing.assert_allclose(np.exp(model(inputs).numpy()), expected, rtol=1e-4)
@@ -194,14 +194,14 @@ def test_order_is_the_product_of_the_chances_to_their_powers():
 def test_saved_weights_hold_levels_and_calibrations(tmp_path):
     model, inputs = ranker("ple", calibration="platt"), batch()
     model.start_from({"minutes": (5.0, 3.0), "purchase": (0.25, 0.4)})
-    model.heads["purchase"].calibrator.slope.assign(0.5)
+    model.target_heads["purchase"].calibrator.slope.assign(0.5)
     model.save_weights(str(tmp_path / "ranking.weights.h5"))
     fresh = tiny_world.ranker(model="ple", targets=TARGETS, calibration="platt")
     fresh.load_weights(str(tmp_path / "ranking.weights.h5"))
     found, expected = (one.target_predictions(one.target_scores(inputs)) for one in (fresh, model))
     for name in expected:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
-    assert (float(fresh.heads["minutes"].scale), float(fresh.heads["purchase"].calibrator.slope)) == (3.0, 0.5)
+    assert (float(fresh.target_heads["minutes"].scale), float(fresh.target_heads["purchase"].calibrator.slope)) == (3.0, 0.5)
 
 
 def test_a_rating_may_be_the_main_target():
