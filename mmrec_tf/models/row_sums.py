@@ -10,7 +10,7 @@ _IS_PLAIN = contextvars.ContextVar("is_plain", default=False)
 
 @contextlib.contextmanager
 def on_plain_cpu(is_plain: bool = True):
-    """Lets `row_sums` use what XLA, GPUs and TPUs do not have, where there are none of these.
+    """Lets `row_sums` use what XLA does not compile and GPUs are not deterministic in, where there is no accelerator.
 
     Args:
         is_plain: bool. Whether what is traced within is left uncompiled. Defaults to True.

@@ -136,7 +136,9 @@ class SeveralTargets(Ranker):
             mean.update_state(losses[name], sample_weight=counted[name])
         if self.balance is not None:
             return self.balance(losses, counted={name: count > 0.0 for name, count in counted.items()})
-        return losses[self.target] + tf.add_n([self.targets[name]["weight"] * losses[name] for name in self.target_heads])
+        return losses[self.target] + tf.add_n(
+            [self.targets[name]["weight"] * losses[name] for name in self.target_heads]
+        )
 
     def joint(self, scores: dict[str, tf.Tensor], name: str) -> tf.Tensor:
         """The logit of a target and of all that it comes after, of `target_scores`; or the number."""

@@ -63,6 +63,7 @@ class TargetFields(tf_keras.layers.Layer):
                 initializer=tf_keras.initializers.RandomNormal(stddev=STDDEV),
             )
             for name, width in self.widths.items()
+            if width
         }
 
     def set(self, statistics: TargetStatistics, told: dict[str, np.ndarray] | None = None) -> None:

@@ -201,7 +201,10 @@ def test_saved_weights_hold_levels_and_calibrations(tmp_path):
     found, expected = (one.target_predictions(one.target_scores(inputs)) for one in (fresh, model))
     for name in expected:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, atol=1e-6)
-    assert (float(fresh.target_heads["minutes"].scale), float(fresh.target_heads["purchase"].calibrator.slope)) == (3.0, 0.5)
+    assert (float(fresh.target_heads["minutes"].scale), float(fresh.target_heads["purchase"].calibrator.slope)) == (
+        3.0,
+        0.5,
+    )
 
 
 def test_a_rating_may_be_the_main_target():

@@ -97,3 +97,11 @@ class PairLayer(tf_keras.layers.Layer):
 
     def call(self, pairs):
         return self.fields(pairs[:, 0], pairs[:, 1:])[1]
+
+
+def test_without_categories_there_is_nothing_of_pairs():
+    fields = TargetFields(3, {"users": 4, "items": 4, "features": 0, "crossed": {}})
+    fields.set(TargetStatistics.fit(**ROWS, sizes=(4, 4), lists={}))
+    of_user, of_item = fields(tf.constant([1, 2]), tf.constant([[1], [2]]))
+    assert (of_user.shape, of_item.shape) == ((2, 2, 3), (2, 2, 3))
+    assert [weights.shape for weights in fields.trainable_weights] == [(2, 2, 3), (2, 2, 3)]
