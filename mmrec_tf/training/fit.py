@@ -73,6 +73,11 @@ def fit(
     callbacks = [*([] if best is None else [best]), StopOnBadLoss(best)]
     if progress is not None:
         callbacks.append(Progress(progress, description, epochs))
-    history = model.fit(dataset, epochs=epochs, callbacks=callbacks, verbose=0).history
+    batches, every_epoch = dataset, {}
+    if int(dataset.cardinality()) > 0:
+        # One iterator for all epochs: to begin a new one takes as long as a step or two, and the next epoch's first
+        # batches are made while the last one's model is scored.
+        batches, every_epoch = dataset.repeat(), {"steps_per_epoch": steps}
+    history = model.fit(batches, epochs=epochs, callbacks=callbacks, verbose=0, **every_epoch).history
     dropped = ("regularization_loss", "total_loss")
     return {name: [float(value) for value in values] for name, values in history.items() if name not in dropped}

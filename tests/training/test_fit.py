@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from mmrec_tf.data.pipelines import gathered_batches
 from mmrec_tf.errors import RunError
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.models.build import build_ranker, build_two_tower
@@ -93,6 +94,38 @@ def test_an_epochs_loss_is_the_mean_of_its_steps_however_many_run_in_a_call():
     )
     np.testing.assert_allclose(one, four, rtol=1e-6)
     assert one[0] > one[1]
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 3, 8])
+def test_every_epoch_is_the_dataset_once_whatever_its_order_and_the_steps_of_a_call(steps_per_call):
+    class Seen(Slope):
+        def __init__(self):
+            super().__init__()
+            self.seen = self.add_weight(name="seen", shape=[20], initializer="zeros", trainable=False)
+
+        def compute_loss(self, inputs, training=False):
+            self.seen.assign_add(tf.reduce_sum(tf.one_hot(inputs["row"], 20), axis=0))
+            return self.w
+
+    model, counts = Seen(), []
+    fit(
+        model,
+        gathered_batches({"row": np.arange(20)}, 4, seed=3),
+        epochs=3,
+        learning_rate=0.1,
+        patience=3,
+        score=lambda: counts.append(model.seen.numpy().tolist()) or 0.0,
+        steps_per_call=steps_per_call,
+    )
+    assert counts == [[epoch] * 20 for epoch in (1.0, 2.0, 3.0)]
+    assert int(model.optimizer.iterations) == 15
+
+
+def test_a_dataset_of_unknown_length_is_gone_through():
+    model = Slope()
+    fit(model, steps(10).filter(lambda values: True), epochs=2, learning_rate=0.1, patience=1)
+    # Keras counts the step that finds the end, too.
+    assert int(model.optimizer.iterations) in (20, 21)
 
 
 def test_averages_reach_back_over_two_epochs_at_most():
