@@ -15,9 +15,6 @@ class MainTarget:
     order_by = None
     """Exponents of the targets where more than the main one orders a list."""
 
-    target_heads = {}
-    """Target -> `TargetHead` of each target beside the main one."""
-
     def compute_loss(self, inputs, training=False):
         loss = self.judge(inputs, self(inputs, training=training, is_raw=True))
         if training and self.embedding_l2:
