@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from mmrec_tf.encoders.pretrained.bert import BertEncoder
 from mmrec_tf.encoders.pretrained.efficientnet_lite import ImageFeatures, LiteShape, efficientnet_lite
@@ -33,6 +34,8 @@ def make_text_module(folder: Path) -> Path:
 
 
 def text_network(dropout: float = 0.0) -> BertEncoder:
+    # Else each process would test an encoder of its own.
+    tf_keras.utils.set_random_seed(0)
     network = BertEncoder(
         len(WORDS), 24, WIDTH, heads=2, inner_width=48, blocks=BLOCKS, dropout=dropout, dtype="float32", name="bert"
     )
@@ -46,6 +49,7 @@ def make_image_module(folder: Path) -> Path:
     shape = LiteShape(
         stages=((1, 3, 1, 1, 8), (2, 3, 2, 2, 16), (1, 5, 1, 2, 16)), stem=8, features=FEATURES, image_size=IMAGE_SIZE
     )
+    tf_keras.utils.set_random_seed(0)
     network = efficientnet_lite(shape)
     _randomise(network, 0.1)
     folder.mkdir(parents=True)

@@ -20,8 +20,8 @@ from mmrec_tf.training.tune_encoder import tune_encoder
 from tests import tale_world
 from tests.tiny_encoders import make_text_module
 
-FULL = TuningConfig(mode="full", learning_rate=0.003, epochs=5, batch_size=32)
-ADAPTER = TuningConfig(mode="adapter", learning_rate=0.01, epochs=9, batch_size=32)
+FULL = TuningConfig(mode="full", learning_rate=0.003, epochs=8, batch_size=32)
+ADAPTER = TuningConfig(mode="adapter", learning_rate=0.01, epochs=14, batch_size=32)
 
 
 def bert(tales: Prepared, **options) -> SentenceBertEncoder:
@@ -64,8 +64,8 @@ def test_tuned_beats_frozen_where_content_decides(tales, warm, tuning):
     set_seed(1)
     result = tune_encoder(tales, retrieval, encoder, "tale", tuning)
     tuned = prepare(tales.data, tales.config, encoders={"tale": result.plan.encoder})
-    # The order is nearly perfect, as one word says all; the frozen vectors leave it at about 0.75.
-    assert ndcg_of_new_tales(tuned) > max(0.9, frozen + 0.1)
+    # The order is nearly perfect, as one word says all; the frozen vectors leave it at about 0.8.
+    assert ndcg_of_new_tales(tuned) > max(0.95, frozen + 0.1)
     summary = result.summary
     # Of 240 tales, each chosen by 4 to 5 users in training, hardly one was chosen by none; 32 a step.
     assert summary["steps"] == tuning.epochs * 7
