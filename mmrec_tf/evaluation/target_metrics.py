@@ -32,12 +32,10 @@ def target_metrics(
         the latter two without it, as in `pair_metrics`. Of numbers `pairs`, `rmse`, `mae`, and `spread`, the RMSE of
         their mean, which is to be beaten.
     """
-    # No attribute of the class stands in for it: Keras would not track what an instance puts in its place.
-    heads = getattr(model, "target_heads", {})
-    if not heads:
+    if not model.target_heads:
         return {}
     said = {name: np.asarray(chances) for name, chances in model.target_predictions(scores).items()}
-    return {name: _metrics(options, model, pairs, scores, said, name) for name in heads}
+    return {name: _metrics(options, model, pairs, scores, said, name) for name in model.target_heads}
 
 
 def fit_calibrators(
@@ -51,7 +49,7 @@ def fit_calibrators(
     # With a position the ranker's own chance is that in a middling place, not that of what was shown.
     of_a_log = not options.draws_negatives and options.position is None
     fit_calibrator(model, pairs, scores[model.target], of_a_log=of_a_log)
-    for name, head in getattr(model, "target_heads", {}).items():
+    for name, head in model.target_heads.items():
         rows = rows_of_target(pairs["targets"], pairs["label"], name, options)
         told = {"label": pairs["targets"][name]["label"][rows], "user_index": pairs["user_index"][rows]}
         fit_calibrator(head, told, scores[name][rows], of_a_log=True)

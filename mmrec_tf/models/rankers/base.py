@@ -142,6 +142,8 @@ class Ranker(MainTarget, LossScaledModel):
         self.target_fields = None if statistics is None else TargetFields(dim + 1, statistics)
         self.position_bias = PositionBias(positions) if positions else None
         self.calibrator = build_calibrator(calibration, negatives_kept) if target == "click" else None
+        # Those of targets beside the main one; here and not in the class, as Keras tracks no dict that hides another.
+        self.target_heads = {}
         self.bias = self.add_weight(name="bias", shape=[], initializer="zeros", experimental_autocast=False)
         self.similarity_weight = self.add_weight(
             name="similarity_weight", shape=[], initializer="zeros", trainable=False, experimental_autocast=False
