@@ -60,7 +60,8 @@ def fit(
     Raises:
         RunError: when the loss is no longer a number.
     """
-    steps = max(int(dataset.cardinality().numpy()), 1)
+    count = int(dataset.cardinality())
+    steps = max(count, 1)
     schedule = warm_up_cosine(steps * epochs, learning_rate)
     averaging = {"use_ema": True, "ema_momentum": min(average, 1.0 - 0.5 / steps)} if average else {}
     adam = {"adam": tf_keras.optimizers.Adam, "lazy_adam": LazyAdam}[optimizer]
@@ -73,11 +74,12 @@ def fit(
     callbacks = [*([] if best is None else [best]), StopOnBadLoss(best)]
     if progress is not None:
         callbacks.append(Progress(progress, description, epochs))
-    batches, every_epoch = dataset, {}
-    if int(dataset.cardinality()) > 0:
+    if count > 0:
         # One iterator for all epochs: to begin a new one takes as long as a step or two, and the next epoch's first
         # batches are made while the last one's model is scored.
-        batches, every_epoch = dataset.repeat(), {"steps_per_epoch": steps}
-    history = model.fit(batches, epochs=epochs, callbacks=callbacks, verbose=0, **every_epoch).history
+        dataset = dataset.repeat()
+    history = model.fit(
+        dataset, epochs=epochs, steps_per_epoch=steps if count > 0 else None, callbacks=callbacks, verbose=0
+    ).history
     dropped = ("regularization_loss", "total_loss")
     return {name: [float(value) for value in values] for name, values in history.items() if name not in dropped}

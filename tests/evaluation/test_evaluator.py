@@ -78,6 +78,7 @@ def test_nobody():
     ("items", "k", "share", "block"),
     [
         (20, 10, 0.2, 1024 * 128),  # fewer items than one group
+        (50, 10, 0.2, 1024 * 128),  # fewer groups than items wanted, the last one mostly padding
         (300, 30, 0.2, 1024 * 128),  # no more groups than items wanted: none is left aside
         (2100, 1, 0.1, 1024 * 128),  # long enough for wide groups
         (256, 10, 0.2, 1024 * 128),  # whole groups

@@ -57,14 +57,12 @@ def main() -> None:
     prepared.bring_up_to_date([ranking], prepared.split.validation)
     predictions = predict_pairs(ranking, pairs)
     passes = sum(len(values) for name, values in history.items() if name.startswith("loss"))
-    speed = _speed(ranking, prepared)
-    rate = speed.get("examples_per_second", passes * _trained(prepared) / seconds)
+    speed = _speed(ranking, prepared) or {"examples_per_second": passes * _trained(prepared) / seconds}
     facts = {
         "passes": passes,
         "seconds": seconds,
         **speed,
-        "examples_per_second": rate,
-        "examples_per_second_at_width": rate,
+        "examples_per_second_at_width": speed["examples_per_second"],
         "validation_auc": max(history.get("validation AUC", [float("nan")])),
         "peak_memory_mb": peak_memory(),
     }
@@ -89,7 +87,7 @@ def _speed(ranking, prepared):
     dataset = prepared.ranking_dataset()
     steps = int(dataset.cardinality())
     # Of different batches: the rows that one batch names would stay in the processor's cache.
-    passes = {"as it is": dataset, "ready": dataset.take(READY).cache().repeat().take(steps)}
+    passes = {"as it is": dataset, "ready": dataset.take(READY).cache()}
     seconds = {name: [] for name in passes}
     for _ in range(2):
         for name, batches in passes.items():
