@@ -16,6 +16,7 @@ PACKAGE = REPOSITORY / "mmrec_tf"
 ORDER = (
     "_keras",
     "schedule",
+    "fused_adam",
     "errors",
     "folders",
     "schema",

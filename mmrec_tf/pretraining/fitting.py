@@ -12,6 +12,7 @@ import tf_keras
 from mmrec_tf.config_pretraining import FittedStageConfig
 from mmrec_tf.data.whole_files import is_marked, marked, sweep
 from mmrec_tf.errors import RunError
+from mmrec_tf.fused_adam import FusedAdam
 from mmrec_tf.pretraining.batches import Batches
 from mmrec_tf.pretraining.checkpoints import StageCheckpoint, fingerprint
 from mmrec_tf.pretraining.stage_model import StageModel
@@ -115,7 +116,7 @@ def fit_stage(
 
 def _compile(model, steps, options):
     schedule = warm_up_cosine(steps, options.learning_rate)
-    model.compile(optimizer=tf_keras.optimizers.Adam(schedule, global_clipnorm=1.0), jit_compile=options.xla)
+    model.compile(optimizer=FusedAdam(schedule, global_clipnorm=1.0), jit_compile=options.xla)
     # Its moments exist before they are loaded.
     model.optimizer.build(model.trainable_variables)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.fused_adam import FusedAdam
 from mmrec_tf.schedule import warm_up_cosine
 from mmrec_tf.training.callbacks import BestByScore, Progress, StopOnBadLoss
 from mmrec_tf.training.lazy_adam import LazyAdam
@@ -64,7 +65,7 @@ def fit(
     steps = max(count, 1)
     schedule = warm_up_cosine(steps * epochs, learning_rate)
     averaging = {"use_ema": True, "ema_momentum": min(average, 1.0 - 0.5 / steps)} if average else {}
-    adam = {"adam": tf_keras.optimizers.Adam, "lazy_adam": LazyAdam}[optimizer]
+    adam = {"adam": FusedAdam, "lazy_adam": LazyAdam}[optimizer]
     model.compile(
         optimizer=adam(schedule, global_clipnorm=1.0, **averaging),
         jit_compile=xla,

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-import tensorflow as tf
 import tf_keras
+
+from mmrec_tf.fused_adam import FusedAdam
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
-class LayerwiseAdam(tf_keras.optimizers.Adam):
+class LayerwiseAdam(FusedAdam):
     """Adam whose step is scaled for each weight.
 
     The lower blocks of a pretrained network hold what is common to all tasks and should change less than the upper
@@ -32,16 +33,8 @@ class LayerwiseAdam(tf_keras.optimizers.Adam):
         super().build(var_list)
 
     def update_step(self, gradient, variable):
-        place = self._index_dict[self._var_key(variable)]
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        beta_1, beta_2 = (tf.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
-        rate = tf.cast(self.learning_rate, variable.dtype) * self.rates[place]
-        rate *= tf.sqrt(1.0 - tf.pow(beta_2, step)) / (1.0 - tf.pow(beta_1, step))
-        gradient = tf.convert_to_tensor(gradient)
-        mean, variance = self._momentums[place], self._velocities[place]
-        mean.assign_add((gradient - mean) * (1.0 - beta_1))
-        variance.assign_add((tf.square(gradient) - variance) * (1.0 - beta_2))
-        variable.assign_sub(rate * mean / (tf.sqrt(variance) + self.epsilon))
+        rate = self.rates[self._index_dict[self._var_key(variable)]]
+        self.step_at(rate * self.learning_rate, gradient, variable)
 
     def get_config(self):
         return {**super().get_config(), "rates": self.rates}

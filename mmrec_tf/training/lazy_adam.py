@@ -3,9 +3,11 @@
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.fused_adam import FusedAdam
+
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
-class LazyAdam(tf_keras.optimizers.Adam):
+class LazyAdam(FusedAdam):
     """Adam that updates only those rows of an embedding that a step has looked up.
 
     The gradient of a lookup names its rows. Plain Adam still lets the moments of all the other rows decay, which for a
@@ -29,16 +31,9 @@ class LazyAdam(tf_keras.optimizers.Adam):
 
     def __init__(self, learning_rate=0.001, name="LazyAdam", **kwargs):
         super().__init__(learning_rate, name=name, **kwargs)
-        if self.amsgrad:
-            raise ValueError("LazyAdam has no amsgrad: its maximum would need every row. Use tf_keras.optimizers.Adam.")
 
     def _clip_gradients(self, grads):
         return super()._clip_gradients([_summed(gradient) for gradient in grads])
-
-    def _deduplicate_sparse_grad(self, grads):
-        # Keras would sum lookups here, after clipping, and into as many rows as there are different ones: a shape that
-        # XLA does not know.
-        return grads
 
     def update_step(self, gradient, variable):
         if not isinstance(gradient, tf.IndexedSlices):
