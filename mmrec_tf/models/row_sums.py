@@ -28,6 +28,7 @@ def row_sums(table: tf.Tensor, index: tf.Tensor, present: tf.Tensor) -> tf.Tenso
 
     A batch of histories names a table's rows many times over, and to gather them all, forward and backward, is what a
     step of a ranker would spend most of its time on. Within `on_plain_cpu` they are added up where they stand.
+    Elsewhere the rows of a small table are counted, and one product adds them up.
 
     Args:
         table: `[rows, columns]` float tensor.
@@ -41,4 +42,9 @@ def row_sums(table: tf.Tensor, index: tf.Tensor, present: tf.Tensor) -> tf.Tenso
         places = tf.where(present)
         groups = index.shape[0] or tf.shape(index)[0]
         return tf.sparse.segment_sum(table, tf.gather_nd(index, places), places[:, 0], num_segments=groups)
-    return tf.matmul(tf.cast(present, table.dtype)[:, None, :], tf.gather(table, index))[:, 0]
+    present = tf.cast(present, table.dtype)
+    rows, columns = table.shape
+    if rows <= 2 * columns:
+        counts = tf.reduce_sum(tf.one_hot(index, rows, dtype=table.dtype) * present[..., None], axis=1)
+        return tf.matmul(counts, table)
+    return tf.matmul(present[:, None, :], tf.gather(table, index))[:, 0]

@@ -5,6 +5,7 @@ import tf_keras
 
 from mmrec_tf._keras import weight_name
 from mmrec_tf.models.number_embeddings import build_number_embedding
+from mmrec_tf.models.row_sums import row_sums
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -74,18 +75,11 @@ class SideFeatures(tf_keras.layers.Layer):
         return tf.stack(fields, axis=1)
 
     def _mean_of(self, embeddings, index):
-        size = embeddings.shape[0]
-        if size <= 2 * self.dim:
-            # Counts of few categories, and one product, take less time than a lookup of each and its gradient.
-            counts = tf.reduce_sum(tf.one_hot(index, size, dtype=self.compute_dtype), axis=1)
-            # Index 0 is what rows are padded with.
-            counts *= tf.one_hot(0, size, on_value=0.0, off_value=1.0, dtype=self.compute_dtype)
-            total = tf.matmul(counts, embeddings)
-        else:
-            present = tf.cast(index > 0, self.compute_dtype)[..., None]
-            counts = tf.reduce_sum(present, axis=1)
-            total = tf.reduce_sum(tf.gather(embeddings, index) * present, axis=1)
-        return total / tf.maximum(tf.reduce_sum(counts, axis=1, keepdims=True), 1.0)
+        # Index 0 is what rows are padded with.
+        present = index > 0
+        total = row_sums(tf.convert_to_tensor(embeddings), index, present)
+        count = tf.reduce_sum(tf.cast(present, total.dtype), axis=1, keepdims=True)
+        return total / tf.maximum(count, 1.0)
 
     def get_config(self):
         return {

@@ -5,12 +5,12 @@ import tensorflow as tf
 from mmrec_tf.models.row_sums import on_plain_cpu, row_sums
 
 RANDOM = np.random.default_rng(3)
-TABLE = RANDOM.normal(size=(7, 4)).astype(np.float32)
-INDEX = RANDOM.integers(0, 7, (5, 6)).astype(np.int32)
+TABLE = RANDOM.normal(size=(9, 4)).astype(np.float32)
+INDEX = RANDOM.integers(0, 9, (5, 6)).astype(np.int32)
 PRESENT = RANDOM.random((5, 6)) < 0.6
 PRESENT[2] = False
 SUMS = np.stack([sum((TABLE[row] for row in rows[there]), np.zeros(4)) for rows, there in zip(INDEX, PRESENT)])
-COUNTS = np.bincount(INDEX[PRESENT], minlength=7)[:, None] * np.ones((1, 4))
+COUNTS = np.bincount(INDEX[PRESENT], minlength=9)[:, None] * np.ones((1, 4))
 
 
 def kernels(call) -> set[str]:
@@ -51,6 +51,20 @@ def test_rows_are_gathered_but_where_everything_is_a_plain_cpu():
     with on_plain_cpu(False):
         assert not any("Segment" in name for name in kernels(call))
     assert not any("Segment" in name for name in kernels(call))
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_rows_of_a_small_table_are_counted(xla):
+    # Four rows of three numbers: no more than twice as many rows as columns.
+    table, index = TABLE[:4, :3], np.array([[1, 1, 3], [2, 0, 2]], np.int32)
+    present = np.array([[True, True, True], [True, False, False]])
+
+    @tf.function(jit_compile=xla)
+    def call():
+        return row_sums(tf.constant(table), tf.constant(index), tf.constant(present))
+
+    np.testing.assert_allclose(call(), [2 * table[1] + table[3], table[2]], rtol=1e-6)
+    assert "OneHot" in kernels(call.python_function)
 
 
 def test_nobody():

@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.models.byte_dropout import ByteDropout
 from mmrec_tf.models.rankers.fields import repeated
 
 
@@ -35,7 +36,7 @@ class DeepPart(tf_keras.layers.Layer):
         self.first_of_item = _dense(widths, 0, use_bias=False, name="first_of_item")
         self.first_of_user = _dense(widths, 0, name="first_of_user")
         self.rest = [_dense(widths, place) for place in range(1, len(widths))]
-        self.drop = tf_keras.layers.Dropout(dropout)
+        self.drop = ByteDropout(dropout)
 
     def call(self, item, user, training=False):
         output = self.first_of_item(item) + repeated(self.first_of_user(user), item)
