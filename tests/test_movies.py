@@ -1,4 +1,4 @@
-"""The movies example on the real data: tables, configuration and validation agree."""
+"""The MovieLens examples: tables, configuration and validation agree."""
 
 import subprocess
 import sys
@@ -45,3 +45,45 @@ def test_get_movielens_refuses_another_archive(tmp_path):
     finished = subprocess.run([str(part) for part in command], cwd=tmp_path, capture_output=True, text=True)
     assert finished.returncode == 2
     assert "SHA-256" in finished.stderr and not (tmp_path / "out").exists()
+
+
+RATINGS_100K = ["196\t2\t3\t881250949", "196\t1\t5\t881250950", "22\t2\t1\t878887116"]
+PEOPLE_100K = ["22|25|M|writer|40206", "196|49|F|lawyer|55105"]
+FLAGS = {"unknown": 0, "Action": 1, "Drama": 2}
+MOVIES_100K = [
+    "1|Caf\xe9 au lait (1993)|01-Jan-1993||http://page|0|1|1",
+    "2|unknown||||1|0|0",
+]
+
+
+def test_prepared_100k_validates(tmp_path):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    files = {
+        "u.data": RATINGS_100K,
+        "u.user": PEOPLE_100K,
+        "u.item": MOVIES_100K,
+        "u.genre": [f"{name}|{place}" for name, place in FLAGS.items()],
+    }
+    for name, lines in files.items():
+        # GroupLens wrote these files in Latin-1.
+        (raw / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
+    finished = prepare_100k(raw, out)
+    assert finished.returncode == 0, finished.stderr
+    movies = pd.read_csv(out / "items.csv", dtype=str, keep_default_na=False)
+    assert movies.to_numpy().tolist() == [["1", "Caf\xe9 au lait", "Action|Drama", "1993"], ["2", "unknown", "", ""]]
+    data, _ = load_data(load_config(out / "config.yaml"))
+    assert data.users.set_index("user_id").loc["22", ["gender", "occupation"]].tolist() == ["M", "writer"]
+    assert len(data.interactions) == 3
+
+
+def test_prepare_100k_says_where_to_get_what_is_not_there(tmp_path):
+    finished = prepare_100k(tmp_path, tmp_path / "out")
+    assert finished.returncode == 2
+    assert "get_movielens.py --dataset 100k" in finished.stderr and "Traceback" not in finished.stderr
+
+
+def prepare_100k(movielens, out):
+    script = REPOSITORY / "examples" / "movielens_100k" / "prepare.py"
+    command = [sys.executable, str(script), "--movielens", str(movielens), "--out", str(out)]
+    return subprocess.run(command, capture_output=True, text=True)
