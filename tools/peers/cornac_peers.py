@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from cornac.data import Dataset, ImageModality
 from cornac.models import VAECF, VBPR
-from peer_run import Peer, main, threads
+from peer_run import Peer, main
 from peer_search import Setting
+from peer_task import threads
 
 _CHUNK = 10
 

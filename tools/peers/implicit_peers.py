@@ -3,8 +3,9 @@
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import BayesianPersonalizedRanking
-from peer_run import Peer, dot_scorer, main, threads
+from peer_run import Peer, dot_scorer, main
 from peer_search import Setting
+from peer_task import threads
 
 
 def als(split, settings, seed):

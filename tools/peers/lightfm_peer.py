@@ -3,8 +3,9 @@
 import numpy as np
 import scipy.sparse as sp
 from lightfm import LightFM
-from peer_run import Peer, dot_scorer, main, threads
+from peer_run import Peer, dot_scorer, main
 from peer_search import Setting
+from peer_task import threads
 
 _CHUNK = 3
 

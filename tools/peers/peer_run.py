@@ -10,31 +10,21 @@ are here and the same for all.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
-import os
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from peer_search import Setting, search
+from peer_search import Setting
 from peer_split import Part, SplitArrays, ndcg, top_items
+from peer_task import PATIENCE, PeerTask, peak_memory, tune, write_json
 
 Scorer = Callable[[Part, np.ndarray], np.ndarray]
 """Takes a part and `[batch]` positions in it, gives `[batch, n_items]` scores."""
 
 LIST_LENGTH = 50
-PATIENCE = 5
-"""Yields without a better validation NDCG@10 after which a fit ends."""
-
-TRIAL_SHARE = 0.2
-"""Share of the budget that one trial may take, so that slow models too are tuned: by what they reach in that time."""
-
 _ROWS = 256
 
 
@@ -61,49 +51,18 @@ class Peer:
 
 
 def main(peers: Mapping[str, Peer]) -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("task", choices=("tune", "fit"))
-    parser.add_argument("name", choices=list(peers))
-    parser.add_argument("--split", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, required=True, help="budget of the tuning, or longest time of the fit")
-    parser.add_argument("--seed", type=int, default=42)
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    split, peer = SplitArrays.load(arguments.split), peers[arguments.name]
-    chosen = arguments.out / f"{arguments.name}.settings.json"
-    if arguments.task == "tune":
-        write_json(chosen, tune(peer, split, arguments.minutes, arguments.seed))
+    task = PeerTask(peers, "split")
+    split, peer = SplitArrays.load(task.data), peers[task.name]
+    if task.is_search:
+
+        def tried(settings, deadline):
+            return fit(peer, split, settings, task.seed, deadline)
+
+        is_judged = len(split.parts["validation"]) > 0
+        task.keep_settings(tune(peer.settings, tried, "ndcg", task.minutes, is_judged))
         return
-    settings = json.loads(chosen.read_text())["settings"]
-    deadline = time.perf_counter() + 60.0 * arguments.minutes
-    fitted = fit(peer, split, settings, arguments.seed, deadline, with_lists=True)
-    write_fit(arguments.out, arguments.name, arguments.seed, fitted.pop("lists"), fitted)
-
-
-def tune(peer: Peer, split: SplitArrays, minutes: float, seed: int) -> dict:
-    """The chosen settings and how they were found. The last trial ends with the budget."""
-    started = time.perf_counter()
-    deadline = started + 60.0 * minutes
-    longest = 60.0 * minutes * TRIAL_SHARE
-    if not peer.settings or not len(split.parts["validation"]):
-        settings = {name: setting.start for name, setting in peer.settings.items()}
-        return {"settings": settings, "trials": 0, "at_edge": list(settings), "tuning_seconds": 0.0}
-
-    def judge(settings):
-        fitted = fit(peer, split, settings, seed, min(deadline, time.perf_counter() + longest))
-        print(f"{fitted['validation_ndcg']:.4f} after {fitted['passes']:g} passes: {settings}", flush=True)
-        return fitted["validation_ndcg"]
-
-    found = search(judge, peer.settings, lambda: time.perf_counter() < deadline)
-    return {
-        "settings": found.settings,
-        "trials": len(found.trials),
-        "at_edge": found.at_edge,
-        "validation_ndcg": found.score,
-        "tuning_seconds": time.perf_counter() - started,
-        "log": [{"settings": settings, "validation_ndcg": score} for settings, score in found.trials],
-    }
+    fitted = fit(peer, split, task.settings, task.seed, task.deadline, with_lists=True)
+    write_fit(task.out, task.name, task.seed, fitted.pop("lists"), fitted)
 
 
 def fit(
@@ -182,21 +141,6 @@ def write_fit(folder: Path, name: str, seed: int, lists: np.ndarray, facts: dict
     write_json(folder / f"{name}.seed{seed}.json", {**facts, "peak_memory_mb": peak_memory()})
 
 
-def peak_memory() -> float:
-    """The most megabytes that this process has held at a time."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # `ru_maxrss` begins with the size of the process that started this one.
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024.0
-    scale = 1024.0**2 if sys.platform == "darwin" else 1024.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
-
-
-def write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
 def dot_scorer(users: np.ndarray, items: np.ndarray, item_bias: np.ndarray | None = None) -> Scorer:
     """A scorer of `[n_users, dim]` and `[n_items, dim]` vectors by user row."""
     bias = 0.0 if item_bias is None else item_bias
@@ -205,8 +149,3 @@ def dot_scorer(users: np.ndarray, items: np.ndarray, item_bias: np.ndarray | Non
         return users[part.users[positions]] @ items.T + bias
 
     return score
-
-
-def threads() -> int:
-    """How many threads a peer may use; 0 for its own choice."""
-    return int(os.environ.get("OMP_NUM_THREADS", "0"))

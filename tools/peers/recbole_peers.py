@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peer_run import Peer, main, threads
+from peer_run import Peer, main
 from peer_search import Setting
+from peer_task import threads
 from recbole.config import Config
 from recbole.data import create_dataset
 from recbole.data.utils import create_samplers, get_dataloader

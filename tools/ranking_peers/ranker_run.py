@@ -10,8 +10,6 @@ all.
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import sys
 import time
@@ -24,8 +22,8 @@ from pair_arrays import PairArrays, auc
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "peers"))
 
-from peer_run import PATIENCE, TRIAL_SHARE, peak_memory, threads, write_json  # noqa: E402
-from peer_search import Setting, search  # noqa: E402
+from peer_search import Setting  # noqa: E402
+from peer_task import PATIENCE, PeerTask, peak_memory, threads, tune, write_json  # noqa: E402
 
 __all__ = ["RankingPeer", "Setting", "main", "peak_memory", "threads", "write_predictions"]
 
@@ -56,53 +54,22 @@ class RankingPeer:
 
 
 def main(peers: Mapping[str, RankingPeer]) -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("task", choices=("tune", "fit"))
-    parser.add_argument("name", choices=list(peers))
-    parser.add_argument("--pairs", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, required=True, help="budget of the tuning, or longest time of the fit")
-    parser.add_argument("--seed", type=int, default=42)
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    arrays, peer = PairArrays.load(arguments.pairs), peers[arguments.name]
-    chosen = arguments.out / f"{arguments.name}.settings.json"
-    if arguments.task == "tune":
-        write_json(chosen, tune(peer, arrays, arguments.minutes, arguments.seed))
+    task = PeerTask(peers, "pairs")
+    arrays, peer = PairArrays.load(task.data), peers[task.name]
+    if task.is_search:
+
+        def tried(settings, deadline):
+            return fit(peer, arrays, settings, task.seed, deadline)
+
+        task.keep_settings(tune(peer.settings, tried, "auc", task.minutes, _is_judged(arrays)))
         return
-    settings = json.loads(chosen.read_text())["settings"]
-    deadline = time.perf_counter() + 60.0 * arguments.minutes
-    fitted = fit(peer, arrays, settings, arguments.seed, deadline)
+    settings = task.settings
+    fitted = fit(peer, arrays, settings, task.seed, task.deadline)
     facts = {**fitted, "peak_memory_mb": peak_memory()}
     predictions = facts.pop("predictions")
     if peer.at_width is not None:
-        facts["examples_per_second_at_width"] = rate_at_width(peer, arrays, settings, arguments.seed)
-    write_predictions(arguments.out, arguments.name, arguments.seed, predictions, facts)
-
-
-def tune(peer: RankingPeer, arrays: PairArrays, minutes: float, seed: int) -> dict:
-    """The chosen settings and how they were found. The last trial ends with the budget."""
-    started = time.perf_counter()
-    deadline = started + 60.0 * minutes
-    longest = 60.0 * minutes * TRIAL_SHARE
-    if not peer.settings or not _is_judged(arrays):
-        settings = {name: setting.start for name, setting in peer.settings.items()}
-        return {"settings": settings, "trials": 0, "at_edge": list(settings), "tuning_seconds": 0.0}
-
-    def judge(settings):
-        fitted = fit(peer, arrays, settings, seed, min(deadline, time.perf_counter() + longest))
-        print(f"{fitted['validation_auc']:.4f} after {fitted['passes']:g} passes: {settings}", flush=True)
-        return fitted["validation_auc"]
-
-    found = search(judge, peer.settings, lambda: time.perf_counter() < deadline)
-    return {
-        "settings": found.settings,
-        "trials": len(found.trials),
-        "at_edge": found.at_edge,
-        "validation_auc": found.score,
-        "tuning_seconds": time.perf_counter() - started,
-        "log": [{"settings": settings, "validation_auc": score} for settings, score in found.trials],
-    }
+        facts["examples_per_second_at_width"] = rate_at_width(peer, arrays, settings, task.seed)
+    write_predictions(task.out, task.name, task.seed, predictions, facts)
 
 
 def fit(peer: RankingPeer, arrays: PairArrays, settings: dict, seed: int, deadline: float = math.inf) -> dict:
