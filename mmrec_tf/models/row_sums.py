@@ -41,7 +41,11 @@ def row_sums(table: tf.Tensor, index: tf.Tensor, present: tf.Tensor) -> tf.Tenso
     if _IS_PLAIN.get() and table.dtype == tf.float32:
         places = tf.where(present)
         groups = index.shape[0] or tf.shape(index)[0]
-        return tf.sparse.segment_sum(table, tf.gather_nd(index, places), places[:, 0], num_segments=groups)
+        # One group more, of the first row, so that never none is named: of no rows the kernel of the gradient gives
+        # memory as it found it (TensorFlow 2.16).
+        rows = tf.concat([tf.gather_nd(index, places), [0]], axis=0)
+        group_of = tf.concat([places[:, 0], [tf.cast(groups, tf.int64)]], axis=0)
+        return tf.sparse.segment_sum(table, rows, group_of, num_segments=groups + 1)[:groups]
     present = tf.cast(present, table.dtype)
     rows, columns = table.shape
     if rows <= 2 * columns:

@@ -67,6 +67,17 @@ def test_rows_of_a_small_table_are_counted(xla):
     assert "OneHot" in kernels(call.python_function)
 
 
+def test_nobody_names_a_row():
+    with on_plain_cpu(), tf.GradientTape() as tape:
+        table = tf.Variable(tf.ones([20_000, 32]))
+        sums = row_sums(tf.convert_to_tensor(table), tf.zeros([5, 6], tf.int32), tf.zeros([5, 6], tf.bool))
+        # What the allocator gives next has held this.
+        held = tf.fill([20_000, 32], np.nan)
+    del held
+    np.testing.assert_array_equal(sums.numpy(), np.zeros([5, 32]))
+    np.testing.assert_array_equal(tf.convert_to_tensor(tape.gradient(sums, table)).numpy(), np.zeros([20_000, 32]))
+
+
 def test_nobody():
     with on_plain_cpu():
         empty = row_sums(tf.constant(TABLE), tf.zeros([0, 6], tf.int32), tf.zeros([0, 6], tf.bool))

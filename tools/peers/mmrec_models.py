@@ -43,9 +43,7 @@ def main() -> None:
     # The split is that of the configuration's own seed; what is trained on it is this seed's.
     prepared = replace(prepared, config=prepared.config.model_copy(update={"seed": arguments.seed}))
     retrieval, facts = _timed(lambda: train_retrieval(prepared), prepared)
-    trends = prepared.trends(prepared.split.validation)
-    if trends is not None:
-        retrieval.set_trends(trends)
+    prepared.bring_up_to_date([retrieval], prepared.split.validation)
     users, lists = judged_users(prepared, "test")
     candidates = prepared.config.export.candidates
     retrieved = lists.retrieval(retrieval, max(LIST_LENGTH, candidates))
@@ -53,6 +51,7 @@ def main() -> None:
     if not config.models.ranking.enabled:
         return
     ranking, ranker = _timed(lambda: train_ranking(prepared, retrieval), prepared)
+    prepared.bring_up_to_date([ranking], prepared.split.validation)
     shown = retrieved[:, :candidates]
     ranked = reordered(shown, lists.scores(ranking, shown, lists.similarities(retrieval, shown)))
     chain = np.concatenate([ranked, retrieved[:, candidates:]], axis=1)[:, :LIST_LENGTH]
