@@ -83,6 +83,8 @@ class RankingConfig(StrictModel):
         hard_negatives: int. Negatives for each positive that the retrieval stage ranks high.
         trends: bool. Tell the ranker how popular items were of late, by `models.retrieval.trends`; by default where
             negatives are drawn. Of a log's own negatives it tells little: they were taken up at the same moments.
+        last_item: bool. Tell the ranker of the history's last item beside the means of all of them; by default where
+            negatives are drawn. What comes next goes by what came last; whether it is liked, hardly.
         target_encoding: bool. Tell the ranker how often the user, the item and the item's categories came in training,
             and what became of it; by default where no negatives are drawn, without which there is nothing to tell.
         negatives_kept: float in (0, 1]. Share of the interactions that are no positives which training takes, of logs
@@ -126,6 +128,7 @@ class RankingConfig(StrictModel):
     negatives: int = Field(default=4, ge=0)
     hard_negatives: int = Field(default=2, ge=0)
     trends: bool | None = None
+    last_item: bool | None = None
     target_encoding: bool | None = None
     negatives_kept: float = Field(default=1.0, gt=0.0, le=1.0)
     position: str | None = None

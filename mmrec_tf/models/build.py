@@ -160,6 +160,7 @@ def build_ranker(
         negatives_kept=options.negatives_kept,
         positions=POSITION_BUCKETS if options.position else 0,
         statistics=statistics_spec(users, items) if options.encodes_targets else None,
+        last_item=options.draws_negatives if options.last_item is None else options.last_item,
         **_several_targets(options),
         **options.own_settings,
     )

@@ -63,6 +63,7 @@ class Ranker(MainTarget, LossScaledModel):
         negatives_kept: float in (0, 1]. Share of the data's negatives that training takes. Defaults to 1.
         positions: int. Buckets of the places in which items were shown, for `PositionBias`; 0, the default, for none.
         statistics: dict, the `spec` of `TargetFields`, which `set_statistics` fills; None, the default, for none.
+        last_item: bool. The history's last item is fields as well, beside the means of all. Defaults to False.
 
     Call arguments:
         inputs: dict with `user_index` `[batch]`, `history` `[batch, length]` and `item_index`, `[batch]` or, for
@@ -107,6 +108,7 @@ class Ranker(MainTarget, LossScaledModel):
         negatives_kept: float = 1.0,
         positions: int = 0,
         statistics: dict[str, Any] | None = None,
+        last_item: bool = False,
         **kwargs,
     ):
         # The similarities keep all their digits under a mixed policy; the layers cast what they take themselves.
@@ -127,6 +129,7 @@ class Ranker(MainTarget, LossScaledModel):
         self.negatives_kept = negatives_kept
         self.positions = positions
         self.statistics = statistics
+        self.last_item = last_item
         numbers = {
             side: {"number_embedding": number_embedding, "number_edges": (number_edges or {}).get(side)}
             for side in ("users", "items")
@@ -196,6 +199,7 @@ class Ranker(MainTarget, LossScaledModel):
             "negatives_kept": self.negatives_kept,
             "positions": self.positions,
             "statistics": self.statistics,
+            "last_item": self.last_item,
         }
 
     @classmethod
@@ -255,7 +259,9 @@ class Ranker(MainTarget, LossScaledModel):
             target = self.history_fields(group, item_ids, without=without, vectors=vectors)
             parts = {"target": tf.reduce_sum(target, axis=2), "steps": tf.reduce_sum(steps, axis=2)}
         elif history.shape[1]:
-            user.append(self.history_fields(history, history_ids, present=history > 0))
+            for start in [0, history.shape[1] - 1] if self.last_item else [0]:
+                window = history[:, start:]
+                user.append(self.history_fields(window, history_ids[:, start:], present=window > 0))
         context = inputs.get("context")
         if self.context_fields is not None:
             context = self.context_fields.unknown(tf.shape(user_index)[0]) if context is None else context

@@ -38,7 +38,7 @@ def test_score_against_numpy():
     model, inputs = randomized(tiny_world.ranker(model="afm", attention_width=3)), pairs()
     parts = model._pairs(inputs, False, (), False, None)
     vectors = side_by_side(parts)
-    products = np.stack([vectors[:, f] * vectors[:, g] for f, g in combinations(range(16), 2)], axis=1)
+    products = np.stack([vectors[:, f] * vectors[:, g] for f, g in combinations(range(22), 2)], axis=1)
     look, judge = model.attention.look, model.attention.judge
     seen = np.maximum(products @ look.kernel.numpy() + look.bias.numpy(), 0.0)
     weights = softmax((seen @ judge.kernel.numpy())[..., 0])

@@ -31,9 +31,9 @@ def test_score_is_linear_part_all_pairs_of_fields_and_deep_part():
     model, inputs = randomized(tiny_world.ranker(hidden=[12, 5])), pairs()
     parts = model._pairs(inputs, False, (), False, None)
     vectors, expected = side_by_side(parts), linear_part(model, parts)
-    # item: id, category, tags, price, image, text; user: id, country, age; the history: as the item
-    assert vectors.shape == (18, 16, 4)
-    for f, g in combinations(range(16), 2):
+    # item: id, category, tags, price, image, text; user: id, country, age; the history: as the item, twice
+    assert vectors.shape == (18, 22, 4)
+    for f, g in combinations(range(22), 2):
         expected += (vectors[:, f] * vectors[:, g]).sum(axis=1)
     flat = vectors.reshape(18, -1)
     expected += of_deep(model.deep, flat[:, : 6 * 4], flat[:, 6 * 4 :])

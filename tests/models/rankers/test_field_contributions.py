@@ -56,9 +56,9 @@ def test_names_stand_in_the_order_of_the_fields():
     model = with_trends(tiny_world.ranker(model="fm"))
     of_item = ["id", "category", "tags", "price", "image", "text"]
     assert table_features(model.items) == of_item
-    item, user = field_names(model, item_fields=9, user_fields=9)
+    item, user = field_names(model, item_fields=9, user_fields=15)
     assert item == [("item", name) for name in of_item] + [("item", "trend")] + [("item", "target statistics")] * 2
-    assert user == [("user", name) for name in ("id", "country", "age")] + [("history", "items")] * 6
+    assert user == [("user", name) for name in ("id", "country", "age")] + [("history", "items")] * 12
 
 
 # ESMM is none without a second target; it is taken apart as MMoE is.
