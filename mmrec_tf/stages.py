@@ -39,6 +39,8 @@ Progress = Callable[[str, int, int], None]
 SIMILARITY_WEIGHTS = (0.0, *(float(2**power) for power in range(11)))
 """Weights that are tried for the retrieval score, a cosine and a little more, beside the ranker's score."""
 
+USUAL_WEIGHT = 32.0
+"""The weight where validation does not tell: twice what retrieval's own softmax gives its scores."""
 
 WARM_UP_EPOCHS = 5
 """Epochs of the two-tower model that an encoder is tuned with: enough to know what the frozen vectors tell."""
@@ -192,8 +194,9 @@ def train_ranking(
 def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: Ranker) -> float:
     """How much retrieval's similarity counts beside the ranker's score, by the chain's NDCG on the validation split.
 
-    The largest weight leaves the order to retrieval. It is taken where no other gains more than half a standard error
-    over it, so that a ranker that is no help does no harm.
+    The usual weight is kept where no other gains more than half a standard error over it. Those that leave the order to
+    retrieval need a gain too, although a ranker that is no help may then do some harm: retrieval was stopped where it
+    was best for these very users, which flatters it.
     """
     validation, lists = judged_users(prepared, "validation")
     if not len(validation.user_rows):
@@ -206,9 +209,8 @@ def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: Ran
         ranked = reordered(candidates, scores + weight * similarities)
         return user_metrics(ranked, validation.relevant, [k])[f"ndcg@{k}"]
 
-    *others, largest = SIMILARITY_WEIGHTS
-    weight, _ = choose(ndcg(largest), others, ndcg)
-    return largest if weight is None else weight
+    weight, _ = choose(ndcg(USUAL_WEIGHT), [tried for tried in SIMILARITY_WEIGHTS if tried != USUAL_WEIGHT], ndcg)
+    return USUAL_WEIGHT if weight is None else weight
 
 
 def hard_negatives(prepared: Prepared, retrieval: TwoTower) -> np.ndarray:
