@@ -1,11 +1,37 @@
 """Which negatives are negatives of which example."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from mmrec_tf.losses.negatives import NegativeSource
 
 
-def counted_negatives(inputs: dict[str, tf.Tensor], ids: tf.Tensor, source: NegativeSource, size: int) -> tf.Tensor:
+class NegativeMask(NamedTuple):
+    """Who is told from what, kept as what it follows from, so that it can be worked out for some examples at a time.
+
+    Args:
+        examples: dict of `[examples]` int32: `window`, the row of `counted`, or `own` and, where negatives come from a
+            batch, `user`.
+        negatives: dict of `counted`, `[windows, negatives]` bool; or of `ids` and `user`, `[negatives]` int32, with -1
+            where no user brought one.
+    """
+
+    examples: dict[str, tf.Tensor]
+    negatives: dict[str, tf.Tensor]
+
+    def of(self, examples: dict[str, tf.Tensor]) -> tf.Tensor:
+        """`[some, negatives]` bool, of some rows of `examples`."""
+        if "window" in examples:
+            return tf.gather(self.negatives["counted"], examples["window"])
+        ids = self.negatives["ids"]
+        counted = (ids != examples["own"][:, None]) & (ids > 0)
+        if "user" not in examples:
+            return counted
+        return counted & (examples["user"][:, None] != self.negatives["user"])
+
+
+def counted_negatives(inputs: dict[str, tf.Tensor], ids: tf.Tensor, source: NegativeSource, size: int) -> NegativeMask:
     """Leaves out what an example cannot be told from: its own item, and what its user is known to have touched.
 
     What stands in a user's history is not shown to them again, so that its score says nothing; and the tower that is
@@ -17,23 +43,22 @@ def counted_negatives(inputs: dict[str, tf.Tensor], ids: tf.Tensor, source: Nega
         ids: `[negatives]` int32 item indices, 0 for none.
         source: where they come from.
         size: int. Number of item indices.
-
-    Returns:
-        `[examples, negatives]` bool.
     """
     history, item_index = inputs["history"], tf.reshape(inputs["item_index"], [-1])
+    rows = history.shape[0] or tf.shape(history)[0]
     is_window = inputs["item_index"].shape.rank == 2
     if source.is_whole_catalogue:
-        rows = history.shape[0] or tf.shape(history)[0]
         touched = tf.concat([history, tf.reshape(item_index, [rows, -1])], axis=1)
         places = tf.stack([tf.broadcast_to(tf.range(rows)[:, None], tf.shape(touched)), touched], axis=2)
         counted = tf.scatter_nd(places, tf.ones_like(touched, tf.float32), [rows, size])[:, 1:] == 0.0
-        return tf.repeat(counted, inputs["item_index"].shape[1], axis=0) if is_window else counted
-    counted = (ids != item_index[:, None]) & (ids > 0)
+        window = tf.range(rows)
+        if is_window:
+            window = tf.repeat(window, inputs["item_index"].shape[1])
+        return NegativeMask({"window": window}, {"counted": counted})
     if not source.has_batch:
-        return counted
+        return NegativeMask({"own": item_index}, {"ids": ids})
     users = inputs["user_index"]
     if is_window:
         users = tf.reshape(tf.broadcast_to(users[:, None], tf.shape(history)), [-1])
-    others = users[:, None] != users
-    return counted & tf.pad(others, [[0, 0], [0, tf.size(ids) - tf.size(users)]], constant_values=True)
+    of_negatives = tf.pad(users, [[0, tf.size(ids) - tf.size(users)]], constant_values=-1)
+    return NegativeMask({"own": item_index, "user": users}, {"ids": ids, "user": of_negatives})

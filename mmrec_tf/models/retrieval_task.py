@@ -1,5 +1,7 @@
 """The task of the two-tower model: each query's own candidate ahead of the negatives."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -7,7 +9,9 @@ import tf_keras
 
 from mmrec_tf.losses.retrieval_losses import build_retrieval_loss
 from mmrec_tf.losses.temperature import Temperature
+from mmrec_tf.models.negative_masks import NegativeMask
 from mmrec_tf.models.retrieval_scores import Candidates, Queries, all_scores, own_scores, pair_scores
+from mmrec_tf.models.score_blocks import block_of, sum_in_blocks
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -26,7 +30,8 @@ class RetrievalTask(tf_keras.layers.Layer, tfrs.tasks.Task):
         queries: `Queries` of `batch` rows.
         own: `Candidates` of `batch` rows, the positives.
         pool: `Candidates` of `negatives` rows, shared by all queries.
-        counted: bool, broadcastable to `[batch, negatives]`: which of them are negatives of which query.
+        counted: which of them are negatives of which query: a `NegativeMask`, or bool, broadcastable to
+            `[batch, negatives]`.
         log_expected: float, broadcastable to `[batch, negatives]`; see `RetrievalLoss`.
         extra: `Candidates` of `batch * n` rows, negatives of single queries, or None for none.
         extra_counted: `[batch, n]` bool.
@@ -58,26 +63,35 @@ class RetrievalTask(tf_keras.layers.Layer, tfrs.tasks.Task):
         sample_weight: tf.Tensor | None = None,
         items: tuple[tf.Tensor, tf.Tensor] | None = None,
     ):
-        behaviour, fitting = {}, 0.0
-        if self.judge.policy is not None and items is not None:
-            behaviour["log_behaviour"], fitting = self.judge.policy(queries.place, *items, counted, log_expected)
         # Dividing the queries' side is cheaper than dividing all scores.
         scale = 1.0 / self.temperature.value
-        queries = Queries(queries.place * scale, queries.gain * scale, queries.moment)
-        own, pool = (side._replace(popularity=side.popularity * scale) for side in (own, pool))
-        positive, negatives = pair_scores(queries, own), all_scores(queries, pool)
+        scaled = Queries(queries.place * scale, queries.gain * scale, queries.moment)
+        own, pool = (_scaled(side, scale) for side in (own, pool))
+        rows = {"queries": scaled, "own": own}
+        if isinstance(counted, NegativeMask):
+            rows["mask"] = counted.examples
         if extra is not None:
-            extra = extra._replace(popularity=extra.popularity * scale)
-            negatives = tf.concat([negatives, own_scores(queries, extra)], axis=1)
-            shape = tf.shape(negatives) - [0, extra_counted.shape[1]]
-            counted = tf.concat([tf.broadcast_to(counted, shape), extra_counted], axis=1)
-            log_expected = tf.concat(
-                [tf.broadcast_to(log_expected, shape), tf.zeros_like(extra_counted, tf.float32)], axis=1
-            )
-        losses = self.judge(positive, negatives, counted, log_expected, **behaviour)
-        if sample_weight is None:
-            return tf.reduce_mean(losses) + fitting
-        return tf.math.divide_no_nan(tf.reduce_sum(losses * sample_weight), tf.reduce_sum(sample_weight)) + fitting
+            rows["extra"] = Candidates(*(_by_row(part, extra_counted) for part in _scaled(extra, scale)))
+            rows["extra_counted"] = extra_counted
+        judge, fitting = self.judge, 0.0
+        has_policy = self.judge.policy is not None and items is not None
+        if has_policy:
+            of_pool = counted.of(counted.examples) if isinstance(counted, NegativeMask) else counted
+            told, fitting = self.judge.policy(queries.place, *items, of_pool, log_expected)
+            judge = functools.partial(judge, log_behaviour=told)
+
+        def losses(rows, pool):
+            mask = counted.of(rows["mask"]) if "mask" in rows else counted
+            return judge(*_scores(rows, pool, mask, log_expected))
+
+        block = block_of(queries.place.shape[0], pool.place.shape[0])
+        if "mask" not in rows or has_policy or block is None:
+            found = losses(rows, pool)
+            if sample_weight is None:
+                return tf.reduce_mean(found) + fitting
+            return tf.math.divide_no_nan(tf.reduce_sum(found * sample_weight), tf.reduce_sum(sample_weight)) + fitting
+        weights = tf.ones_like(queries.gain) if sample_weight is None else sample_weight
+        return tf.math.divide_no_nan(sum_in_blocks(losses, rows, pool, weights, block), tf.reduce_sum(weights))
 
     def set_probabilities(self, probabilities: np.ndarray) -> None:
         """Takes the `[size]` shares that items have of what was logged, liked or not; for a loss with a policy."""
@@ -91,3 +105,27 @@ class RetrievalTask(tf_keras.layers.Layer, tfrs.tasks.Task):
             "temperature": self.initial_temperature,
             "learned_temperature": self.learned_temperature,
         }
+
+
+def _scores(rows, pool, counted, log_expected):
+    """What a `RetrievalLoss` takes: of some rows, each with the pool and what is its own alone."""
+    queries = rows["queries"]
+    positive, negatives = pair_scores(queries, rows["own"]), all_scores(queries, pool)
+    if "extra" not in rows:
+        return positive, negatives, counted, log_expected
+    shape, mask = tf.shape(negatives), rows["extra_counted"]
+    flat = Candidates(*(tf.reshape(part, [-1, *part.shape[2:]]) for part in rows["extra"]))
+    negatives = tf.concat([negatives, own_scores(queries, flat)], axis=1)
+    counted = tf.concat([tf.broadcast_to(counted, shape), mask], axis=1)
+    log_expected = tf.concat([tf.broadcast_to(log_expected, shape), tf.zeros_like(mask, tf.float32)], axis=1)
+    return positive, negatives, counted, log_expected
+
+
+def _scaled(candidates, scale):
+    return candidates._replace(popularity=candidates.popularity * scale)
+
+
+def _by_row(part, counted):
+    """`[batch, n, ...]` of `[batch * n, ...]`."""
+    rows, columns = counted.shape[0] or tf.shape(counted)[0], counted.shape[1]
+    return tf.reshape(part, [rows, columns, *part.shape[1:]])

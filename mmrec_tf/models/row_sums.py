@@ -23,6 +23,11 @@ def on_plain_cpu(is_plain: bool = True):
         _IS_PLAIN.reset(token)
 
 
+def is_on_plain_cpu() -> bool:
+    """Whether what is traced now stands within `on_plain_cpu`, where there is no accelerator."""
+    return _IS_PLAIN.get()
+
+
 def row_sums(table: tf.Tensor, index: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
     """The sum of the rows that each group names.
 
@@ -38,7 +43,7 @@ def row_sums(table: tf.Tensor, index: tf.Tensor, present: tf.Tensor) -> tf.Tenso
     Returns:
         `[batch, columns]`.
     """
-    if _IS_PLAIN.get() and table.dtype == tf.float32:
+    if is_on_plain_cpu() and table.dtype == tf.float32:
         places = tf.where(present)
         groups = index.shape[0] or tf.shape(index)[0]
         # One group more, of the first row, so that never none is named: of no rows the kernel of the gradient gives
