@@ -229,6 +229,8 @@ class Config(StrictModel):
             )
         if self.models.ranking.target == "rating" and self.data.label is None:
             raise ValueError("models.ranking.target rating needs data.label, the column that holds the rating.")
+        if self.models.ranking.grades and self.data.label is None:
+            raise ValueError("models.ranking.grades needs data.label, the column that says how much was liked.")
         if self.models.retrieval.loss.rewards == "label":
             if self.data.label is None:
                 raise ValueError("models.retrieval.loss.rewards label needs data.label, the column of the rewards.")

@@ -87,6 +87,9 @@ class RankingConfig(StrictModel):
             negatives are drawn. What comes next goes by what came last; whether it is liked, hardly.
         target_encoding: bool. Tell the ranker how often the user, the item and the item's categories came in training,
             and what became of it; by default where no negatives are drawn, without which there is nothing to tell.
+        grades: bool. Teach the ranker how much was liked by `data.label` too, and not only whether it came to
+            `data.positive_from`; by default where the label has three values or more, no negatives are drawn and none
+            are left out. For `log_loss`.
         negatives_kept: float in (0, 1]. Share of the interactions that are no positives which training takes, of logs
             that have too many; the predicted chances are put right for it. For clicks without drawn negatives.
         position: str. The number of `schema.context` that says in which place an item was shown. What the place does
@@ -130,6 +133,7 @@ class RankingConfig(StrictModel):
     trends: bool | None = None
     last_item: bool | None = None
     target_encoding: bool | None = None
+    grades: bool | None = None
     negatives_kept: float = Field(default=1.0, gt=0.0, le=1.0)
     position: str | None = None
     calibration: Literal["none", "temperature", "platt", "isotonic"] = "platt"
@@ -199,6 +203,14 @@ class RankingConfig(StrictModel):
         """Whether the ranker is told what became of earlier pairs."""
         return not self.draws_negatives and self.target_encoding is not False
 
+    @property
+    def learns_grades(self) -> bool:
+        """Whether a ranker of likes learns their grades too, where there are some."""
+        if self.grades is not None:
+            return self.grades
+        is_log_loss = self.target == "click" and self.loss in (None, "log_loss")
+        return is_log_loss and not self.draws_negatives and self.negatives_kept == 1.0
+
     @model_validator(mode="after")
     def _check(self):
         if self.model not in RANKERS:
@@ -235,6 +247,11 @@ class RankingConfig(StrictModel):
             raise ValueError(f"levels must rise, got {self.levels}.")
 
     def _check_log(self):
+        if self.grades and (self.target == "rating" or self.loss not in (None, "log_loss")):
+            raise ValueError(
+                f"grades teach chances of likes: set target to click and loss to log_loss, or leave grades out. "
+                f"The target is {self.target}, the loss {self.loss or _LOSSES[self.target][0]}."
+            )
         if self.target_encoding and self.draws_negatives:
             raise ValueError(
                 "target_encoding tells what became of interactions, and of clicks that are told from drawn items all "

@@ -1,5 +1,6 @@
 """The two stages trained and judged on prepared data: what a run does between embedding and export."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from mmrec_tf.evaluation.training_data import asking_context, asking_times, trai
 from mmrec_tf.features.item_vectors import encoder_config
 from mmrec_tf.features.prepared import Prepared, prepare
 from mmrec_tf.models.build import build_ranker, build_two_tower
+from mmrec_tf.models.graded_ranker import GradedRanker
 from mmrec_tf.models.multi_task import build_multi_task
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.remembered_pairs import remembered_pairs
@@ -163,7 +165,8 @@ def train_ranking(
 ) -> tuple[Ranker, dict[str, list[float]]]:
     """Trains the ranker, each of its members, with negatives from the catalogue and from what retrieval ranks high.
 
-    `wrap` gives the model that is fitted in the ranker's place and shares its weights, as `DistilledRanker` does.
+    `wrap` gives the model that is fitted in the ranker's place and shares its weights, as `DistilledRanker` does; by
+    default `GradedRanker`, where the labels are graded.
     `examples` is the data whose training rows are taken, where the teacher is told more of them than the ranker.
     """
     config = prepared.config
@@ -180,6 +183,9 @@ def train_ranking(
         return -metrics["rmse"] if is_rating else metrics["auc"]
 
     judge = score if len(pairs["label"]) and (is_rating or np.ptp(pairs["label"]) > 0) else None
+    grades = (examples or prepared).grades
+    if wrap is None and grades is not None:
+        wrap = functools.partial(GradedRanker, grades=grades)
     negatives, history = hard_negatives(prepared, retrieval), {}
     for place, member in enumerate(model.members):
         dataset = (examples or prepared).ranking_dataset(hard_negatives=negatives, member=place)

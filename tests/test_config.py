@@ -138,6 +138,7 @@ def test_encoders_by_name_or_a_list_of_names_or_a_place(tmp_path):
         ({"data": {**MINIMAL["data"], "label": "x", "label_range": [5, 1]}}, "is empty"),
         ({"data": {"items": "b.csv"}}, "data.interactions: this key is required"),
         ({"models": {"ranking": {"target": "rating"}}}, "needs data.label"),
+        ({"models": {"ranking": {"grades": True}}}, "models.ranking.grades needs data.label"),
         ({"evaluation": {"k": []}}, "one or more cut-offs"),
         ({"export": {"index": "hnsw"}}, "export.index.*'auto', 'exact', 'ivf' or 'scann'"),
         ({"export": {"recall": 0.0}}, "export.recall.*greater than 0"),

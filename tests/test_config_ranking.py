@@ -42,6 +42,8 @@ def test_own_settings_are_those_that_are_given():
             {"negatives_kept": 0.1, "negatives": 0, "hard_negatives": 0, "target": "rating"},
             "set target to click, negatives and hard_negatives to 0",
         ),
+        ({"grades": True, "target": "rating"}, "set target to click and loss to log_loss.*The target is rating"),
+        ({"grades": True, "loss": "pairwise"}, "the loss pairwise"),
         ({"position": "place", "loss": "softmax"}, "position needs the target click with log_loss, got click"),
         ({"position": "place", "target": "rating"}, "got rating with its default"),
     ],
@@ -49,6 +51,22 @@ def test_own_settings_are_those_that_are_given():
 def test_refuses_with_advice(settings, message):
     with pytest.raises(ValidationError, match=message):
         RankingConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "learns"),
+    [
+        ({}, False),
+        ({"negatives": 0, "hard_negatives": 0}, True),
+        ({"negatives": 0, "hard_negatives": 0, "grades": False}, False),
+        ({"negatives": 0, "hard_negatives": 0, "negatives_kept": 0.5}, False),
+        ({"target": "rating"}, False),
+        ({"loss": "softmax"}, False),
+        ({"grades": True}, True),
+    ],
+)
+def test_grades_are_learned_where_every_interaction_is_taken_as_it_is(settings, learns):
+    assert RankingConfig(**settings).learns_grades is learns
 
 
 @pytest.mark.parametrize(

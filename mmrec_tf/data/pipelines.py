@@ -180,7 +180,8 @@ def ranking_dataset(
         examples: `user_index`, `item_index` `[n]` int32, `history` `[n, length]` int32, `label` `[n]` float32; and
             where they are known, `moment` and `position` `[n]` int32, `context`, a nested dict of `[n, ...]` arrays,
             and, where nothing is drawn, `statistics`, a dict of `[n, columns]` arrays. Of several targets also
-            `targets`, a dict of name -> dict of `label` and `weight` `[n]` float32.
+            `targets`, a dict of name -> dict of `label` and `weight` `[n]` float32. Of graded likes `grade`, `[n]`
+            int32.
         catalogue: `[m]` int. Indices of the items that may be drawn.
         batch_size: int. Pairs a batch, negatives included.
         negatives: int. Random negatives for each example.
@@ -192,7 +193,8 @@ def ranking_dataset(
     Returns:
         A dataset of dicts: `user_index` `[batch]`, `history` `[batch, length]`, `moment`, `position`, `context` and
         `statistics` as in the examples, a drawn item standing in its example's place; `item_index`, `label`, `weight`
-        `[batch, 1 + negatives + hard_per_example]`, the example's own item first, and `targets` in the same shape.
+        `[batch, 1 + negatives + hard_per_example]`, the example's own item first, and `targets` and `grade`, -1 for a
+        drawn item, in the same shape.
     """
     hard_per_example = 0 if hard_negatives is None or hard_negatives.shape[1] == 0 else hard_per_example
     group = 1 + negatives + hard_per_example
@@ -227,8 +229,12 @@ def ranking_dataset(
             }
             for name, said in rows.get("targets", {}).items()
         }
+        grade = {}
+        if "grade" in rows:
+            grade["grade"] = tf.pad(rows["grade"][:, None], [[0, 0], [0, group - 1]], constant_values=-1)
         return {
             **_of_the_user(rows),
+            **grade,
             "item_index": tf.concat([own, drawn], axis=1),
             "label": tf.concat([label, none], axis=1),
             "weight": tf.concat([tf.ones_like(label), use], axis=1),
@@ -239,7 +245,7 @@ def ranking_dataset(
 
 
 def _without_negatives(rows):
-    own = {name: rows[name] for name in ("item_index", "label", "targets") if name in rows}
+    own = {name: rows[name] for name in ("item_index", "label", "targets", "grade") if name in rows}
     own = tf.nest.map_structure(lambda values: values[:, None], own)
     return {**_of_the_user(rows), **own, "weight": tf.ones_like(own["label"])}
 

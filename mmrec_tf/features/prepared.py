@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from mmrec_tf.config import Config
 from mmrec_tf.data.click_log import PositionBuckets, trained_rows
+from mmrec_tf.data.grades import Grades
 from mmrec_tf.data.item_weights import inverse_popularity_weights
 from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retrieval_dataset
 from mmrec_tf.data.rec_data import RecData
@@ -90,6 +91,8 @@ class Prepared:
             examples["moment"] = trends.periods(self.times(frame))
         if self.config.models.ranking.targets:
             examples["targets"] = target_labels(self.data, frame, self.config.models.ranking)
+        if self.grades is not None:
+            examples["grade"] = self.grades.of(frame[self.data.label].to_numpy(np.float32))
         position = self.config.models.ranking.position
         if position is not None:
             examples["position"] = self._position_buckets.apply(frame[position].to_numpy(float))
@@ -155,6 +158,14 @@ class Prepared:
                 model.set_statistics(self.target_statistics(*later))
 
     @cached_property
+    def grades(self) -> Grades | None:
+        """How much training interactions were liked; None where the labels do not tell, or the ranker is not told."""
+        if self.data.label is None or not self.config.models.ranking.learns_grades:
+            return None
+        train = self.split.train
+        return Grades.fit(train[self.data.label].to_numpy(np.float32), self.data.is_positive(train))
+
+    @cached_property
     def training_statistics(self) -> dict[str, np.ndarray]:
         """`[rows, columns]` by name: what each training interaction is told of the others."""
         return TargetStatistics.out_of_fold(**self._labelled(self.split.train), seed=self.config.seed)
@@ -164,10 +175,17 @@ class Prepared:
         return {
             "users": users + 1,
             "items": items + 1,
-            "labels": self.labels(frame),
+            "labels": self._judgements(frame),
             "sizes": (self.users.size, self.items.size),
             "lists": self.items.category_lists(),
         }
+
+    def _judgements(self, frame):
+        """`[rows]` float32: what statistics are told of interactions; NaN where there is nothing to tell."""
+        if self.grades is None:
+            return self.labels(frame)
+        grades = self.grades.of(frame[self.data.label].to_numpy(np.float32))
+        return np.where(grades >= 0, self.grades.places[grades], np.float32(np.nan))
 
     @cached_property
     def _training_trends(self) -> Trends | None:

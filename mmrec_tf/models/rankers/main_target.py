@@ -16,7 +16,11 @@ class MainTarget:
     """Exponents of the targets where more than the main one orders a list."""
 
     def compute_loss(self, inputs, training=False):
-        loss = self.judge(inputs, self(inputs, training=training, is_raw=True))
+        return self.loss_of(inputs, self(inputs, training=training, is_raw=True), training)
+
+    def loss_of(self, inputs: dict, raw: tf.Tensor, training: bool) -> tf.Tensor:
+        """The loss, a float32 scalar, of what the call with `is_raw` gives, with what holds the weights down."""
+        loss = self.judge(inputs, raw)
         if training and self.embedding_l2:
             loss += self.embedding_l2 * self._squared_lengths(inputs)
         return loss
