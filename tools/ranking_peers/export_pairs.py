@@ -57,6 +57,10 @@ def export_pairs(prepared: Prepared, path: Path) -> dict[str, np.ndarray]:
         "widths/hidden": np.array(config.models.ranking.hidden, int),
         "widths/batch_size": config.train.ranking.batch_size,
     }
+    if prepared.grades is not None:
+        # What our own statistics are told of training; of the other parts nobody is told anything.
+        grades = prepared.grades.of(prepared.split.train[prepared.data.label].to_numpy(np.float32))
+        arrays["train/grade"] = np.where(grades >= 0, prepared.grades.places[grades], np.float32(0.5))
     for part, found in pairs.items():
         arrays |= {
             f"{part}/user": found["user_index"] - 1,

@@ -22,12 +22,14 @@ class Pairs:
         user, item: `[n]` int32 rows of the tables.
         time: `[n]` float64, seconds since 1970; NaN where the data have none.
         label: `[n]` float32 of 0 and 1.
+        grade: `[n]` float32 from 0 to 1, how much was liked, where the data's labels say that; None where not.
     """
 
     user: np.ndarray
     item: np.ndarray
     time: np.ndarray
     label: np.ndarray
+    grade: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.label)
@@ -57,7 +59,8 @@ class PairArrays:
         parts, tables, context = {}, {"user": {}, "item": {}}, {part: {} for part in PARTS}
         with np.load(path, allow_pickle=False) as arrays:
             for part in PARTS:
-                parts[part] = Pairs(*(arrays[f"{part}/{name}"] for name in ("user", "item", "time", "label")))
+                known = (arrays[f"{part}/{name}"] for name in ("user", "item", "time", "label"))
+                parts[part] = Pairs(*known, grade=arrays.get(f"{part}/grade"))
             for key in arrays.files:
                 group, *names = key.split("/", 3)
                 if group == "table":

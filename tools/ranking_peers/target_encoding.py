@@ -1,5 +1,7 @@
 """What gradient boosting is told instead of categories: how often each went with a positive, and how often it came.
 
+Where labels say how much was liked, also the mean of that.
+
 Of training pairs each is told what the other folds say, so that a pair's own label is no feature of it; validation and
 test are told what all of training says (Micci-Barreca 2001; Prokhorenkova et al. 2018 on the leak).
 """
@@ -28,13 +30,18 @@ def encoded(arrays: PairArrays, smoothing: float, seed: int = 0) -> tuple[dict[s
         for part in PARTS:
             asked = categories[part][name]
             own = folds if part == "train" else None
-            columns[part][f"{name} mean"] = target_mean(values, train.label, folds, asked, own, smoothing)
+            for title, labels in _told(train).items():
+                columns[part][f"{name} {title}"] = target_mean(values, labels, folds, asked, own, smoothing)
             columns[part][f"{name} count"] = np.log1p(np.bincount(values, minlength=asked.max(initial=0) + 1)[asked])
     for name, values in arrays.lists("train").items():
         for part in PARTS:
             own = folds if part == "train" else None
             asked = arrays.lists(part)[name]
-            columns[part] |= _list_columns(arrays, name, values, asked, categories, part, folds, own, smoothing)
+            for title, labels in _told(train).items():
+                columns[part] |= _list_columns(
+                    arrays, f"{name} {title}", labels, values, asked, categories, part, folds, own, smoothing
+                )
+            columns[part][f"{name} number"] = (asked > 0).sum(axis=1)
     for part in PARTS:
         columns[part] |= arrays.numbers(part)
         if arrays.has_times:
@@ -76,11 +83,15 @@ def target_mean(
     return (total + smoothing * prior) / (count + smoothing)
 
 
-def _list_columns(arrays, name, values, asked, categories, part, folds, own, smoothing):
+def _told(train):
+    """Title -> `[n]`, what means are taken of."""
+    return {"mean": train.label} if train.grade is None else {"mean": train.label, "grade": train.grade}
+
+
+def _list_columns(arrays, title, labels, values, asked, categories, part, folds, own, smoothing):
     """The mean over an item's values of each one's mean, and of each one's mean with this user."""
-    train = arrays.parts["train"]
     width = values.shape[1]
-    repeated = {"labels": np.repeat(train.label, width), "folds": np.repeat(folds, width)}
+    repeated = {"labels": np.repeat(labels, width), "folds": np.repeat(folds, width)}
     flat, flat_own = asked.reshape(-1), None if own is None else np.repeat(own, width)
     plain = target_mean(values.reshape(-1), **repeated, asked=flat, own=flat_own, smoothing=smoothing)
     size = int(max(values.max(initial=0), asked.max(initial=0))) + 1
@@ -103,10 +114,10 @@ def _list_columns(arrays, name, values, asked, categories, part, folds, own, smo
     )
     there = asked > 0
     found = {}
-    for title, of in ((f"{name} mean", plain), (f"user x {name} mean", mean)):
+    for column, of in ((title, plain), (f"user x {title}", mean)):
         total = np.where(there, of.reshape(asked.shape), 0.0).sum(axis=1)
-        found[title] = np.where(there.any(axis=1), total / np.maximum(there.sum(axis=1), 1), train.label.mean())
-    return {**found, f"{name} number": there.sum(axis=1)}
+        found[column] = np.where(there.any(axis=1), total / np.maximum(there.sum(axis=1), 1), labels.mean())
+    return found
 
 
 def _time_columns(arrays, part):
