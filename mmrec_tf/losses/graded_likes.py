@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.losses.ordinal_loss import OrdinalLoss
+_FAR = 1e4
+"""Where the lowest grade begins and the highest ends: no score comes there."""
 
 
 class GradedLikes(tf_keras.layers.Layer):
@@ -41,7 +42,6 @@ class GradedLikes(tf_keras.layers.Layer):
         if len(shares) < 3 or not 0 <= like < len(shares) - 1:
             raise ValueError(f"grades must be three or more with a threshold among them, got {len(shares)} and {like}.")
         self.like = like
-        self.likelihood = OrdinalLoss([float(grade) for grade in range(len(shares))])
         below = np.cumsum(shares)[:-1].clip(1e-6, 1.0 - 1e-6)
         gaps = np.diff(np.log(below / (1.0 - below))).clip(min=1e-3)
         self.gaps = self.add_weight(
@@ -56,7 +56,13 @@ class GradedLikes(tf_keras.layers.Layer):
         return tf.concat([-tf.cumsum(under, reverse=True), [0.0], tf.cumsum(over)], axis=0)
 
     def call(self, scores, grades, weights):
-        scores, grades = tf.reshape(scores, [-1, 1]), tf.reshape(grades, [-1, 1])
-        weights = tf.reshape(weights, [-1]) * tf.cast(grades[:, 0] >= 0, tf.float32)
-        losses = self.likelihood.call(grades, scores - self.thresholds)
+        scores, grades, weights = (tf.reshape(x, [-1]) for x in (scores, grades, weights))
+        weights *= tf.cast(grades >= 0, tf.float32)
+        # With a > b: sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - e^(b - a)), whose logarithm loses no digits;
+        # the last factor is that of a grade, whatever the score.
+        ends = tf.concat([[-_FAR], self.thresholds, [_FAR]], axis=0)
+        between = tf.math.log1p(-tf.exp(ends[:-1] - ends[1:]))
+        of_grade = tf.gather(tf.stack([ends[:-1], ends[1:], between], axis=1), tf.maximum(grades, 0))
+        low, high, between = tf.unstack(of_grade, axis=1)
+        losses = tf.math.softplus(low - scores) + tf.math.softplus(scores - high) - between
         return tf.math.divide_no_nan(tf.reduce_sum(weights * losses), tf.reduce_sum(weights))

@@ -43,16 +43,12 @@ def pair_scores(queries: Queries, candidates: Candidates) -> tf.Tensor:
 def all_scores(queries: Queries, candidates: Candidates) -> tf.Tensor:
     """`[batch, items]` scores of each query with each candidate."""
     # A product with some columns more is cheaper than going over all scores once more for each term.
-    query, candidate = [queries.place, tf.ones_like(queries.place[:, :1])], [candidates.place]
-    candidate.append(candidates.popularity[:, None])
-    if candidates.trend.shape[1] == 1:
-        query.append(queries.gain[:, None])
-        candidate.append(candidates.trend)
-    scores = tf.matmul(tf.concat(query, axis=1), tf.concat(candidate, axis=1), transpose_b=True)
-    if candidates.trend.shape[1] == 1:
-        return scores
-    # Rows of a small table, copied: the whole product of one-hot moments would cost as much as the places do.
-    return scores + queries.gain[:, None] * tf.gather(tf.transpose(candidates.trend), queries.moment)
+    gain = queries.gain[:, None]
+    if candidates.trend.shape[1] > 1:
+        gain *= tf.one_hot(queries.moment, candidates.trend.shape[1])
+    query = tf.concat([queries.place, tf.ones_like(queries.place[:, :1]), gain], axis=1)
+    candidate = tf.concat([candidates.place, candidates.popularity[:, None], candidates.trend], axis=1)
+    return tf.matmul(query, candidate, transpose_b=True)
 
 
 def own_scores(queries: Queries, candidates: Candidates) -> tf.Tensor:
