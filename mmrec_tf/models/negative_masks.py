@@ -49,8 +49,11 @@ def counted_negatives(inputs: dict[str, tf.Tensor], ids: tf.Tensor, source: Nega
     is_window = inputs["item_index"].shape.rank == 2
     if source.is_whole_catalogue:
         touched = tf.concat([history, tf.reshape(item_index, [rows, -1])], axis=1)
-        places = tf.stack([tf.broadcast_to(tf.range(rows)[:, None], tf.shape(touched)), touched], axis=2)
-        counted = tf.scatter_nd(places, tf.ones_like(touched, tf.float32), [rows, size])[:, 1:] == 0.0
+        # What is padded stands for what is touched anyway, so that no column is needed for it and cut off again.
+        columns = tf.where(touched > 0, touched, tf.reduce_max(touched, axis=1, keepdims=True)) - 1
+        places = tf.stack([tf.broadcast_to(tf.range(rows)[:, None], tf.shape(touched)), columns], axis=2)
+        everything = tf.ones([rows, size - 1], tf.bool)
+        counted = tf.tensor_scatter_nd_update(everything, tf.maximum(places, 0), tf.zeros_like(touched, tf.bool))
         window = tf.range(rows)
         if is_window:
             window = tf.repeat(window, inputs["item_index"].shape[1])
