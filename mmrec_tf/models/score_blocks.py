@@ -92,7 +92,8 @@ def sum_in_blocks(
         ]
         return value, gradients
 
-    if is_on_plain_cpu() and _can_compile():
+    # Eagerly each call would compile anew.
+    if is_on_plain_cpu() and not tf.executing_eagerly() and _can_compile():
         value_and_gradients = tf.function(value_and_gradients, jit_compile=True)
 
     @tf.custom_gradient
