@@ -183,9 +183,7 @@ def train_ranking(
         return -metrics["rmse"] if is_rating else metrics["auc"]
 
     judge = score if len(pairs["label"]) and (is_rating or np.ptp(pairs["label"]) > 0) else None
-    grades = (examples or prepared).grades
-    if wrap is None and grades is not None:
-        wrap = functools.partial(GradedRanker, grades=grades)
+    wrap = taught_grades(examples or prepared) if wrap is None else wrap
     negatives, history = hard_negatives(prepared, retrieval), {}
     for place, member in enumerate(model.members):
         dataset = (examples or prepared).ranking_dataset(hard_negatives=negatives, member=place)
@@ -195,6 +193,11 @@ def train_ranking(
     fit_calibrators(config.models.ranking, model, pairs, score_targets(model, pairs))
     model.similarity_weight.assign(best_similarity_weight(prepared, retrieval, model))
     return model, history
+
+
+def taught_grades(prepared: Prepared) -> Callable[[Ranker], GradedRanker] | None:
+    """What `train_ranking` wraps rankers in by default; None where the labels have no grades to teach."""
+    return None if prepared.grades is None else functools.partial(GradedRanker, grades=prepared.grades)
 
 
 def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: Ranker) -> float:

@@ -23,7 +23,7 @@ from mmrec_tf.evaluation.stage_lists import predict_pairs
 from mmrec_tf.features.item_vectors import build_encoders, resolve_encoders
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.models.build import build_two_tower
-from mmrec_tf.stages import train_ranking, train_retrieval, tune_encoders
+from mmrec_tf.stages import taught_grades, train_ranking, train_retrieval, tune_encoders
 from mmrec_tf.training.fit import set_seed
 
 READY = 64
@@ -51,15 +51,20 @@ def main() -> None:
         retrieval = train_retrieval(prepared)[0]
     else:
         retrieval = build_two_tower(config, prepared.users, prepared.items, context=prepared.context)
+    wrap, fitted = taught_grades(prepared), []
+
+    def remembered(ranker):
+        fitted.append(ranker if wrap is None else wrap(ranker))
+        return fitted[-1]
+
     started = time.perf_counter()
-    ranking, history = train_ranking(prepared, retrieval)
+    ranking, history = train_ranking(prepared, retrieval, wrap=remembered)
     seconds = time.perf_counter() - started
     prepared.bring_up_to_date([ranking], prepared.split.validation)
     predictions = predict_pairs(ranking, pairs)
-    passes = sum(len(values) for name, values in history.items() if name.startswith("loss"))
-    speed = _speed(ranking, prepared) or {"examples_per_second": passes * _trained(prepared) / seconds}
+    speed = _speed(fitted[0], prepared)
     facts = {
-        "passes": passes,
+        "passes": sum(len(values) for name, values in history.items() if name.startswith("loss")),
         "seconds": seconds,
         **speed,
         "examples_per_second_at_width": speed["examples_per_second"],
@@ -69,21 +74,12 @@ def main() -> None:
     write_predictions(arguments.out, OURS + arguments.ranker, arguments.seed, predictions, facts)
 
 
-def _trained(prepared):
-    """Pairs of one pass, drawn ones that count among them."""
-    options, positives = prepared.config.models.ranking, len(prepared.data.positives(prepared.split.train))
-    return len(prepared.split.train) + positives * (options.negatives + options.hard_negatives)
+def _speed(fitted, prepared):
+    """Facts of a few passes more of what was fitted for one member, after the predictions were made.
 
-
-def _speed(ranking, prepared):
-    """Facts of a few passes more of one member, after the predictions were made; none of what is not compiled.
-
-    Under mixed precision it is a twin that was trained. `input_share` is how much of a pass would be saved if all its
-    batches lay ready: what training waits for the input pipeline.
+    `input_share` is how much of a pass would be saved if all its batches lay ready: what training waits for the input
+    pipeline.
     """
-    ranking = ranking.members[0]
-    if getattr(ranking, "optimizer", None) is None:
-        return {}
     dataset = prepared.ranking_dataset()
     steps = int(dataset.cardinality())
     # Of different batches: the rows that one batch names would stay in the processor's cache.
@@ -92,7 +88,7 @@ def _speed(ranking, prepared):
     for _ in range(2):
         for name, batches in passes.items():
             clock = _Clock()
-            ranking.fit(batches.repeat(), steps_per_epoch=steps, epochs=4, callbacks=[clock], verbose=0)
+            fitted.fit(batches.repeat(), steps_per_epoch=steps, epochs=4, callbacks=[clock], verbose=0)
             seconds[name] += np.diff(clock.ends).tolist()
     quickest, ready = (min(seconds[name]) for name in passes)
     count = sum(int(np.prod(batch["label"].shape)) for batch in dataset.take(1)) * steps
