@@ -7,6 +7,7 @@ import tensorflow as tf
 from our_training import model_and_batches
 from processes import answer, clocks, quickest
 
+from mmrec_tf.models.row_sums import on_plain_cpu
 from mmrec_tf.training.fit import fit
 
 
@@ -23,11 +24,12 @@ def profile(spec: dict) -> dict:
 
     @tf.function(jit_compile=spec["xla"])
     def forward(batch):
-        return model.compute_loss(batch, training=True)
+        with on_plain_cpu(not spec["xla"]):
+            return model.compute_loss(batch, training=True)
 
     @tf.function(jit_compile=spec["xla"])
     def gradients(batch):
-        with tf.GradientTape() as tape:
+        with on_plain_cpu(not spec["xla"]), tf.GradientTape() as tape:
             loss = model.compute_loss(batch, training=True)
         found = tape.gradient(loss, weights)
         # Those of embeddings stay rows: making them dense is the optimizer's part, if it wants that.
