@@ -57,6 +57,11 @@ class Grades:
         """
         return (np.cumsum(self.shares) - 0.5 * self.shares).astype(np.float32)
 
+    def places_of(self, labels: np.ndarray) -> np.ndarray:
+        """`[n]` float32 places of labels; NaN where there is no label."""
+        grades = self.of(labels)
+        return np.where(grades >= 0, self.places[grades], np.float32(np.nan))
+
     def of(self, labels: np.ndarray) -> np.ndarray:
         """`[n]` int32 grades of labels, the lowest 0; -1 where there is no label."""
         labels = np.asarray(labels, np.float32)

@@ -184,8 +184,7 @@ class Prepared:
         """`[rows]` float32: what statistics are told of interactions; NaN where there is nothing to tell."""
         if self.grades is None:
             return self.labels(frame)
-        grades = self.grades.of(frame[self.data.label].to_numpy(np.float32))
-        return np.where(grades >= 0, self.grades.places[grades], np.float32(np.nan))
+        return self.grades.places_of(frame[self.data.label].to_numpy(np.float32))
 
     @cached_property
     def _training_trends(self) -> Trends | None:

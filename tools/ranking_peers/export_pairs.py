@@ -59,8 +59,8 @@ def export_pairs(prepared: Prepared, path: Path) -> dict[str, np.ndarray]:
     }
     if prepared.grades is not None:
         # What our own statistics are told of training; of the other parts nobody is told anything.
-        grades = prepared.grades.of(prepared.split.train[prepared.data.label].to_numpy(np.float32))
-        arrays["train/grade"] = np.where(grades >= 0, prepared.grades.places[grades], np.float32(0.5))
+        places = prepared.grades.places_of(prepared.split.train[prepared.data.label].to_numpy(np.float32))
+        arrays["train/grade"] = np.nan_to_num(places, nan=0.5)
     for part, found in pairs.items():
         arrays |= {
             f"{part}/user": found["user_index"] - 1,
