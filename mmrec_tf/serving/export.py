@@ -154,7 +154,9 @@ def new_version(
     with unfinished_folder(folder, ".unfinished-") as unfinished:
         path = unfinished / "model"
         save = tf.saved_model.SaveOptions(namespace_whitelist=["Scann"] if asked else None)
-        tf.saved_model.save(_Servable(owner, tables, signatures), str(path), signatures=signatures, options=save)
+        # Given as functions that are not traced, they would be traced for saving once more.
+        traced = {name: function.get_concrete_function() for name, function in signatures.items()}
+        tf.saved_model.save(_Servable(owner, tables, traced), str(path), signatures=traced, options=save)
         check = check_model(path, asked)
         require_servable(check, folder.name)
         write_needed_libraries(check)
@@ -193,13 +195,9 @@ def _told_where(folder: Path) -> Iterator[None]:
 class _Servable(tf.Module):
     """What one SavedModel tracks: the tables and variables that its signatures use, and nothing of Keras."""
 
-    def __init__(self, owner: tf.Module, tables: object, signatures: Signatures):
+    def __init__(self, owner: tf.Module, tables: object, traced: Mapping[str, Callable]):
         super().__init__()
         self.tables = tables
         # A function's own list of variables lacks those that are only gathered from by several indices at once.
-        captured = {
-            id(tensor)
-            for function in signatures.values()
-            for tensor, _ in function.get_concrete_function().graph.captures
-        }
+        captured = {id(tensor) for function in traced.values() for tensor, _ in function.graph.captures}
         self.tracked = [variable for variable in owner.variables if id(variable.handle) in captured]
