@@ -1,6 +1,7 @@
 """Sums of losses over many rows, each of which looks at a wide row of scores, worked out block by block."""
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,8 @@ import tensorflow as tf
 
 from mmrec_tf.models.row_sums import is_on_plain_cpu
 
-_SCORES = {"CPU": 2**22, "other": 2**26}
-"""Scores of a block: those of a CPU stay in its cache, those of an accelerator fill it."""
+_SCORES = {"CPU": 2**20, "other": 2**26}
+"""Scores of a block: those of a CPU stay in one core's cache, those of an accelerator fill it."""
 
 
 def block_of(batch: int | None, negatives: int | None) -> int | None:
@@ -34,7 +35,8 @@ def sum_in_blocks(
     A step over thousands of rows of thousands of scores is bound by memory: each of a dozen operations writes and reads
     all scores, forward and backward. Here a block of rows is taken from its scores to its gradients before the next one
     is begun, and what is kept is the gradients' sum. Within `on_plain_cpu` the loop is compiled with XLA, which makes
-    few operations of the dozen, although the step around it is not.
+    few operations of the dozen, although the step around it is not, and each core has a loop of its own: that one core
+    works on what another has just written is what operations lose that share their rows among threads.
 
     Args:
         losses: gives the `[some]` losses of some rows, of which nothing but their own rows and what is shared is told.
@@ -48,20 +50,20 @@ def sum_in_blocks(
         float32 scalar. It can be differentiated once, by the float tensors among `rows` and `shared`.
     """
     batch = weights.shape[0]
-    count = -(-batch // block)
-    size = -(-batch // count)
+    # Eagerly each call would compile anew.
+    is_compiled = is_on_plain_cpu() and not tf.executing_eagerly() and _can_compile()
+    parts = min(_cores(), -(-batch // block)) if is_compiled else 1
+    count = -(-batch // (parts * block))
+    size = -(-batch // (parts * count))
     leaves = tf.nest.flatten(rows) + tf.nest.flatten(shared)
     of_rows = len(tf.nest.flatten(rows))
     moving = [place for place, leaf in enumerate(leaves) if leaf.dtype.is_floating]
 
-    def in_blocks(leaf):
-        missing = [[0, count * size - batch]] + [[0, 0]] * (leaf.shape.rank - 1)
-        return tf.reshape(tf.pad(leaf, missing), [count, size, *leaf.shape[1:]])
+    def in_parts(leaf):
+        missing = [[0, parts * count * size - batch]] + [[0, 0]] * (leaf.shape.rank - 1)
+        return tf.unstack(tf.reshape(tf.pad(leaf, missing), [parts, count, size, *leaf.shape[1:]]))
 
-    def value_and_gradients(leaves, weights):
-        leaves = [in_blocks(leaf) if place < of_rows else leaf for place, leaf in enumerate(leaves)]
-        weights = in_blocks(weights)
-
+    def of_part(leaves, weights):
         def add_block(step, value, found):
             taken = [leaf[step] if place < of_rows else leaf for place, leaf in enumerate(leaves)]
             watched = [taken[place] for place in moving]
@@ -86,25 +88,36 @@ def sum_in_blocks(
         _, value, found = tf.while_loop(
             lambda step, *_: step < count, add_block, (0, 0.0, start), maximum_iterations=count
         )
-        gradients = [
-            tf.reshape(sofar.stack(), [count * size, *leaves[place].shape[2:]])[:batch] if place < of_rows else sofar
-            for place, sofar in zip(moving, found)
-        ]
-        return value, gradients
+        return value, [sofar.stack() if place < of_rows else sofar for place, sofar in zip(moving, found)]
 
-    # Eagerly each call would compile anew.
-    if is_on_plain_cpu() and not tf.executing_eagerly() and _can_compile():
-        value_and_gradients = tf.function(value_and_gradients, jit_compile=True)
+    if is_compiled:
+        of_part = tf.function(of_part, jit_compile=True)
+
+    def value_and_gradients(leaves):
+        cut = [in_parts(leaf) if place < of_rows else [leaf] * parts for place, leaf in enumerate(leaves)]
+        values, found = zip(*(of_part(list(mine), own) for *mine, own in zip(*cut, in_parts(weights))))
+        gradients = [
+            tf.reshape(tf.concat(of_parts, axis=0), [-1, *leaves[place].shape[1:]])[:batch]
+            if place < of_rows
+            else tf.add_n(of_parts)
+            for place, of_parts in zip(moving, zip(*found))
+        ]
+        return tf.add_n(values), gradients
 
     @tf.custom_gradient
     def total(*given):
         known = list(leaves)
         for place, leaf in zip(moving, given):
             known[place] = leaf
-        value, gradients = value_and_gradients(known, weights)
+        value, gradients = value_and_gradients(known)
         return value, lambda upstream: [upstream * gradient for gradient in gradients]
 
     return total(*(leaves[place] for place in moving))
+
+
+def _cores() -> int:
+    """Of this machine, those that the process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -30,8 +30,11 @@ def expected() -> tuple[float, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("block", [1, 4])
+@pytest.mark.parametrize("cores", [1, 2, 3])
 @pytest.mark.parametrize("way", ["eager", "graph", "plain CPU", "XLA"])
-def test_value_and_gradients_whatever_the_block(block, way):
+def test_value_and_gradients_whatever_the_block_and_the_cores(block, cores, way, monkeypatch):
+    monkeypatch.setattr(score_blocks, "_cores", lambda: cores)
+
     def both():
         queries, items = tf.constant(QUERIES), tf.constant(ITEMS)
         with on_plain_cpu(way == "plain CPU"), tf.GradientTape() as tape:
@@ -51,9 +54,25 @@ def test_value_and_gradients_whatever_the_block(block, way):
 def test_block_of_what_is_small_or_not_known():
     assert block_of(1000, 1000) is None
     assert block_of(None, 10_000) is None and block_of(10_000, None) is None
-    # 2^22 scores on a CPU.
-    assert block_of(8192, 8192) == 512
+    # 2^20 scores on a CPU.
+    assert block_of(8192, 8192) == 128
     assert block_of(2, 2**23) == 1
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_each_core_has_a_loop(cores, monkeypatch):
+    """Of three blocks, five cores cannot have more than three."""
+    monkeypatch.setattr(score_blocks, "_cores", lambda: cores)
+
+    @tf.function
+    def step(queries, items):
+        with on_plain_cpu():
+            rows = {"query": queries, "skipped": tf.zeros([12], tf.int32)}
+            return sum_in_blocks(losses, rows, items, tf.ones([12]), 4)
+
+    graph = step.get_concrete_function(tf.TensorSpec([12, 2]), tf.TensorSpec([6, 2])).graph
+    loops = [one for one in graph.get_operations() if one.type.endswith("PartitionedCall")]
+    assert len(loops) == min(cores, 3)
 
 
 SOFTMAX = {"name": "softmax", "smoothing": 0.1}
