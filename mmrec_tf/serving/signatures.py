@@ -78,7 +78,8 @@ def signature(function: Callable[..., dict], **inputs: tf.TensorSpec) -> Callabl
     """A function of these inputs, in this order, as the signature of a SavedModel."""
     # The inputs come by place, because the schema's names need not be names of Python.
     specs = [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs.items()]
-    return tf.function(lambda *given: function(*given), input_signature=specs)
+    # Nothing below branches on tensors in Python, and AutoGraph, which looks for it in every call, takes long.
+    return tf.function(lambda *given: function(*given), input_signature=specs, autograph=False)
 
 
 def _recommend(engine, k):

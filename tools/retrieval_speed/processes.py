@@ -22,18 +22,19 @@ def measured(script: str, spec: dict, threads: int, python: Path | str = sys.exe
 
     Args:
         script: its file name without the ending.
-        spec: what to measure, as JSON holds it.
+        spec: what to measure, as JSON holds it. `operation_threads`, where it is there, are those that one operation of
+            TensorFlow's is shared among, in place of `threads`.
         threads: int. Threads for the numeric libraries.
         python: the interpreter.
 
     Raises:
         MeasurementError: with the last lines of what the process wrote, where it failed.
     """
-    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
+    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTEROP_THREADS")}
     environment = {
         **os.environ,
         **limits,
-        "TF_NUM_INTEROP_THREADS": str(threads),
+        "TF_NUM_INTRAOP_THREADS": str(spec.get("operation_threads", threads)),
         "TF_USE_LEGACY_KERAS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONPATH": str(REPOSITORY),

@@ -39,10 +39,16 @@ _OURS = {
 TRAINING = [
     # Four steps an epoch are enough of the slowest row.
     Variant("TFRS tutorial", "tutorial_training", {**_TUTORIAL, "metric": True, "interactions": 4 * 8192}),
+    Variant(
+        "TFRS tutorial, one thread an operation",
+        "tutorial_training",
+        {**_TUTORIAL, "metric": True, "interactions": 4 * 8192, "operation_threads": 1},
+    ),
     Variant("TFRS tutorial, no metric in training", "tutorial_training", _TUTORIAL),
     Variant("TFRS, no metric, integer ids", "tutorial_training", {**_TUTORIAL, "strings": False}),
     Variant("TFRS, no metric, integer ids, XLA", "tutorial_training", {**_TUTORIAL, "strings": False, "xla": True}),
     Variant("ours", "our_training", _OURS),
+    Variant("ours, one thread an operation", "our_training", {**_OURS, "operation_threads": 1}),
     Variant("ours, 16 steps a call", "our_training", {**_OURS, "steps_per_call": 16}),
     Variant("ours, XLA", "our_training", {**_OURS, "xla": True}),
     Variant("ours, XLA, 16 steps a call", "our_training", {**_OURS, "xla": True, "steps_per_call": 16}),
