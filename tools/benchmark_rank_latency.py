@@ -5,7 +5,7 @@
 The run gives users, items, media vectors, context and the widths of `models.ranking`; each ranker is built with the
 settings that it has of its own by default, exported as `mmrec export` does, and asked by `rank` in a process with one
 thread of TensorFlow, another user and other candidates each time. The weights are untrained, which changes no time.
-Those of several targets learn one more. The budget is the issue's: a median under 5 ms.
+Those of several targets learn one more. The budget is a median under 5 ms.
 """
 
 import argparse

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from mmrec_tf.models.row_sums import is_on_plain_cpu
 
-_SCORES = {"CPU": 2**20, "other": 2**26}
-"""Scores of a block: those of a CPU stay in one core's cache, those of an accelerator fill it."""
+_SCORES = {"core": 2**20, "CPU": 2**22, "other": 2**26}
+"""Scores of a block: those of one core, or of all of a CPU's, stay in their cache, those of an accelerator fill it."""
 
 
 def block_of(batch: int | None, negatives: int | None) -> int | None:
@@ -20,8 +20,8 @@ def block_of(batch: int | None, negatives: int | None) -> int | None:
         batch: int. Rows.
         negatives: int. Scores in each.
     """
-    devices = {device.device_type for device in tf.config.list_logical_devices()}
-    most = _SCORES["CPU" if devices == {"CPU"} else "other"]
+    is_cpu = {device.device_type for device in tf.config.list_logical_devices()} == {"CPU"}
+    most = _SCORES["core" if is_on_plain_cpu() else "CPU" if is_cpu else "other"]
     if batch is None or negatives is None or batch * negatives <= most:
         return None
     return max(most // negatives, 1)

@@ -54,9 +54,11 @@ def test_value_and_gradients_whatever_the_block_and_the_cores(block, cores, way,
 def test_block_of_what_is_small_or_not_known():
     assert block_of(1000, 1000) is None
     assert block_of(None, 10_000) is None and block_of(10_000, None) is None
-    # 2^20 scores on a CPU.
-    assert block_of(8192, 8192) == 128
+    # 2^22 scores on a CPU, 2^20 where each core has a loop of its own.
+    assert block_of(8192, 8192) == 512
     assert block_of(2, 2**23) == 1
+    with on_plain_cpu():
+        assert block_of(8192, 8192) == 128
 
 
 @pytest.mark.parametrize("cores", [1, 2, 5])
@@ -93,7 +95,7 @@ def test_a_model_learns_the_same_in_blocks(negatives, loss, monkeypatch):
     batch["weight"] = RANDOM.random(20).astype(np.float32)
 
     def gradients(scores_of_a_block):
-        monkeypatch.setattr(score_blocks, "_SCORES", {"CPU": scores_of_a_block, "other": scores_of_a_block})
+        monkeypatch.setattr(score_blocks, "_SCORES", dict.fromkeys(("core", "CPU", "other"), scores_of_a_block))
         tf.random.set_seed(5)
         model = calm_two_tower(temperature=0.2, negatives=negatives, loss=loss, learned_temperature=True)
         model.hard_items.assign(
