@@ -77,8 +77,9 @@ class Ranker(MainTarget, LossScaledModel):
         without_ids: bool. Score all items as if their ids were new. Defaults to False.
         vectors: dict of modality -> `[items of the batch, width]`, centred and scaled as in the items' `FeatureTable`.
             They stand in for the items' stored ones, where these are there.
-        rows: what `item_rows` gave, for the items to be looked up there instead of worked out; None, the default, where
-            an id or a modality is left out, in training, or for a model that has learned since.
+        rows: what `item_rows` gave, for the items to be looked up there instead of worked out, as they are at present;
+            None, the default, for another moment, where an id or a modality is left out, in training, or for a model
+            that has learned since.
         is_raw: bool. Give what the loss judges instead: of `ordinal` the logits of exceeding each level. Defaults to
             False.
 
@@ -227,21 +228,29 @@ class Ranker(MainTarget, LossScaledModel):
         self.create_weights(config["input_shape"]["history"][-1])
 
     def item_rows(self, block: int = 4096) -> dict[str, np.ndarray]:
-        """What the fields of every item come to, for scores to be found sooner where nothing is learned any more.
+        """What the fields of every item come to now, for scores to be found sooner where nothing is learned any more.
 
         Returns:
-            `item`, `[items, fields, dim + 1]` float32; and `step`, `[items, dim]`, of a ranker that reads the history
-            item by item.
+            `weights` and `vectors`, `[items, fields]` and `[items, fields, dim]` float32, the item's popularity of the
+            present among the fields; and `step`, `[items, dim]`, of a ranker that reads the history item by item.
         """
         ids = self.items.id_index.numpy()
-        found = {"item": [], **({"step": []} if self.reads_steps else {})}
+        found = {"weights": [], "vectors": [], **({"step": []} if self.reads_steps else {})}
         for start in range(0, self.items.size, block):
             index = tf.range(start, min(start + block, self.items.size))
             of_block = ids[start : start + block]
-            found["item"].append(self.item_fields(index, of_block))
+            weights, vectors = weights_and_vectors(self._fields_of_items(index[:, None], of_block[:, None]))
+            found["weights"].append(weights)
+            found["vectors"].append(vectors)
             if self.reads_steps:
                 found["step"].append(tf.reduce_sum(self.history_fields(index, of_block), axis=1))
         return {name: np.concatenate(blocks) for name, blocks in found.items()}
+
+    def _fields_of_items(self, group, item_ids, moment=None, **options):
+        """`[pairs, fields, dim + 1]` of items, without what the target statistics tell."""
+        item = self.item_fields(group, item_ids, **options)
+        item = tf.reshape(item, [-1, *item.shape[2:]])
+        return item if self.trend_field is None else tf.concat([item, self.trend_field(group, moment)], axis=1)
 
     def _pairs(self, inputs, training, without, without_ids, vectors, rows=None):
         user_index, history, group = inputs["user_index"], inputs["history"], inputs["item_index"]
@@ -267,20 +276,20 @@ class Ranker(MainTarget, LossScaledModel):
             context = self.context_fields.unknown(tf.shape(user_index)[0]) if context is None else context
             user.append(self.context_fields(context, training=training))
         # The user's side is the same for a whole group of items, so it is worked out once and repeated.
+        item = []
         if rows is None:
-            item = self.item_fields(group, item_ids, without=without, vectors=vectors)
-        else:
-            item = tf.gather(rows["item"], group)
-        item = tf.reshape(item, [-1, *item.shape[2:]])
-        if self.trend_field is not None:
-            item = tf.concat([item, self.trend_field(group, inputs.get("moment"))], axis=1)
+            item.append(self._fields_of_items(group, item_ids, inputs.get("moment"), without=without, vectors=vectors))
         if self.target_fields is not None:
             hides_item = tf.ones_like(group, tf.bool) if without_ids else item_ids != all_item_ids
             hidden = {"hides_user": user_ids != all_user_ids, "hides_item": hides_item}
             of_user, of_item = self.target_fields(user_index, group, inputs.get("statistics"), **hidden)
             user.append(of_user)
-            item = tf.concat([item, of_item], axis=1)
-        item_weights, item_vectors = weights_and_vectors(item)
+            item.append(of_item)
+        parts_of_item = [weights_and_vectors(tf.concat(item, axis=1))] if item else []
+        if rows is not None:
+            flat = tf.reshape(group, [-1])
+            parts_of_item.insert(0, tuple(tf.gather(rows[name], flat) for name in ("weights", "vectors")))
+        item_weights, item_vectors = (tf.concat(one, axis=1) for one in zip(*parts_of_item))
         user_weights, user_vectors = weights_and_vectors(tf.concat(user, axis=1))
         return Pairs(
             item_vectors=item_vectors,

@@ -4,7 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.models.byte_dropout import ByteDropout
-from mmrec_tf.models.rankers.fields import repeated
+from mmrec_tf.models.rankers.fields import with_repeated
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -39,7 +39,7 @@ class DeepPart(tf_keras.layers.Layer):
         self.drop = ByteDropout(dropout)
 
     def call(self, item, user, training=False):
-        output = self.first_of_item(item) + repeated(self.first_of_user(user), item)
+        output = with_repeated(self.first_of_item(item), self.first_of_user(user))
         for layer in self.rest:
             output = layer(self.drop(tf.nn.relu(output), training=training))
         return output[:, 0]

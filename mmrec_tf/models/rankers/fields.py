@@ -216,17 +216,28 @@ def repeated(values: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
         values: `[batch, ...]` tensor.
         pairs: `[pairs, ...]` tensor, whose rows are counted.
     """
-    rows, users = (tensor.shape[0] for tensor in (pairs, values))
-    if rows is None or users is None:
-        rows, users = tf.shape(pairs)[0], tf.shape(values)[0]
-    # A server may be asked for nobody: no rows, to be repeated no times.
-    users = max(users, 1) if isinstance(users, int) else tf.maximum(users, 1)
+    rows, users = _rows_and_users(pairs, values)
     return tf.repeat(values, rows // users, axis=0)
+
+
+def with_repeated(pairs: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """`pairs + repeated(values, pairs)`, `[pairs, width]`, without writing down what is repeated."""
+    rows, users = _rows_and_users(pairs, values)
+    grouped = tf.reshape(pairs, [users, rows // users, pairs.shape[1]])
+    return tf.reshape(grouped + values[:, None], [rows, pairs.shape[1]])
 
 
 def flattened(fields: tf.Tensor) -> tf.Tensor:
     """`[rows, fields * dim]` of `[rows, fields, dim]`."""
     return tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]])
+
+
+def _rows_and_users(pairs, values):
+    rows, users = (tensor.shape[0] for tensor in (pairs, values))
+    if rows is None or users is None:
+        rows, users = tf.shape(pairs)[0], tf.shape(values)[0]
+    # A server may be asked for nobody: no rows, to be repeated no times.
+    return rows, max(users, 1) if isinstance(users, int) else tf.maximum(users, 1)
 
 
 def _unflattened(rows, index):
