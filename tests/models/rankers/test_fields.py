@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mmrec_tf.models.feature_lookup import FeatureLookup
-from mmrec_tf.models.rankers.fields import TableFields, flattened, repeated
+from mmrec_tf.models.rankers.fields import TableFields, flattened, repeated, with_repeated
 from tests import tiny_world
 from tests.layer_checks import check_layer
 
@@ -94,4 +94,15 @@ def test_fields_of_an_index_of_unknown_size():
 def test_rows_are_repeated_for_each_item_of_a_group():
     values = tf.constant([[1.0], [2.0]])
     assert repeated(values, tf.zeros([6, 3])).numpy().ravel().tolist() == [1, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_added_to_each_item_of_its_user_or_to_nobodys(is_known):
+    sizes = [tf.TensorSpec([rows if is_known else None, 2]) for rows in (6, 2)]
+    add = tf.function(with_repeated, input_signature=sizes)
+    pairs = tf.reshape(tf.range(12.0), [6, 2])
+    added = add(pairs, tf.constant([[100.0, 200.0], [300.0, 400.0]]))
+    assert added.numpy().tolist() == [[100, 201], [102, 203], [104, 205], [306, 407], [308, 409], [310, 411]]
+    if not is_known:
+        assert add(tf.zeros([0, 2]), tf.zeros([0, 2])).shape == (0, 2)
     assert flattened(tf.zeros([2, 3, 4])).shape == (2, 12)
