@@ -50,7 +50,8 @@ def row_sums(table: tf.Tensor, index: tf.Tensor, present: tf.Tensor) -> tf.Tenso
         # memory as it found it (TensorFlow 2.16).
         rows = tf.concat([tf.gather_nd(index, places), [0]], axis=0)
         group_of = tf.concat([places[:, 0], [tf.cast(groups, tf.int64)]], axis=0)
-        return tf.sparse.segment_sum(table, rows, group_of, num_segments=groups + 1)[:groups]
+        sums = tf.sparse.segment_sum(table, rows, group_of, num_segments=groups + 1)
+        return tf.slice(sums, [0, 0], [groups, -1])
     present = tf.cast(present, table.dtype)
     rows, columns = table.shape
     if rows <= 2 * columns:

@@ -35,8 +35,8 @@ def sum_in_blocks(
     A step over thousands of rows of thousands of scores is bound by memory: each of a dozen operations writes and reads
     all scores, forward and backward. Here a block of rows is taken from its scores to its gradients before the next one
     is begun, and what is kept is the gradients' sum. Within `on_plain_cpu` the loop is compiled with XLA, which makes
-    few operations of the dozen, although the step around it is not, and each core has a loop of its own: that one core
-    works on what another has just written is what operations lose that share their rows among threads.
+    few operations of the dozen, although the step around it is not, and each core runs a loop of its own: operations
+    whose rows are shared among threads lose time to fetching what another core has just written.
 
     Args:
         losses: gives the `[some]` losses of some rows, of which nothing but their own rows and what is shared is told.

@@ -42,7 +42,7 @@ class DeepPart(tf_keras.layers.Layer):
         output = with_repeated(self.first_of_item(item), self.first_of_user(user))
         for layer in self.rest:
             output = layer(self.drop(tf.nn.relu(output), training=training))
-        return output[:, 0]
+        return tf.squeeze(output, 1)
 
     def get_config(self):
         return {**super().get_config(), "hidden": self.hidden, "dropout": self.dropout}

@@ -75,11 +75,12 @@ class TableFields(tf_keras.layers.Layer):
     def call(self, index, id_index, present=None, without=(), vectors=None):
         if present is not None:
             return self._mean(index, id_index, present)
-        fields = [self.ids(id_index)[..., None, :]]
+        fields = [tf.expand_dims(self.ids(id_index), -2)]
         if self.lookup.has_side_features:
             fields.append(self._side(index))
         for name in self.projections:
-            fields.append(self._media(name, index, name in without, (vectors or {}).get(name))[..., None, :])
+            media = self._media(name, index, name in without, (vectors or {}).get(name))
+            fields.append(tf.expand_dims(media, -2))
         return tf.concat(fields, axis=-2)
 
     def get_config(self):
@@ -159,7 +160,7 @@ class TableFields(tf_keras.layers.Layer):
                 mean += tf.cast(~is_there, added.dtype)[:, None] * tf.cast(self.projections[name].bias, added.dtype)
             else:
                 mean = self._projected(name, mean, is_there)
-            fields.append(mean[:, None])
+            fields.append(tf.expand_dims(mean, 1))
         return tf.concat(fields, axis=1)
 
     def _covers(self, index) -> bool:
@@ -206,7 +207,7 @@ def weights_and_vectors(fields: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """`[rows, fields, 1 + dim]` as `[rows, fields]` float32, each field's weight, and `[rows, fields, dim]`."""
     # One split, because the gradient of each slice would fill a tensor of the whole size with zeros first.
     weights, vectors = tf.split(fields, [1, fields.shape[-1] - 1], axis=-1)
-    return tf.cast(weights[..., 0], tf.float32), vectors
+    return tf.cast(tf.squeeze(weights, -1), tf.float32), vectors
 
 
 def repeated(values: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
@@ -224,7 +225,7 @@ def with_repeated(pairs: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """`pairs + repeated(values, pairs)`, `[pairs, width]`, without writing down what is repeated."""
     rows, users = _rows_and_users(pairs, values)
     grouped = tf.reshape(pairs, [users, rows // users, pairs.shape[1]])
-    return tf.reshape(grouped + values[:, None], [rows, pairs.shape[1]])
+    return tf.reshape(grouped + tf.expand_dims(values, 1), [rows, pairs.shape[1]])
 
 
 def flattened(fields: tf.Tensor) -> tf.Tensor:

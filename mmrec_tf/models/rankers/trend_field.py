@@ -54,7 +54,7 @@ class TrendField(tf_keras.layers.Layer):
         else:
             places = tf.reshape(item_index * self.periods + moment[:, None], [-1])
             trends = tf.gather(tf.reshape(self.table, [-1, self.half_lives]), places)
-        return self.second(self.first(trends))[:, None]
+        return tf.expand_dims(self.second(self.first(trends)), 1)
 
     def get_config(self):
         own = {"size": self.size, "periods": self.periods, "half_lives": self.half_lives}
