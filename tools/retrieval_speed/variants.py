@@ -25,6 +25,8 @@ def _size(name):
 
 _SOFTMAX = {**_size("100k"), "dim": 32, "batch": 8192}
 _TUTORIAL = {**_SOFTMAX, "strings": True, "metric": False, "xla": False, "epochs": 1}
+# Four steps an epoch are enough of the slowest row.
+_WITH_METRIC = {**_TUTORIAL, "metric": True, "interactions": 4 * 8192}
 _OURS = {
     **_SOFTMAX,
     "negatives": "in_batch",
@@ -37,13 +39,8 @@ _OURS = {
 }
 
 TRAINING = [
-    # Four steps an epoch are enough of the slowest row.
-    Variant("TFRS tutorial", "tutorial_training", {**_TUTORIAL, "metric": True, "interactions": 4 * 8192}),
-    Variant(
-        "TFRS tutorial, one thread an operation",
-        "tutorial_training",
-        {**_TUTORIAL, "metric": True, "interactions": 4 * 8192, "operation_threads": 1},
-    ),
+    Variant("TFRS tutorial", "tutorial_training", _WITH_METRIC),
+    Variant("TFRS tutorial, one thread an operation", "tutorial_training", {**_WITH_METRIC, "operation_threads": 1}),
     Variant("TFRS tutorial, no metric in training", "tutorial_training", _TUTORIAL),
     Variant("TFRS, no metric, integer ids", "tutorial_training", {**_TUTORIAL, "strings": False}),
     Variant("TFRS, no metric, integer ids, XLA", "tutorial_training", {**_TUTORIAL, "strings": False, "xla": True}),

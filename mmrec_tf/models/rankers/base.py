@@ -276,19 +276,19 @@ class Ranker(MainTarget, LossScaledModel):
             context = self.context_fields.unknown(tf.shape(user_index)[0]) if context is None else context
             user.append(self.context_fields(context, training=training))
         # The user's side is the same for a whole group of items, so it is worked out once and repeated.
-        item = []
         if rows is None:
-            item.append(self._fields_of_items(group, item_ids, inputs.get("moment"), without=without, vectors=vectors))
+            moment = inputs.get("moment")
+            item = self._fields_of_items(group, item_ids, moment, without=without, vectors=vectors)
+            parts_of_item = [weights_and_vectors(item)]
+        else:
+            flat = tf.reshape(group, [-1])
+            parts_of_item = [(tf.gather(rows["weights"], flat), tf.gather(rows["vectors"], flat))]
         if self.target_fields is not None:
             hides_item = tf.ones_like(group, tf.bool) if without_ids else item_ids != all_item_ids
             hidden = {"hides_user": user_ids != all_user_ids, "hides_item": hides_item}
             of_user, of_item = self.target_fields(user_index, group, inputs.get("statistics"), **hidden)
             user.append(of_user)
-            item.append(of_item)
-        parts_of_item = [weights_and_vectors(tf.concat(item, axis=1))] if item else []
-        if rows is not None:
-            flat = tf.reshape(group, [-1])
-            parts_of_item.insert(0, tuple(tf.gather(rows[name], flat) for name in ("weights", "vectors")))
+            parts_of_item.append(weights_and_vectors(of_item))
         item_weights, item_vectors = (tf.concat(one, axis=1) for one in zip(*parts_of_item))
         user_weights, user_vectors = weights_and_vectors(tf.concat(user, axis=1))
         return Pairs(
