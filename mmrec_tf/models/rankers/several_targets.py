@@ -8,7 +8,7 @@ import tf_keras
 
 from mmrec_tf.losses.uncertainty import UncertaintyWeighting
 from mmrec_tf.models.rankers.base import Ranker
-from mmrec_tf.models.rankers.fields import Pairs, flattened, repeated
+from mmrec_tf.models.rankers.fields import Pairs, flattened, with_repeated
 from mmrec_tf.models.rankers.target_head import TargetHead, joint_logits
 
 _LEAST_CHANCE = 1e-30
@@ -117,7 +117,7 @@ class SeveralTargets(Ranker):
         if self.targets:
             shape = tf.shape(inputs["item_index"])
             linear = self.linear_of_item(flattened(pairs.item_vectors))
-            linear += repeated(self.linear_of_user(flattened(pairs.user_vectors)), pairs.item_vectors)
+            linear = with_repeated(linear, self.linear_of_user(flattened(pairs.user_vectors)))
             for column, name in enumerate(self.targets):
                 output = outputs[name] + tf.cast(linear[:, column], tf.float32)
                 raw[name] = self.target_heads[name](tf.reshape(output, shape))

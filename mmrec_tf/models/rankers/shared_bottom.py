@@ -3,7 +3,7 @@
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.models.rankers.fields import flattened, repeated
+from mmrec_tf.models.rankers.fields import flattened, with_repeated
 from mmrec_tf.models.rankers.several_targets import SeveralTargets
 from mmrec_tf.models.rankers.target_head import TargetTower
 
@@ -43,7 +43,7 @@ class SharedBottom(SeveralTargets):
     def target_outputs(self, pairs, training):
         # The user's half is the same for a whole group of items, so it is worked out once for each user.
         item = self.first_of_item(flattened(pairs.item_vectors))
-        output = tf.nn.relu(item + repeated(self.first_of_user(flattened(pairs.user_vectors)), item))
+        output = tf.nn.relu(with_repeated(item, self.first_of_user(flattened(pairs.user_vectors))))
         for layer in self.shared:
             output = layer(self.drop(output, training=training))
         return {name: tower(output, training=training) for name, tower in self.towers.items()}
