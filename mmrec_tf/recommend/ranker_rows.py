@@ -13,8 +13,8 @@ def ranker_rows(ranking: Ranker | RankerEnsemble | None) -> list | dict | None:
     """What `Ranker.item_rows` gives, as variables of the exported graph.
 
     A request then looks up one row for each candidate, where else each modality of each candidate is to be projected
-    (500 candidates with vectors of 1,664 numbers: half of the time). The rows are float32, for each item and field
-    `models.ranking.dim + 1` numbers.
+    (500 candidates with vectors of 1,664 numbers: half of the time). The rows are float32: of each item the embeddings
+    of its fields, or what the ranker makes of them alone (`Ranker.item_parts`).
 
     Args:
         ranking: the trained ranker; None for none.
@@ -24,10 +24,8 @@ def ranker_rows(ranking: Ranker | RankerEnsemble | None) -> list | dict | None:
     """
     if ranking is None:
         return None
-    numbers = 0
-    for member in ranking.members:
-        fields = member.item_fields.count + (member.trend_field is not None)
-        numbers += fields * (member.dim + 1) + member.reads_steps * member.dim
+    of_nothing = [member.rows_of_items(tf.zeros([1], tf.int32)) for member in ranking.members]
+    numbers = sum(row.shape.num_elements() for row in tf.nest.flatten(of_nothing))
     if 4 * ranking.items.size * numbers > MOST_BYTES:
         return None
     return tf.nest.map_structure(

@@ -42,8 +42,9 @@ def test_the_engine_looks_them_up_unless_something_is_left_out():
 
 def test_tables_that_are_too_large_are_not_kept(monkeypatch):
     model = tiny_world.ranker(members=2)
-    # 30 items and none, whose fields, the trend among them, are 1 + 4 float32 each, of two members.
-    size = 4 * 31 * (model.members[0].item_fields.count + 1) * 5 * 2
+    # 30 items and none, float32 of two members: a weight of each field, the trend among them, what the fields come to,
+    # 4 wide, their square, and the first layer's sums.
+    size = 4 * 31 * (model.members[0].item_fields.count + 1 + 4 + 1 + model.members[0].hidden[0]) * 2
     monkeypatch.setattr(module, "MOST_BYTES", size)
     assert sum(4 * table.shape.num_elements() for table in tf.nest.flatten(ranker_rows(model))) == size
     monkeypatch.setattr(module, "MOST_BYTES", size - 1)

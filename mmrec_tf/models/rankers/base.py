@@ -16,16 +16,16 @@ from mmrec_tf.losses.ranking_losses import build_ranking_loss, ranking_loss_name
 from mmrec_tf.models.calibrators import build_calibrator
 from mmrec_tf.models.context_fields import ContextFields
 from mmrec_tf.models.feature_lookup import FeatureLookup
-from mmrec_tf.models.item_embedding import hide_ids
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
-from mmrec_tf.models.rankers.fields import STDDEV, Pairs, TableFields, repeated, weights_and_vectors
+from mmrec_tf.models.rankers.fields import STDDEV, Pairs, TableFields, repeated
 from mmrec_tf.models.rankers.main_target import MainTarget
+from mmrec_tf.models.rankers.pair_fields import PairFields
 from mmrec_tf.models.rankers.position_bias import PositionBias
 from mmrec_tf.models.rankers.target_fields import TargetFields
 from mmrec_tf.models.rankers.trend_field import TrendField
 
 
-class Ranker(MainTarget, LossScaledModel):
+class Ranker(MainTarget, PairFields, LossScaledModel):
     """Decides in which order the retrieved items are shown.
 
     Every feature of the user, of the item, of the user's history and of the request's context is a field f with one
@@ -177,7 +177,7 @@ class Ranker(MainTarget, LossScaledModel):
         weights = [tf.reduce_sum(weights, axis=1) for weights in (pairs.item_weights, pairs.user_weights)]
         if training and self.position_bias is not None:
             weights[1] += self.position_bias(inputs["position"], training=True)
-        scores = self.bias + weights[0] + repeated(weights[1], pairs.item_vectors) + interactions
+        scores = self.bias + weights[0] + repeated(weights[1], weights[0]) + interactions
         scores = tf.reshape(scores, tf.shape(inputs["item_index"]))
         return scores if self.thresholds is None else self.thresholds(scores)
 
@@ -226,87 +226,3 @@ class Ranker(MainTarget, LossScaledModel):
     def build_from_config(self, config):
         # Keras' own way calls the model with floats.
         self.create_weights(config["input_shape"]["history"][-1])
-
-    def item_rows(self, block: int = 4096) -> dict[str, np.ndarray]:
-        """What the fields of every item come to now, for scores to be found sooner where nothing is learned any more.
-
-        Returns:
-            `weights` and `vectors`, `[items, fields]` and `[items, fields, dim]` float32, the item's popularity of the
-            present among the fields; and `step`, `[items, dim]`, of a ranker that reads the history item by item.
-        """
-        ids = self.items.id_index.numpy()
-        found = {"weights": [], "vectors": [], **({"step": []} if self.reads_steps else {})}
-        for start in range(0, self.items.size, block):
-            index = tf.range(start, min(start + block, self.items.size))
-            of_block = ids[start : start + block]
-            weights, vectors = weights_and_vectors(self._fields_of_items(index[:, None], of_block[:, None]))
-            found["weights"].append(weights)
-            found["vectors"].append(vectors)
-            if self.reads_steps:
-                found["step"].append(tf.reduce_sum(self.history_fields(index, of_block), axis=1))
-        return {name: np.concatenate(blocks) for name, blocks in found.items()}
-
-    def _fields_of_items(self, group, item_ids, moment=None, **options):
-        """`[pairs, fields, dim + 1]` of items, without what the target statistics tell."""
-        item = self.item_fields(group, item_ids, **options)
-        item = tf.reshape(item, [-1, *item.shape[2:]])
-        return item if self.trend_field is None else tf.concat([item, self.trend_field(group, moment)], axis=1)
-
-    def _pairs(self, inputs, training, without, without_ids, vectors, rows=None):
-        user_index, history, group = inputs["user_index"], inputs["history"], inputs["item_index"]
-        group = group if group.shape.rank == 2 else group[:, None]
-        all_user_ids, all_item_ids = tf.gather(self.users.id_index, user_index), tf.gather(self.items.id_index, group)
-        user_ids = hide_ids(all_user_ids, self.id_dropout, training)
-        item_ids = tf.zeros_like(group) if without_ids else hide_ids(all_item_ids, self.id_dropout, training)
-        history_ids = tf.gather(self.items.id_index, history)
-        user = [self.user_fields(user_index, user_ids)]
-        parts = {}
-        if self.reads_steps and rows is not None:
-            parts = {"target": tf.gather(rows["step"], group), "steps": tf.gather(rows["step"], history)}
-        elif self.reads_steps:
-            steps = self.history_fields(history, history_ids)
-            target = self.history_fields(group, item_ids, without=without, vectors=vectors)
-            parts = {"target": tf.reduce_sum(target, axis=2), "steps": tf.reduce_sum(steps, axis=2)}
-        elif history.shape[1]:
-            for start in [0, history.shape[1] - 1] if self.last_item else [0]:
-                window = history[:, start:]
-                user.append(self.history_fields(window, history_ids[:, start:], present=window > 0))
-        context = inputs.get("context")
-        if self.context_fields is not None:
-            context = self.context_fields.unknown(tf.shape(user_index)[0]) if context is None else context
-            user.append(self.context_fields(context, training=training))
-        # The user's side is the same for a whole group of items, so it is worked out once and repeated.
-        if rows is None:
-            moment = inputs.get("moment")
-            item = self._fields_of_items(group, item_ids, moment, without=without, vectors=vectors)
-            parts_of_item = [weights_and_vectors(item)]
-        else:
-            flat = tf.reshape(group, [-1])
-            parts_of_item = [(tf.gather(rows["weights"], flat), tf.gather(rows["vectors"], flat))]
-        if self.target_fields is not None:
-            hides_item = tf.ones_like(group, tf.bool) if without_ids else item_ids != all_item_ids
-            hidden = {"hides_user": user_ids != all_user_ids, "hides_item": hides_item}
-            of_user, of_item = self.target_fields(user_index, group, inputs.get("statistics"), **hidden)
-            user.append(of_user)
-            parts_of_item.append(weights_and_vectors(of_item))
-        item_weights, item_vectors = (tf.concat(one, axis=1) for one in zip(*parts_of_item))
-        user_weights, user_vectors = weights_and_vectors(tf.concat(user, axis=1))
-        return Pairs(
-            item_vectors=item_vectors,
-            item_weights=item_weights,
-            user_vectors=user_vectors,
-            user_weights=user_weights,
-            item_index=group,
-            item_ids=item_ids,
-            history=history,
-            history_ids=history_ids,
-            user_index=user_index,
-            context=context,
-            **parts,
-        )
-
-    def _squared_lengths(self, inputs):
-        users = self.user_fields.ids(tf.gather(self.users.id_index, inputs["user_index"]))
-        items = self.item_fields.ids(tf.gather(self.items.id_index, tf.reshape(inputs["item_index"], [-1])))
-        lengths = [tf.reduce_sum(tf.square(tf.cast(ids, tf.float32)), axis=1) for ids in (users, items)]
-        return tf.add_n([tf.reduce_mean(length) for length in lengths])

@@ -39,7 +39,15 @@ class DeepPart(tf_keras.layers.Layer):
         self.drop = ByteDropout(dropout)
 
     def call(self, item, user, training=False):
-        output = with_repeated(self.first_of_item(item), self.first_of_user(user))
+        return self.meet(self.of_item(item), user, training)
+
+    def of_item(self, item: tf.Tensor) -> tf.Tensor:
+        """`[pairs, width]`: the item's half of the first layer."""
+        return self.first_of_item(item)
+
+    def meet(self, of_item: tf.Tensor, user: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """What the call gives, of what `of_item` gave."""
+        output = with_repeated(of_item, self.first_of_user(user))
         for layer in self.rest:
             output = layer(self.drop(tf.nn.relu(output), training=training))
         return tf.squeeze(output, 1)

@@ -6,7 +6,7 @@ import tf_keras
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.rankers.deep_part import DeepPart
 from mmrec_tf.models.rankers.fields import flattened
-from mmrec_tf.models.rankers.fm import pairwise_products
+from mmrec_tf.models.rankers.fm import pairwise_products, sums_and_squares
 
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
@@ -25,6 +25,7 @@ class DeepFM(Ranker):
     """
 
     title = "DeepFM"
+    looks_up_vectors = False
 
     def __init__(self, users, items, dim, hidden, dropout=0.0, **kwargs):
         super().__init__(users, items, dim, **kwargs)
@@ -32,9 +33,13 @@ class DeepFM(Ranker):
         self.dropout = dropout
         self.deep = DeepPart(self.hidden, dropout, name="deep")
 
+    def item_parts(self, item_vectors):
+        return {"deep": self.deep.of_item(flattened(item_vectors)), **sums_and_squares(item_vectors)}
+
     def interactions(self, pairs, training):
-        deep = self.deep(flattened(pairs.item_vectors), flattened(pairs.user_vectors), training=training)
-        return tf.cast(pairwise_products(pairs), tf.float32) + deep
+        parts = self.parts_of(pairs)
+        deep = self.deep.meet(parts["deep"], flattened(pairs.user_vectors), training)
+        return tf.cast(pairwise_products(parts, pairs.user_vectors), tf.float32) + deep
 
     def get_config(self):
         return {**super().get_config(), "hidden": self.hidden, "dropout": self.dropout}

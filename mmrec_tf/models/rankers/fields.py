@@ -173,7 +173,8 @@ class Pairs(NamedTuple):
     """A batch of users, each beside a group of items, as fields.
 
     Attributes:
-        item_vectors: `[pairs, item fields, dim]`, of every user's first item, second item, ...
+        item_vectors: `[pairs, item fields, dim]`, of every user's first item, second item, ...; None where the ranker
+            has looked up all that it makes of them.
         item_weights: `[pairs, item fields]`, the fields' weights in the linear part.
         user_vectors: `[batch, user fields, dim]`: the user's own fields, those of the history and of the context.
         user_weights: `[batch, user fields]`.
@@ -181,11 +182,12 @@ class Pairs(NamedTuple):
         history, history_ids: `[batch, length]` int32, likewise.
         user_index: `[batch]` int32.
         context: nested dict of `[batch, ...]`, or None.
+        item_parts: what `PairFields.item_parts` gives, `[pairs, ...]` each; None where it has not been looked up.
         target: `[batch, group, dim]`, the items as the history's are embedded; None where the ranker does not ask.
         steps: `[batch, length, dim]`, the history's items; None likewise.
     """
 
-    item_vectors: tf.Tensor
+    item_vectors: tf.Tensor | None
     item_weights: tf.Tensor
     user_vectors: tf.Tensor
     user_weights: tf.Tensor
@@ -195,6 +197,7 @@ class Pairs(NamedTuple):
     history_ids: tf.Tensor
     user_index: tf.Tensor
     context: dict | None
+    item_parts: dict[str, tf.Tensor] | None = None
     target: tf.Tensor | None = None
     steps: tf.Tensor | None = None
 

@@ -32,6 +32,7 @@ class WideDeep(Ranker):
     """
 
     title = "Wide & Deep"
+    looks_up_vectors = False
 
     def __init__(self, users, items, dim, hidden, dropout=0.0, crosses=65_536, **kwargs):
         super().__init__(users, items, dim, **kwargs)
@@ -44,8 +45,11 @@ class WideDeep(Ranker):
                 name="cross_weights", shape=[crosses], initializer="zeros", experimental_autocast=False
             )
 
+    def item_parts(self, item_vectors):
+        return {"deep": self.deep.of_item(flattened(item_vectors))}
+
     def interactions(self, pairs, training):
-        deep = self.deep(flattened(pairs.item_vectors), flattened(pairs.user_vectors), training=training)
+        deep = self.deep.meet(self.parts_of(pairs)["deep"], flattened(pairs.user_vectors), training)
         return deep + tf.reshape(self._crossed(pairs), [-1]) if self.crosses else deep
 
     def get_config(self):

@@ -1,0 +1,136 @@
+"""Where the fields of a batch come from: worked out from the tables, or looked up where nothing is learned any more."""
+
+import numpy as np
+import tensorflow as tf
+
+from mmrec_tf.models.item_embedding import hide_ids
+from mmrec_tf.models.rankers.fields import Pairs, weights_and_vectors
+
+
+class PairFields:
+    """The part of `Ranker` that makes `Pairs` of its inputs."""
+
+    looks_up_vectors = True
+    """Whether `interactions` asks for `item_vectors` where the `item_parts` are looked up."""
+
+    def item_parts(self, item_vectors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What `interactions` makes of items' fields alone, which an exported ranker looks up.
+
+        Args:
+            item_vectors: `[items, fields, dim]`.
+
+        Returns:
+            dict of `[items, ...]`; empty by default.
+        """
+        return {}
+
+    def parts_of(self, pairs: Pairs) -> dict[str, tf.Tensor]:
+        """The `item_parts` of pairs, looked up where they have been."""
+        return self.item_parts(pairs.item_vectors) if pairs.item_parts is None else pairs.item_parts
+
+    def item_rows(self, block: int = 4096) -> dict[str, np.ndarray]:
+        """What the fields of every item come to now, for scores to be found sooner where nothing is learned any more.
+
+        Args:
+            block: int. Items that are worked out at a time. Defaults to 4096.
+
+        Returns:
+            See `rows_of_items`, of all of them.
+        """
+        starts = range(0, self.items.size, block)
+        blocks = [self.rows_of_items(tf.range(start, min(start + block, self.items.size))) for start in starts]
+        return tf.nest.map_structure(lambda *rows: np.concatenate(rows), *blocks)
+
+    def rows_of_items(self, index: tf.Tensor) -> dict[str, tf.Tensor | dict[str, tf.Tensor]]:
+        """What the call's `rows` hold of items.
+
+        Args:
+            index: `[items]` int32.
+
+        Returns:
+            `weights`, `[items, fields]` float32, the popularity of the present among the fields; `parts`, what
+            `item_parts` gives, where the fields of a pair are those of the item alone; `vectors`, `[items, fields,
+            dim]`, where these are asked for; and `step`, `[items, dim]`, of a ranker that reads the history item by
+            item.
+        """
+        ids = tf.gather(self.items.id_index, index)
+        weights, vectors = weights_and_vectors(self._fields_of_items(index[:, None], ids[:, None]))
+        rows = {"weights": weights}
+        # Target statistics are of user and item, and come to the fields that are looked up.
+        parts = {} if self.target_fields is not None else self.item_parts(vectors)
+        if parts:
+            rows["parts"] = parts
+        if self.looks_up_vectors or not parts:
+            rows["vectors"] = vectors
+        if self.reads_steps:
+            rows["step"] = tf.reduce_sum(self.history_fields(index, ids), axis=1)
+        return rows
+
+    def _fields_of_items(self, group, item_ids, moment=None, **options):
+        """`[pairs, fields, dim + 1]` of items, without what the target statistics tell."""
+        item = self.item_fields(group, item_ids, **options)
+        item = tf.reshape(item, [-1, *item.shape[2:]])
+        return item if self.trend_field is None else tf.concat([item, self.trend_field(group, moment)], axis=1)
+
+    def _pairs(self, inputs, training, without, without_ids, vectors, rows=None):
+        user_index, history, group = inputs["user_index"], inputs["history"], inputs["item_index"]
+        group = group if group.shape.rank == 2 else group[:, None]
+        all_user_ids, all_item_ids = tf.gather(self.users.id_index, user_index), tf.gather(self.items.id_index, group)
+        user_ids = hide_ids(all_user_ids, self.id_dropout, training)
+        item_ids = tf.zeros_like(group) if without_ids else hide_ids(all_item_ids, self.id_dropout, training)
+        history_ids = tf.gather(self.items.id_index, history)
+        user = [self.user_fields(user_index, user_ids)]
+        read = {}
+        if self.reads_steps and rows is not None:
+            read = {"target": tf.gather(rows["step"], group), "steps": tf.gather(rows["step"], history)}
+        elif self.reads_steps:
+            steps = self.history_fields(history, history_ids)
+            target = self.history_fields(group, item_ids, without=without, vectors=vectors)
+            read = {"target": tf.reduce_sum(target, axis=2), "steps": tf.reduce_sum(steps, axis=2)}
+        elif history.shape[1]:
+            for start in [0, history.shape[1] - 1] if self.last_item else [0]:
+                window = history[:, start:]
+                user.append(self.history_fields(window, history_ids[:, start:], present=window > 0))
+        context = inputs.get("context")
+        if self.context_fields is not None:
+            context = self.context_fields.unknown(tf.shape(user_index)[0]) if context is None else context
+            user.append(self.context_fields(context, training=training))
+        # The user's side is the same for a whole group of items, so it is worked out once and repeated.
+        if rows is None:
+            moment = inputs.get("moment")
+            item = self._fields_of_items(group, item_ids, moment, without=without, vectors=vectors)
+            item_weights, item_vectors = weights_and_vectors(item)
+            item_parts = None
+        else:
+            flat = tf.reshape(group, [-1])
+            found = tf.nest.map_structure(lambda table: tf.gather(table, flat), {**rows, "step": ()})
+            item_weights, item_vectors, item_parts = (found.get(name) for name in ("weights", "vectors", "parts"))
+        if self.target_fields is not None:
+            hides_item = tf.ones_like(group, tf.bool) if without_ids else item_ids != all_item_ids
+            hidden = {"hides_user": user_ids != all_user_ids, "hides_item": hides_item}
+            of_user, of_item = self.target_fields(user_index, group, inputs.get("statistics"), **hidden)
+            user.append(of_user)
+            told_weights, told_vectors = weights_and_vectors(of_item)
+            item_weights = tf.concat([item_weights, told_weights], axis=1)
+            item_vectors = tf.concat([item_vectors, told_vectors], axis=1)
+        user_weights, user_vectors = weights_and_vectors(tf.concat(user, axis=1))
+        return Pairs(
+            item_vectors=item_vectors,
+            item_weights=item_weights,
+            user_vectors=user_vectors,
+            user_weights=user_weights,
+            item_index=group,
+            item_ids=item_ids,
+            history=history,
+            history_ids=history_ids,
+            user_index=user_index,
+            context=context,
+            item_parts=item_parts,
+            **read,
+        )
+
+    def _squared_lengths(self, inputs):
+        users = self.user_fields.ids(tf.gather(self.users.id_index, inputs["user_index"]))
+        items = self.item_fields.ids(tf.gather(self.items.id_index, tf.reshape(inputs["item_index"], [-1])))
+        lengths = [tf.reduce_sum(tf.square(tf.cast(ids, tf.float32)), axis=1) for ids in (users, items)]
+        return tf.add_n([tf.reduce_mean(length) for length in lengths])
