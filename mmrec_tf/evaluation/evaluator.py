@@ -7,7 +7,6 @@ enough.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,11 +22,11 @@ Progress = Callable[[str, int, int], None]
 Scorer = Callable[[np.ndarray], np.ndarray]
 """Takes `[batch]` int64 positions in an evaluation set, gives `[batch, n_items]` scores, higher is better."""
 
-_GROUPS = (32, 128)
-"""Items whose best score is looked at first: the width of one reduction, for short catalogues and for long ones."""
+_GROUP = 32
+"""Items whose best score is looked at first: the width of one reduction."""
 
-_BLOCK = 2**17
-"""Items scored at a time, so that memory does not grow with the catalogue."""
+_BLOCK = 2**15
+"""Items scored at a time, so that the scores of a batch of users stay in a processor's cache."""
 
 
 def rank_items(
@@ -82,18 +81,20 @@ def rank_by_embeddings(
     items: np.ndarray,
     profiles: csr_matrix,
     k: int,
-    batch_size: int = 256,
+    batch_size: int = 128,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """The k best unseen items of each user by dot product: the quick way for two-tower models.
 
-    Scores are computed for a block of items at a time. Only the groups of items with the highest maxima are sorted;
-    the k best items are always among the k best groups, so the result is exact.
+    Scores are computed for a block of items at a time. Only the groups of items with the highest maxima are sorted, and
+    of these only as many as hold anything better than what has been found; the k best items are always among the k best
+    groups, so the result is exact.
 
     Args:
         queries: `[n, dim]` float. Query embeddings.
         items: `[n_items, dim]` float. Candidate embeddings.
-        profiles, k, batch_size, progress: as in `rank_items`.
+        profiles, k, progress: as in `rank_items`.
+        batch_size: int. Users scored at a time. Defaults to 128.
 
     Returns:
         `[n, k]` int32 item rows, as `rank_items` gives them.
@@ -114,70 +115,63 @@ def rank_by_embeddings(
             raise MmrecError(f"the {name} embedding of row {row} is not finite. {_NOT_FINITE}")
     lists = np.full((n, k), -1, np.int32)
     batch = max(1, min(batch_size, n))
-    # Sorting takes the number of groups and k of their widths: it takes least where these two are equal.
-    short, long = _GROUPS
-    group = long if n_items > k * short * long / 2 else short
-    best_of_block = _best_of_block_by(group)
-    blocks = [(start, _padded(items[start : start + _BLOCK], group)) for start in range(0, n_items, _BLOCK)]
+    blocks = [(start, _padded(items[start : start + _BLOCK])) for start in range(0, n_items, _BLOCK)]
     for start in range(0, n, batch):
         positions = np.arange(start, min(start + batch, n))
         asked = tf.constant(queries[np.pad(positions, (0, batch - len(positions)), mode="edge")])
         rows, columns = _entries(profiles, positions)
-        best, found = tf.zeros([batch, 0]), tf.zeros([batch, 0], tf.int32)
+        best, found = tf.fill([batch, k], -np.inf), tf.fill([batch, k], -1)
         for first, block in blocks:
             size = min(_BLOCK, n_items - first)
             is_inside = (columns >= first) & (columns < first + size)
             seen = np.stack([rows[is_inside], columns[is_inside] - first], axis=1).astype(np.int32)
-            best, found = best_of_block(asked, block, seen, size, first, best, found, k)
+            best, found = _best_of_block(asked, block, seen, size, first, best, found)
         best, found = best.numpy()[: len(positions)], found.numpy()[: len(positions)]
-        lists[positions, : found.shape[1]] = np.where(best > -np.inf, found, -1)
+        lists[positions] = np.where(best > -np.inf, found, -1)
         if progress:
             progress("ranking items", int(positions[-1]) + 1, n)
     return lists
 
 
-@functools.lru_cache
-def _best_of_block_by(group: int) -> Callable:
-    """What goes through a block with groups of this width."""
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None], tf.float32),
-            tf.TensorSpec([None, None], tf.float32),
-            tf.TensorSpec([None, 2], tf.int32),
-            tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([], tf.int32),
-            tf.TensorSpec([None, None], tf.float32),
-            tf.TensorSpec([None, None], tf.int32),
-            tf.TensorSpec([], tf.int32),
-        ]
-    )
-    def best_of_block(queries, items, seen, size, first, best, found, k):
-        """The best k of those found so far and of one more block, whose rows from `size` on are padding."""
-        users, groups = tf.shape(queries)[0], tf.shape(items)[0] // group
-        scores = tf.matmul(queries, items, transpose_b=True)
-        scores = tf.tensor_scatter_nd_update(scores, seen, tf.fill(tf.shape(seen)[:1], -np.inf))
-        if groups > k + 1:
-            scores = tf.reshape(scores, [users, groups, group])
-            # One group more than k: padding can push only the last group ahead of its place. In ascending order, so
-            # that equal scores stay in row order.
-            _, chosen = tf.math.top_k(tf.reduce_max(scores, axis=2), k + 1)
-            chosen = tf.sort(chosen, axis=1)
-            rows = tf.reshape(chosen[:, :, None] * group + tf.range(group), [users, -1])
-            scores = tf.reshape(tf.gather(scores, chosen, batch_dims=1), [users, -1])
-        else:
-            rows = tf.tile(tf.range(groups * group)[None, :], [users, 1])
-        scores = tf.where(rows < size, scores, -np.inf)
-        scores = tf.concat([best, scores], axis=1)
-        rows = tf.concat([found, rows + first], axis=1)
-        scores, places = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
-        return scores, tf.gather(rows, places, batch_dims=1)
-
-    return best_of_block
+@tf.function(
+    input_signature=[
+        tf.TensorSpec([None, None], tf.float32),
+        tf.TensorSpec([None, None], tf.float32),
+        tf.TensorSpec([None, 2], tf.int32),
+        tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([], tf.int32),
+        tf.TensorSpec([None, None], tf.float32),
+        tf.TensorSpec([None, None], tf.int32),
+    ]
+)
+def _best_of_block(queries, items, seen, size, first, best, found):
+    """The best of those found so far and of one more block, whose rows from `size` on are padding."""
+    users, groups, k = tf.shape(queries)[0], tf.shape(items)[0] // _GROUP, tf.shape(best)[1]
+    scores = tf.matmul(queries, items, transpose_b=True)
+    scores = tf.tensor_scatter_nd_update(scores, seen, tf.fill(tf.shape(seen)[:1], -np.inf))
+    if groups > k + 1:
+        scores = tf.reshape(scores, [users, groups, _GROUP])
+        maxima = tf.reduce_max(scores, axis=2)
+        # Equal scores stay in row order, so a group that is no better than all that has been found has no place.
+        is_better = tf.cast(maxima > best[:, -1:], tf.int32)
+        # One group more than k: padding can push only the last group ahead of its place.
+        kept = tf.minimum(tf.reduce_max(tf.reduce_sum(is_better, axis=1)), k + 1)
+        _, chosen = tf.math.top_k(maxima, kept)
+        # In ascending order, so that equal scores stay in row order.
+        chosen = tf.sort(chosen, axis=1)
+        rows = tf.reshape(chosen[:, :, None] * _GROUP + tf.range(_GROUP), [users, -1])
+        scores = tf.gather(scores, chosen, batch_dims=1)
+    else:
+        rows = tf.tile(tf.range(groups * _GROUP)[None, :], [users, 1])
+    scores = tf.where(rows < size, tf.reshape(scores, [users, -1]), -np.inf)
+    scores = tf.concat([best, scores], axis=1)
+    rows = tf.concat([found, rows + first], axis=1)
+    scores, places = tf.math.top_k(scores, k)
+    return scores, tf.gather(rows, places, batch_dims=1)
 
 
-def _padded(items, group):
-    return tf.constant(np.pad(items, ((0, -len(items) % group), (0, 0))))
+def _padded(items):
+    return tf.constant(np.pad(items, ((0, -len(items) % _GROUP), (0, 0))))
 
 
 def _entries(matrix, positions):
