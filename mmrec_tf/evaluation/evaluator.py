@@ -26,7 +26,13 @@ _GROUP = 32
 """Items whose best score is looked at first: the width of one reduction."""
 
 _BLOCK = 2**15
-"""Items scored at a time, so that the scores of a batch of users stay in a processor's cache."""
+"""Items scored at a time."""
+
+_SCORES = 2**22
+"""Most scores at a time, which then stay in a processor's cache."""
+
+_MOST_USERS = 1024
+"""Most users at a time."""
 
 
 def rank_items(
@@ -81,7 +87,7 @@ def rank_by_embeddings(
     items: np.ndarray,
     profiles: csr_matrix,
     k: int,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """The k best unseen items of each user by dot product: the quick way for two-tower models.
@@ -94,7 +100,7 @@ def rank_by_embeddings(
         queries: `[n, dim]` float. Query embeddings.
         items: `[n_items, dim]` float. Candidate embeddings.
         profiles, k, progress: as in `rank_items`.
-        batch_size: int. Users scored at a time. Defaults to 128.
+        batch_size: int. Users scored at a time. None, the default, for as many as have 4 million scores, 1,024 at most.
 
     Returns:
         `[n, k]` int32 item rows, as `rank_items` gives them.
@@ -114,20 +120,21 @@ def rank_by_embeddings(
             row = int(np.argmin(np.isfinite(embeddings).all(axis=1)))
             raise MmrecError(f"the {name} embedding of row {row} is not finite. {_NOT_FINITE}")
     lists = np.full((n, k), -1, np.int32)
-    batch = max(1, min(batch_size, n))
+    users = min(_SCORES // max(min(n_items, _BLOCK), 1), _MOST_USERS) if batch_size is None else batch_size
+    batch = max(1, min(users, n))
     blocks = [(start, _padded(items[start : start + _BLOCK])) for start in range(0, n_items, _BLOCK)]
     for start in range(0, n, batch):
         positions = np.arange(start, min(start + batch, n))
         asked = tf.constant(queries[np.pad(positions, (0, batch - len(positions)), mode="edge")])
         rows, columns = _entries(profiles, positions)
-        best, found = tf.fill([batch, k], -np.inf), tf.fill([batch, k], -1)
+        best, found = tf.zeros([batch, 0]), tf.zeros([batch, 0], tf.int32)
         for first, block in blocks:
             size = min(_BLOCK, n_items - first)
             is_inside = (columns >= first) & (columns < first + size)
             seen = np.stack([rows[is_inside], columns[is_inside] - first], axis=1).astype(np.int32)
-            best, found = _best_of_block(asked, block, seen, size, first, best, found)
+            best, found = _best_of_block(asked, block, seen, size, first, best, found, k)
         best, found = best.numpy()[: len(positions)], found.numpy()[: len(positions)]
-        lists[positions] = np.where(best > -np.inf, found, -1)
+        lists[positions, : found.shape[1]] = np.where(best > -np.inf, found, -1)
         if progress:
             progress("ranking items", int(positions[-1]) + 1, n)
     return lists
@@ -142,20 +149,23 @@ def rank_by_embeddings(
         tf.TensorSpec([], tf.int32),
         tf.TensorSpec([None, None], tf.float32),
         tf.TensorSpec([None, None], tf.int32),
+        tf.TensorSpec([], tf.int32),
     ]
 )
-def _best_of_block(queries, items, seen, size, first, best, found):
-    """The best of those found so far and of one more block, whose rows from `size` on are padding."""
-    users, groups, k = tf.shape(queries)[0], tf.shape(items)[0] // _GROUP, tf.shape(best)[1]
+def _best_of_block(queries, items, seen, size, first, best, found, k):
+    """The best k of those found so far and of one more block, whose rows from `size` on are padding."""
+    users, groups = tf.shape(queries)[0], tf.shape(items)[0] // _GROUP
     scores = tf.matmul(queries, items, transpose_b=True)
     scores = tf.tensor_scatter_nd_update(scores, seen, tf.fill(tf.shape(seen)[:1], -np.inf))
     if groups > k + 1:
         scores = tf.reshape(scores, [users, groups, _GROUP])
         maxima = tf.reduce_max(scores, axis=2)
-        # Equal scores stay in row order, so a group that is no better than all that has been found has no place.
-        is_better = tf.cast(maxima > best[:, -1:], tf.int32)
         # One group more than k: padding can push only the last group ahead of its place.
-        kept = tf.minimum(tf.reduce_max(tf.reduce_sum(is_better, axis=1)), k + 1)
+        kept = k + 1
+        if tf.shape(best)[1] == k:
+            # Equal scores stay in row order, so a group that is no better than all that has been found has no place.
+            better = tf.reduce_sum(tf.cast(maxima > best[:, k - 1 :], tf.int32), axis=1)
+            kept = tf.minimum(kept, tf.reduce_max(better))
         _, chosen = tf.math.top_k(maxima, kept)
         # In ascending order, so that equal scores stay in row order.
         chosen = tf.sort(chosen, axis=1)
@@ -166,7 +176,7 @@ def _best_of_block(queries, items, seen, size, first, best, found):
     scores = tf.where(rows < size, tf.reshape(scores, [users, -1]), -np.inf)
     scores = tf.concat([best, scores], axis=1)
     rows = tf.concat([found, rows + first], axis=1)
-    scores, places = tf.math.top_k(scores, k)
+    scores, places = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
     return scores, tf.gather(rows, places, batch_dims=1)
 
 

@@ -47,7 +47,7 @@ class StageLists:
         """`[n, k]` item rows in retrieval order, -1 where nothing unseen is left."""
         queries, candidates = self.embeddings(model)
         if not model.remembers:
-            return rank_by_embeddings(queries, candidates[1:], self.profiles, k, batch_size=self.batch_size)
+            return rank_by_embeddings(queries, candidates[1:], self.profiles, k)
 
         def scores(positions):
             return queries[positions] @ candidates[1:].T + self.memory(model, positions)
