@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmrec_tf.models.rankers import ranker_names
+from mmrec_tf.config_ranking import RANKERS
+from mmrec_tf.models.rankers import DeepFM, ranker_names, register_ranker, registry
 from mmrec_tf.recommend import ranker_rows as module
 from mmrec_tf.recommend.ranker_rows import ranker_rows
 from tests import tiny_world
@@ -26,6 +27,20 @@ def test_scores_are_those_of_the_features(name, members):
     # The rows are read: of other rows the scores are others.
     other = tf.nest.map_structure(lambda table: table + 1.0, rows)
     assert np.abs(model(inputs, rows=other) - model(inputs)).min() > 1e-3
+
+
+def test_a_class_with_interactions_of_its_own_finds_the_vectors_that_its_parent_does_without(monkeypatch):
+    class Lengths(DeepFM):
+        def interactions(self, pairs, training):
+            lengths = tf.reduce_sum(tf.square(pairs.item_vectors), axis=[1, 2])
+            return super().interactions(pairs, training) + lengths
+
+    monkeypatch.setattr(registry, "_RANKERS", dict(registry._RANKERS))
+    monkeypatch.setitem(RANKERS, "lengths", ())
+    register_ranker("lengths", Lengths)
+    model, inputs = randomized(tiny_world.ranker(model="lengths")), pairs()
+    assert not DeepFM.looks_up_vectors and "vectors" not in tiny_world.ranker().item_rows()
+    np.testing.assert_allclose(model(inputs, rows=ranker_rows(model)), model(inputs), rtol=1e-4, atol=1e-5)
 
 
 def test_the_engine_looks_them_up_unless_something_is_left_out():

@@ -11,7 +11,14 @@ class PairFields:
     """The part of `Ranker` that makes `Pairs` of its inputs."""
 
     looks_up_vectors = True
-    """Whether `interactions` asks for `item_vectors` where the `item_parts` are looked up."""
+    """Whether `interactions` asks for `item_vectors` where the `item_parts` are looked up: yes, unless the class whose
+    interactions they are says otherwise."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # What a parent's interactions do without, those of a class that has its own may need.
+        if "interactions" in cls.__dict__ and "looks_up_vectors" not in cls.__dict__:
+            cls.looks_up_vectors = True
 
     def item_parts(self, item_vectors: tf.Tensor) -> dict[str, tf.Tensor]:
         """What `interactions` makes of items' fields alone, which an exported ranker looks up.
