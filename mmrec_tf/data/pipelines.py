@@ -143,26 +143,14 @@ def gathered_batches(arrays: dict, batch_size: int, seed: int | None) -> tf.data
 def _shuffled_places(count: int, batch_size: int, seed: int) -> tf.data.Dataset:
     """`[batch_size]` int64 places from 0 to count - 1, in an order of each epoch's own, without the smaller last batch.
 
-    The order is one permutation P taken twice, with shifts of each epoch's own:
-
-        place i holds P[(P[(i + s_1) mod n] + s_2) mod n]
-
-    so that no epoch begins with the shuffling of all. Taken once, the same rows would share their batches in every
-    epoch. A keyed permutation that is worked out place by place (`tf.random.experimental.index_shuffle`) needs no P,
-    but takes as long as all else that becomes of a batch of ids.
+    A keyed permutation is worked out place by place, so that no epoch begins with the shuffling of all.
     """
     batches = count // batch_size
-    permutation = np.random.default_rng(seed).permutation(count)
-    permutation = tf.constant(permutation.astype(np.int32 if count < 2**31 else np.int64))
 
     def epoch(key):
-        shifts = tf.random.stateless_uniform([2], tf.stack([key, seed]), maxval=count, dtype=tf.int64)
-
         def places(batch):
             place = batch * batch_size + tf.range(batch_size, dtype=tf.int64)
-            for shift in tf.unstack(shifts):
-                place = tf.cast(tf.gather(permutation, (place + shift) % count), tf.int64)
-            return place
+            return tf.random.experimental.index_shuffle(place, tf.cast([key, seed], tf.uint32), count - 1)
 
         return tf.data.Dataset.range(batches).map(places)
 

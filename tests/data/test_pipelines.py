@@ -83,22 +83,6 @@ def test_windows_hold_every_interaction_once_with_what_came_before_it():
     np.testing.assert_array_equal(column(batches, "weight")[rows[(0, 16, 17)]], [0.0, 6.0, 7.0])
 
 
-def test_rows_share_a_batch_in_one_epoch_as_often_as_in_any_other():
-    dataset = gathered_batches({"row": np.arange(60)}, batch_size=6, seed=1)
-    epochs = np.array([[batch["row"] for batch in epoch(dataset)] for _ in range(200)])
-    assert (np.sort(epochs.reshape(200, 60)) == np.arange(60)).all()
-    # Which batch each row is in; of the pairs of the first epoch's batches 5 in 59 share one in any order.
-    batch_of = np.argsort(epochs.reshape(200, 60)) // 6
-    together = batch_of[1:, epochs[0][:, :, None]] == batch_of[1:, epochs[0][:, None, :]]
-    left, right = np.triu_indices(6, 1)
-    pairs = together[:, :, left, right]
-    # 150 pairs in 199 epochs: the mean's standard deviation is some .0016.
-    assert abs(pairs.mean() - 5 / 59) < 0.008
-    # No row keeps to its places: a random order leaves 60 (59 / 60) ** 200, some 2, of them empty.
-    places = np.argsort(epochs.reshape(200, 60))
-    assert min(len(set(places[:, row])) for row in range(60)) > 45
-
-
 def test_without_a_seed_order_is_kept_and_nothing_dropped():
     batches = epoch(gathered_batches({"row": np.arange(7)}, batch_size=3, seed=None))
     assert [batch["row"].tolist() for batch in batches] == [[0, 1, 2], [3, 4, 5], [6]]
