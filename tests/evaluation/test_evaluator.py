@@ -84,6 +84,7 @@ def test_nobody():
         (256, 10, 0.2, 1024 * 128),  # whole groups
         (129, 1, 0.0, 1024 * 128),  # one more than a group: the last group is nearly all padding
         (1000, 10, 0.05, 256),  # several blocks, the last one padded
+        (1000, 3, 0.05, 256),  # several blocks, of which the groups that can still matter are chosen
         (1000, 300, 0.9, 256),  # longer lists than unseen items
         (300, 400, 0.0, 128),  # k beyond the catalogue
     ],
