@@ -1,15 +1,17 @@
 """mmrec_tf: multimodal recommenders in TensorFlow, from tables and media to a served model.
 
 Importing the package selects legacy Keras (Keras 2, the `tf_keras` package) for the whole process, because TensorFlow
-Recommenders needs it. The public names below are loaded when they are first used, so that the import itself is quick
-and TensorFlow is imported only when something that uses it is.
+Recommenders needs it, and asks TensorFlow for oneDNN's kernels on CPUs. The public names below are loaded when they are
+first used, so that the import itself is quick and TensorFlow is imported only when something that uses it is.
 """
 
 import importlib
 
 from mmrec_tf._keras import ensure_legacy_keras
+from mmrec_tf._onednn import prefer_onednn
 
 ensure_legacy_keras()
+prefer_onednn()
 
 __version__ = "0.1.0"
 

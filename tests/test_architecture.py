@@ -15,6 +15,7 @@ PACKAGE = REPOSITORY / "mmrec_tf"
 # A file or folder imports only from what stands above it, and from its own folder.
 ORDER = (
     "_keras",
+    "_onednn",
     "schedule",
     "fused_adam",
     "errors",

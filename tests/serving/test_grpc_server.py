@@ -57,6 +57,16 @@ def slow_request(steps):
     return predict_request(signature="slow", steps=np.array([steps], np.int32))
 
 
+def begun(store, prediction, steps):
+    """A slow request that is being answered, begun when those of earlier tests had ended."""
+    while store.batches._waiting:
+        time.sleep(0.001)
+    slow = prediction.Predict.future(slow_request(steps))
+    while not store.batches._waiting:
+        time.sleep(0.001)
+    return slow
+
+
 def pick(*indices, **model):
     return predict_request(**model, index=np.array(indices, np.int64))
 
@@ -484,9 +494,7 @@ class TestLimits:
         calls = []
         monkeypatch.setattr(small_store.batches, "observe", lambda model, signature, *rest: calls.append(signature))
         server, prediction = self.serve(small_store)
-        slow = prediction.Predict.future(slow_request(300_000))
-        while not small_store.batches._waiting:
-            time.sleep(0.001)
+        slow = begun(small_store, prediction, 300_000)
         # Of the same signature, they have to wait for the first to end.
         gone = prediction.Predict.future(slow_request(300_000))
         with pytest.raises(grpc.RpcError) as caught:
@@ -506,9 +514,7 @@ class TestLimits:
 
     def test_more_calls_than_allowed(self, small_store):
         server, prediction = self.serve(small_store, max_requests=1)
-        slow = prediction.Predict.future(slow_request(1_000_000))
-        while not small_store.batches._waiting:
-            time.sleep(0.001)
+        slow = begun(small_store, prediction, 1_000_000)
         code, _ = refusal(prediction.Predict, pick(0))
         assert code == "RESOURCE_EXHAUSTED" and not slow.done()
         assert slow.result(timeout=60).outputs["count"].int_val == [1_000_000]
@@ -516,9 +522,7 @@ class TestLimits:
 
     def test_stopping_lets_calls_end(self, small_store):
         server, prediction = self.serve(small_store)
-        slow = prediction.Predict.future(slow_request(300_000))
-        while not small_store.batches._waiting:
-            time.sleep(0.001)
+        slow = begun(small_store, prediction, 300_000)
         stopping = threading.Thread(target=server.stop, args=[30])
         stopping.start()
         assert slow.result(timeout=60).outputs["count"].int_val == [300_000]

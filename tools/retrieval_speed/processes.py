@@ -36,6 +36,8 @@ def measured(script: str, spec: dict, threads: int, python: Path | str = sys.exe
         **limits,
         "TF_NUM_INTRAOP_THREADS": str(spec.get("operation_threads", threads)),
         "TF_USE_LEGACY_KERAS": "1",
+        # What importing mmrec_tf asks for, so that the others' rows have it as well.
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONPATH": str(REPOSITORY),
     }
