@@ -71,6 +71,8 @@ class NetworkModel(FactorModel):
             epsilon=1e-12,
         )
         self.network.compile(optimizer=optimizer, steps_per_execution=min(steps, _STEPS_AT_ONCE))
+        # Else the first call is traced twice.
+        optimizer.build(self.network.trainable_variables)
         watch = _Watch(self, training, is_trained, progress)
         self.network.fit(dataset, epochs=self.epochs, steps_per_epoch=steps, callbacks=[watch], verbose=0)
         self.history = watch.history

@@ -71,6 +71,10 @@ def fit(
         jit_compile=xla,
         steps_per_execution=min(steps_per_call, steps),
     )
+    if model.built:
+        # What the first step makes, the optimizer's slots, would have TensorFlow trace that step twice.
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
     best = None if score is None else BestByScore(score, score_name, patience)
     callbacks = [*([] if best is None else [best]), StopOnBadLoss(best)]
     if progress is not None:

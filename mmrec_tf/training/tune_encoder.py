@@ -93,6 +93,8 @@ def tune_encoder(
         # Modules that split texts by themselves take strings, which XLA does not.
         jit_compile=xla and all(spec.dtype != tf.string for spec in tf.nest.flatten(examples.element_spec)),
     )
+    # As in `fit`: else the first step is traced twice.
+    model.optimizer.build(model.trainable_weights)
     callbacks = [StopOnBadLoss()]
     held_out = data.held_out(size, HELD_OUT)
     before = weights = None
