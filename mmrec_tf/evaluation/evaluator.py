@@ -132,7 +132,8 @@ def rank_by_embeddings(
             size = min(_BLOCK, n_items - first)
             is_inside = (columns >= first) & (columns < first + size)
             seen = np.stack([rows[is_inside], columns[is_inside] - first], axis=1).astype(np.int32)
-            best, found = _best_of_block(asked, block, seen, size, first, best, found, k)
+            padding = np.indices([batch, len(block) - size], np.int32).reshape(2, -1).T + np.int32([0, size])
+            best, found = _best_of_block(asked, block, np.concatenate([seen, padding]), first, best, found, k)
         best, found = best.numpy()[: len(positions)], found.numpy()[: len(positions)]
         lists[positions, : found.shape[1]] = np.where(best > -np.inf, found, -1)
         if progress:
@@ -146,38 +147,41 @@ def rank_by_embeddings(
         tf.TensorSpec([None, None], tf.float32),
         tf.TensorSpec([None, 2], tf.int32),
         tf.TensorSpec([], tf.int32),
-        tf.TensorSpec([], tf.int32),
         tf.TensorSpec([None, None], tf.float32),
         tf.TensorSpec([None, None], tf.int32),
         tf.TensorSpec([], tf.int32),
     ]
 )
-def _best_of_block(queries, items, seen, size, first, best, found, k):
-    """The best k of those found so far and of one more block, whose rows from `size` on are padding."""
+def _best_of_block(queries, items, seen, first, best, found, k):
+    """The best k of those found so far and of one more block; `seen` are the places that are left out, padding too."""
     users, groups = tf.shape(queries)[0], tf.shape(items)[0] // _GROUP
     scores = tf.matmul(queries, items, transpose_b=True)
     scores = tf.tensor_scatter_nd_update(scores, seen, tf.fill(tf.shape(seen)[:1], -np.inf))
-    if groups > k + 1:
+    chosen = tf.tile(tf.range(groups)[None, :], [users, 1])
+    before = tf.shape(best)[1]
+    if groups > k:
         scores = tf.reshape(scores, [users, groups, _GROUP])
         maxima = tf.reduce_max(scores, axis=2)
-        # One group more than k: padding can push only the last group ahead of its place.
-        kept = k + 1
-        if tf.shape(best)[1] == k:
-            # Equal scores stay in row order, so a group that is no better than all that has been found has no place.
-            better = tf.reduce_sum(tf.cast(maxima > best[:, k - 1 :], tf.int32), axis=1)
-            kept = tf.minimum(kept, tf.reduce_max(better))
-        _, chosen = tf.math.top_k(maxima, kept)
+        kept = k
+        if before == k:
+            # Equal scores stay in row order, so what is no better than all that has been found has no place.
+            worst = best[:, k - 1 :]
+            maxima = tf.where(maxima > worst, maxima, -np.inf)
+            better = tf.reduce_sum(tf.cast(maxima > worst, tf.int32), axis=1)
+            kept = tf.clip_by_value(tf.reduce_max(better), 1, k)
+        highest, chosen = tf.math.top_k(maxima, kept)
         # In ascending order, so that equal scores stay in row order.
         chosen = tf.sort(chosen, axis=1)
-        rows = tf.reshape(chosen[:, :, None] * _GROUP + tf.range(_GROUP), [users, -1])
-        scores = tf.gather(scores, chosen, batch_dims=1)
-    else:
-        rows = tf.tile(tf.range(groups * _GROUP)[None, :], [users, 1])
-    scores = tf.where(rows < size, tf.reshape(scores, [users, -1]), -np.inf)
-    scores = tf.concat([best, scores], axis=1)
-    rows = tf.concat([found, rows + first], axis=1)
-    scores, places = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
-    return scores, tf.gather(rows, places, batch_dims=1)
+        scores = tf.reshape(tf.gather(scores, chosen, batch_dims=1), [users, -1])
+        # `top_k` passes over what has no place more quickly when all of it is equal. In a first block that is what is
+        # worse than the best of each of k groups.
+        has_place = scores > best[:, k - 1 :] if before == k else scores >= highest[:, k - 1 :]
+        scores = tf.where(has_place, scores, -np.inf)
+    scores, places = tf.math.top_k(tf.concat([best, scores], axis=1), tf.minimum(k, before + groups * _GROUP))
+    inside = tf.maximum(places - before, 0)
+    rows = tf.gather(chosen, inside // _GROUP, batch_dims=1) * _GROUP + inside % _GROUP + first
+    found = tf.gather(tf.pad(found, [[0, 0], [0, 1]]), tf.minimum(places, before), batch_dims=1)
+    return scores, tf.where(places < before, found, rows)
 
 
 def _padded(items):
