@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.quick_stack
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 
