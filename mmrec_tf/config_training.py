@@ -7,11 +7,31 @@ from pydantic import Field, field_validator
 from mmrec_tf.schema import StrictModel
 
 
+LEAST_STEPS = 32
+"""Steps that an epoch has at least where nobody says how many examples a step takes: in fewer, an epoch teaches so
+little that training stops by the noise of validation, before it has begun."""
+
+_LEAST_BATCH = 64
+
+
+def fitting_batch_size(usual: int, examples: int) -> int:
+    """The usual number of examples a step, halved as long as an epoch has fewer than `LEAST_STEPS` steps.
+
+    Args:
+        usual: int. The most.
+        examples: int. Of an epoch.
+    """
+    size = usual
+    while size > _LEAST_BATCH and examples < size * LEAST_STEPS:
+        size //= 2
+    return size
+
+
 class RankingTrainConfig(StrictModel):
-    """Training of the ranking model; see `train`, whose fields these are too."""
+    """Training of the ranking model; see `train`, whose fields these are too. A step takes 2048 pairs at the most."""
 
     epochs: int = Field(default=8, ge=1)
-    batch_size: int = Field(default=2048, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
     learning_rate: float = Field(default=0.005, gt=0.0)
     patience: int = Field(default=1, ge=0)
     average: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -36,7 +56,8 @@ class TrainConfig(StrictModel):
 
     Args:
         epochs: int. The most passes over the training interactions.
-        batch_size: int. Examples a step; also the number of in-batch candidates.
+        batch_size: int. Examples a step; also the number of in-batch candidates. By default 1024, or as many fewer as
+            give an epoch 32 steps; 64 at the least.
         learning_rate: float. Peak rate of Adam.
         patience: int. Epochs without a better validation score before training stops.
         half_life: float. Days before the end of training at which an interaction counts half in the retrieval loss,
@@ -54,7 +75,7 @@ class TrainConfig(StrictModel):
     """
 
     epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=1024, ge=2)
+    batch_size: int | None = Field(default=None, ge=2)
     learning_rate: float = Field(default=0.002, gt=0.0)
     patience: int = Field(default=5, ge=0)
     half_life: float | None = Field(default=None, gt=0.0)
@@ -71,3 +92,14 @@ class TrainConfig(StrictModel):
     def _accept_method(cls, item_weights):
         named = item_weights is None or isinstance(item_weights, str)
         return {"method": item_weights} if named else item_weights
+
+    def with_batch_sizes(self, examples: int, pairs: int) -> "TrainConfig":
+        """With the default numbers of examples a step, where none are given.
+
+        Args:
+            examples: int. Of an epoch of the retrieval model.
+            pairs: int. Of an epoch of the ranking model.
+        """
+        sizes = {"batch_size": self.batch_size or fitting_batch_size(1024, examples)}
+        ranking = {"batch_size": self.ranking.batch_size or fitting_batch_size(2048, pairs)}
+        return self.model_copy(update={**sizes, "ranking": self.ranking.model_copy(update=ranking)})

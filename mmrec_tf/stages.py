@@ -94,6 +94,9 @@ def train_retrieval(
 ) -> tuple[TwoTower, dict[str, list[float]]]:
     """Trains the two-tower model; stops early by NDCG on the validation split, ranked over the whole catalogue.
 
+    That is the mean over all cut-offs of `evaluation.k`: of a few hundred users too few find theirs among the first ten
+    for these alone to say which epoch is the better one.
+
     The stages of `pretraining` run before and after it, and are kept in the feature store's folder; the heads of
     `tasks` learn beside it.
 
@@ -110,14 +113,15 @@ def train_retrieval(
         prepared = replace(prepared, config=prepared.config.model_copy(update={"pretraining": []}))
     config, folder = prepared.config, stages_folder(prepared.config)
     model, warmed = pretrained_two_tower(prepared, folder, progress)
-    k = config.evaluation.k[0]
+    cutoffs = config.evaluation.k
     validation, lists = judged_users(prepared, "validation")
 
     def score(learner=model):
         learner.settle()
         if learner.hard_negatives:
             learner.set_hard_items(hard_negatives(prepared, learner))
-        return user_metrics(lists.retrieval(learner, k), validation.relevant, [k])[f"ndcg@{k}"].mean()
+        metrics = user_metrics(lists.retrieval(learner, max(cutoffs)), validation.relevant, cutoffs)
+        return np.mean([metrics[f"ndcg@{k}"].mean() for k in cutoffs])
 
     options = config.train
     has_heads = bool(config.tasks.heads)
@@ -131,7 +135,7 @@ def train_retrieval(
         learning_rate=options.learning_rate,
         patience=options.patience,
         score=(lambda: score(learner)) if len(validation.user_rows) else None,
-        score_name=f"validation NDCG@{k}",
+        score_name=f"validation NDCG@{','.join(map(str, cutoffs))}",
         xla=options.xla,
         average=options.average,
         optimizer=options.optimizer,
@@ -144,7 +148,7 @@ def train_retrieval(
     warmed |= refine(model, prepared, config, folder, progress, score if len(validation.user_rows) else None)
     model.settle()
     if len(validation.user_rows):
-        calibrate(model, validation, lists, k, config.seed, remembered_pairs(prepared, model))
+        calibrate(model, validation, lists, cutoffs[0], config.seed, remembered_pairs(prepared, model))
     stages = {f"{stage}: {name}": values for stage, done in warmed.items() for name, values in done.history.items()}
     return model, {**history, **stages}
 

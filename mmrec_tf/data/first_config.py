@@ -71,6 +71,7 @@ def render_config(found: dict, tables: Path) -> str:
         ],
         [
             "# Training. epochs is the most; training stops after `patience` epochs without a better validation score.",
+            "# batch_size: null takes what suits the number of interactions.",
             "train:",
             *_defaults(TrainConfig(), "epochs", "batch_size", "learning_rate", "patience"),
             "  ranking:",

@@ -280,7 +280,7 @@ def prepare(
             f"none of the {len(split.train)} training interactions is a positive: no {data.label} among them is "
             f"{wanted}. Lower data.positive_from."
         )
-    config = config.with_ranking(config.models.ranking.with_members(len(split.train), len(positives)))
+    config = config.for_interactions(len(split.train), len(positives))
     return Prepared(
         context=ContextFeatures.fit(split.train, schema, config.models.clock, without=config.models.ranking.position),
         data=data,

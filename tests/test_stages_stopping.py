@@ -1,0 +1,31 @@
+"""What ends the retrieval model's training."""
+
+import numpy as np
+import pytest
+
+from mmrec_tf import stages
+from tests import tiny_world
+
+CUTOFFS = [1, 3, 20]
+
+
+def test_epochs_are_told_apart_by_all_the_cut_offs(tmp_path, monkeypatch):
+    given = {}
+
+    def untrained(model, dataset, **options):
+        given.update(options)
+        return {"loss": [0.0]}
+
+    monkeypatch.setattr(stages, "fit", untrained)
+    known = tiny_world.prepared(tmp_path, evaluation={"k": CUTOFFS})
+    model, _ = stages.train_retrieval(known)
+    users, lists = stages.judged_users(known, "validation")
+    found = lists.retrieval(model, max(CUTOFFS))
+    assert len(users) > 3 and set(np.diff(users.relevant.indptr)) == {1}
+    gains = np.zeros((len(users), len(CUTOFFS)))
+    for row, (shown, wanted) in enumerate(zip(found, users.relevant.indices)):
+        for place in np.flatnonzero(shown == wanted):
+            gains[row] = np.where(place < np.array(CUTOFFS), 1.0 / np.log2(place + 2.0), 0.0)
+    assert 0.0 < gains[:, 0].mean() < gains[:, 2].mean()
+    assert given["score"]() == pytest.approx(gains.mean(), rel=1e-6)
+    assert given["score_name"] == "validation NDCG@1,3,20"
