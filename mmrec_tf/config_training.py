@@ -6,7 +6,6 @@ from pydantic import Field, field_validator
 
 from mmrec_tf.schema import StrictModel
 
-
 LEAST_STEPS = 32
 """Steps that an epoch has at least where nobody says how many examples a step takes: in fewer, an epoch teaches so
 little that training stops by the noise of validation, before it has begun."""

@@ -15,7 +15,7 @@ from mmrec_tf.evaluation.comparison import baseline_scorers, compare, fit_baseli
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set
 from mmrec_tf.evaluation.pair_metrics import pair_metrics, reliability_curves
 from mmrec_tf.evaluation.pairs import evaluation_pairs
-from mmrec_tf.evaluation.ranking_metrics import user_metrics
+from mmrec_tf.evaluation.ranking_metrics import mean_ndcg, user_metrics
 from mmrec_tf.evaluation.retrieval_calibration import calibrate, choose
 from mmrec_tf.evaluation.stage_lists import StageLists, reordered, score_pairs, score_targets
 from mmrec_tf.evaluation.target_metrics import fit_calibrators, target_metrics
@@ -94,8 +94,7 @@ def train_retrieval(
 ) -> tuple[TwoTower, dict[str, list[float]]]:
     """Trains the two-tower model; stops early by NDCG on the validation split, ranked over the whole catalogue.
 
-    That is the mean over all cut-offs of `evaluation.k`: of a few hundred users too few find theirs among the first ten
-    for these alone to say which epoch is the better one.
+    That is the mean over all cut-offs of `evaluation.k`; see `mean_ndcg`.
 
     The stages of `pretraining` run before and after it, and are kept in the feature store's folder; the heads of
     `tasks` learn beside it.
@@ -120,8 +119,7 @@ def train_retrieval(
         learner.settle()
         if learner.hard_negatives:
             learner.set_hard_items(hard_negatives(prepared, learner))
-        metrics = user_metrics(lists.retrieval(learner, max(cutoffs)), validation.relevant, cutoffs)
-        return np.mean([metrics[f"ndcg@{k}"].mean() for k in cutoffs])
+        return mean_ndcg(lists.retrieval(learner, max(cutoffs)), validation.relevant, cutoffs).mean()
 
     options = config.train
     has_heads = bool(config.tasks.heads)
@@ -148,7 +146,7 @@ def train_retrieval(
     warmed |= refine(model, prepared, config, folder, progress, score if len(validation.user_rows) else None)
     model.settle()
     if len(validation.user_rows):
-        calibrate(model, validation, lists, cutoffs[0], config.seed, remembered_pairs(prepared, model))
+        calibrate(model, validation, lists, cutoffs, config.seed, remembered_pairs(prepared, model))
     stages = {f"{stage}: {name}": values for stage, done in warmed.items() for name, values in done.history.items()}
     return model, {**history, **stages}
 

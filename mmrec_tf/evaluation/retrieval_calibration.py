@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
-from mmrec_tf.evaluation.ranking_metrics import user_metrics
+from mmrec_tf.evaluation.ranking_metrics import mean_ndcg
 from mmrec_tf.evaluation.stage_lists import StageLists
 from mmrec_tf.models.two_tower import TwoTower
 
@@ -37,11 +37,11 @@ def calibrate(
     model: TwoTower,
     users: EvaluationSet,
     lists: StageLists,
-    k: int,
+    ks: Sequence[int],
     seed: int = 0,
     pairs: Mapping[str, Mapping[str, Callable[[], Pairs]]] | None = None,
 ) -> dict[str, float | str]:
-    """Weighs trends, neighbours and new items against the towers, one after the other, by NDCG@k.
+    """Weighs trends, neighbours and new items against the towers, one after the other, by NDCG.
 
     Training weighs what it sees; it sees the past, in which no item is new and what was popular then is well known.
     A setting other than the model's own is taken when its gain over the users is above half a standard error of their
@@ -56,17 +56,17 @@ def calibrate(
         model: a trained `TwoTower`, whose settings are changed in place.
         users: the validation users.
         lists: their lists' makings.
-        k: int.
+        ks: cut-offs, over which NDCG is averaged; see `mean_ndcg`. The first is as many places as lists are shown with.
         seed: int. Which users are asked where they and the catalogue are many.
         pairs: name of one of the model's memories -> what it may remember, by name: functions that give neighbours and
             similarities, as `NeighbourMemory.remember` takes them. What is not named stays as it is.
 
     Returns:
-        What was chosen, by name, and `gain`, the change of NDCG@k.
+        What was chosen, by name, and `gain`, the change of NDCG.
     """
     count = min(len(users), max(_MOST_SCORES // users.item_count, 50))
     rows = np.sort(np.random.default_rng(seed).choice(len(users), count, replace=False))
-    judge = _Judge(users, rows, k)
+    judge = _Judge(users, rows, ks)
     asked, candidates = lists.embeddings(model)
     asked, candidates = asked[rows], candidates[1:]
     dim = model.dim
@@ -136,30 +136,30 @@ def _new_item_bonus(best, scores, is_new, judge):
         if has_evidence and found.mean() < best.mean() * (1.0 - _NOTHING):
             break
         chosen, figures = bonus, found
-        if not has_evidence and is_new[lists].mean() >= wanted:
+        if not has_evidence and is_new[lists[:, : judge.ks[0]]].mean() >= wanted:
             break
     return chosen, figures
 
 
 class _Judge:
-    """NDCG@k of each user from scores of all items, what they have seen left out."""
+    """NDCG of each user from scores of all items, what they have seen left out."""
 
-    def __init__(self, users: EvaluationSet, rows: np.ndarray, k: int):
-        self.profiles, self.relevant, self.k = users.profiles[rows], users.relevant[rows], k
+    def __init__(self, users: EvaluationSet, rows: np.ndarray, ks: Sequence[int]):
+        self.profiles, self.relevant, self.ks = users.profiles[rows], users.relevant[rows], ks
         self.seen = np.repeat(np.arange(len(rows)), np.diff(self.profiles.indptr)), self.profiles.indices
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         return self.figures(self.lists(scores))
 
     def figures(self, lists: np.ndarray) -> np.ndarray:
-        """`[users]` NDCG@k of lists."""
-        return user_metrics(lists, self.relevant, [self.k])[f"ndcg@{self.k}"]
+        """`[users]` NDCG of lists."""
+        return mean_ndcg(lists, self.relevant, self.ks)
 
     def lists(self, scores: np.ndarray) -> np.ndarray:
-        """`[users, k]` int32 item rows, the best first."""
+        """`[users, k]` int32 item rows of the largest cut-off, the best first."""
         scores = scores.copy()
         scores[self.seen] = -np.inf
-        k = min(self.k, scores.shape[1])
+        k = min(max(self.ks), scores.shape[1])
         best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
         order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
         return np.take_along_axis(best, order, axis=1).astype(np.int32)

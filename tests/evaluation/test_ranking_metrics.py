@@ -4,7 +4,7 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import average_precision_score, ndcg_score
 
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
-from mmrec_tf.evaluation.ranking_metrics import METRICS, chance_recall, coverage, group_metrics, user_metrics
+from mmrec_tf.evaluation.ranking_metrics import METRICS, chance_recall, coverage, group_metrics, mean_ndcg, user_metrics
 
 
 def _relevant(*rows, items=10):
@@ -36,6 +36,12 @@ def test_by_hand():
     assert metrics.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_allclose(metrics[name], values, err_msg=name)
+
+
+def test_the_mean_over_cut_offs_by_hand():
+    # The list's second place is a hit: nothing at 1, 1 / log2(3) at 2 and 4.
+    found = mean_ndcg(np.array([[8, 3, 0, 1], [0, 1, 2, 3]]), _relevant([3], [4]), [1, 2, 4])
+    np.testing.assert_allclose(found, [(0 + 2 / np.log2(3)) / 3, 0])
 
 
 def test_padding_never_hits():

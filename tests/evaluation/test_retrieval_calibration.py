@@ -12,6 +12,8 @@ from mmrec_tf.models.remembered_pairs import remembered_pairs
 from mmrec_tf.stages import judged_users
 from tests import tiny_world
 
+KS = [5, 10]
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -25,14 +27,14 @@ def untrained(world):
 
 def ndcg(world, model) -> float:
     users, lists = judged_users(world, "validation")
-    return float(user_metrics(lists.retrieval(model, 10), users.relevant, [10])["ndcg@10"].mean())
+    return float(np.mean([user_metrics(lists.retrieval(model, k), users.relevant, [k])[f"ndcg@{k}"] for k in KS]))
 
 
 def test_gain_is_what_the_lists_show(world):
     model = untrained(world)
     before = ndcg(world, model)
     users, lists = judged_users(world, "validation")
-    chosen = calibrate(model, users, lists, k=10, pairs=remembered_pairs(world, model))
+    chosen = calibrate(model, users, lists, ks=KS, pairs=remembered_pairs(world, model))
     # Untrained towers say nothing, and what was consumed together does.
     assert chosen["companions_weight"] + chosen["followers_weight"] > 0.0 and model.remembers
     assert chosen["gain"] > 0.02
@@ -50,7 +52,7 @@ def test_towers_that_know_are_left_alone(world):
     lists.embeddings = lambda model: (queries.astype(np.float32), candidates.astype(np.float32))
     type(model).dim, dim = tiny_world.ITEMS + 1, type(model).dim
     try:
-        chosen = calibrate(model, users, lists, k=10, pairs=remembered_pairs(world, model))
+        chosen = calibrate(model, users, lists, ks=[10], pairs=remembered_pairs(world, model))
     finally:
         type(model).dim = dim
     assert (chosen["trend_scale"], chosen["followers_weight"], chosen["companions_weight"]) == (1.0, 0.0, 0.0)
@@ -68,7 +70,7 @@ def test_a_memory_holds_the_pairs_that_helped_most(world):
     # The towers alone: no trends, which know a little.
     model.trend_blend.assign(0.0 * model.trend_blend)
     contents = {name: (lambda found=found: found) for name, found in pairs.items()}
-    chosen = calibrate(model, users, lists, k=10, pairs={"followers": contents})
+    chosen = calibrate(model, users, lists, ks=[10], pairs={"followers": contents})
     assert chosen["followers_pairs"] == "good" and chosen["followers_weight"] > 0.0
     neighbours = model.memories["followers"].neighbours.numpy()[1:, : good.shape[1]]
     np.testing.assert_array_equal(neighbours, good + 1)
@@ -86,13 +88,13 @@ def test_a_gain_within_half_its_standard_error_is_none():
     np.testing.assert_array_equal(figures, found["larger"])
 
 
-def four_items(relevant, k) -> _Judge:
+def four_items(relevant, ks) -> _Judge:
     """Users who have seen nothing, and four items, the last of which is new."""
     relevant = csr_matrix(np.array(relevant, np.float32))
     users = len(relevant.indptr) - 1
     nothing = csr_matrix((users, 4), dtype=np.float32)
     users_asked = EvaluationSet(np.arange(users), nothing, relevant, np.arange(4) == 3, np.ones(users, bool))
-    return _Judge(users_asked, np.arange(users), k)
+    return _Judge(users_asked, np.arange(users), ks)
 
 
 IS_NEW = np.array([False, False, False, True])
@@ -100,7 +102,7 @@ IS_NEW = np.array([False, False, False, True])
 
 def test_without_evidence_new_items_get_their_share_of_the_places():
     # Each list has one place, and the new item is behind by 0.03, 0.12, and so on. A tenth of the places is one of ten.
-    judge = four_items(np.tile([1, 0, 0, 0], [10, 1]), k=1)
+    judge = four_items(np.tile([1, 0, 0, 0], [10, 1]), ks=[1])
     scores = np.tile([1.0, 0.5, 0.5, 0.0], [10, 1])
     scores[:, 3] = 1.0 - np.array([0.12, 0.13, 0.14, 0.16, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
     best = judge(scores)
@@ -110,9 +112,16 @@ def test_without_evidence_new_items_get_their_share_of_the_places():
     assert best.mean() == 1.0 and figures.mean() == pytest.approx(0.7)
 
 
+def test_the_share_of_the_places_is_that_of_the_lists_that_are_shown():
+    # Of two places the new item has the second everywhere from the start, and that is not one that is shown.
+    judge = four_items(np.tile([1, 0, 0, 0], [10, 1]), ks=[1, 2])
+    scores = np.tile([1.0, 0.5, 0.5, 0.88], [10, 1])
+    assert _new_item_bonus(judge(scores), scores, IS_NEW, judge)[0] == 0.15
+
+
 def test_with_evidence_new_items_are_shown_as_long_as_it_costs_nothing():
     # One of three users wants the new item, which is behind by 0.25 for this one and by 0.5 for the others.
-    judge = four_items([[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]] * 5, k=1)
+    judge = four_items([[1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]] * 5, ks=[1])
     scores = np.tile([[1.0, 0.0, 0.0, 0.5], [1.0, 0.0, 0.0, 0.5], [1.0, 0.0, 0.0, 0.75]], [5, 1])
     best = judge(scores)
     bonus, figures = _new_item_bonus(best, scores, IS_NEW, judge)
