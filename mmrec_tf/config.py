@@ -270,9 +270,8 @@ class Config(StrictModel):
 
     def for_interactions(self, interactions: int, positives: int) -> "Config":
         """The same with what goes by the number of training interactions, and of positives among them, filled in."""
-        ranking = self.models.ranking.with_members(interactions, positives)
-        train = self.train.with_batch_sizes(positives, ranking.pairs_of_an_epoch(interactions, positives))
-        return self.with_ranking(ranking).model_copy(update={"train": train})
+        filled = self.with_ranking(self.models.ranking.with_members(interactions, positives))
+        return filled.model_copy(update={"train": self.train.with_batch_size(positives)})
 
     @property
     def rating_levels(self) -> list[float] | None:

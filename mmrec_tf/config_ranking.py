@@ -195,12 +195,8 @@ class RankingConfig(StrictModel):
         """With the default number of members for so many training interactions, unless one is given."""
         if self.members is not None:
             return self
-        pairs = self.pairs_of_an_epoch(interactions, positives)
+        pairs = positives * (1 + self.negatives + self.hard_negatives) if self.draws_negatives else interactions
         return self.model_copy(update={"members": _MEMBERS if pairs <= _MOST_PAIRS_OF_AN_ENSEMBLE else 1})
-
-    def pairs_of_an_epoch(self, interactions: int, positives: int) -> int:
-        """What training sees of so many interactions, drawn negatives among them."""
-        return positives * (1 + self.negatives + self.hard_negatives) if self.draws_negatives else interactions
 
     @property
     def encodes_targets(self) -> bool:

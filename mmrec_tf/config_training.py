@@ -6,31 +6,17 @@ from pydantic import Field, field_validator
 
 from mmrec_tf.schema import StrictModel
 
-LEAST_STEPS = 32
-"""Steps that an epoch has at least where nobody says how many examples a step takes: in fewer, an epoch teaches so
-little that training stops by the noise of validation, before it has begun."""
-
-_LEAST_BATCH = 64
-
-
-def fitting_batch_size(usual: int, examples: int) -> int:
-    """The usual number of examples a step, halved as long as an epoch has fewer than `LEAST_STEPS` steps.
-
-    Args:
-        usual: int. The most.
-        examples: int. Of an epoch.
-    """
-    size = usual
-    while size > _LEAST_BATCH and examples < size * LEAST_STEPS:
-        size //= 2
-    return size
+USUAL_BATCH, LEAST_BATCH, LEAST_STEPS = 1024, 64, 32
+"""Examples a step of the retrieval model where the configuration does not say, and the fewest of a small data set; and
+the steps that an epoch has then. In fewer, an epoch teaches so little that training stops by the noise of validation
+before it has begun."""
 
 
 class RankingTrainConfig(StrictModel):
-    """Training of the ranking model; see `train`, whose fields these are too. A step takes 2048 pairs at the most."""
+    """Training of the ranking model; see `train`, whose fields these are too."""
 
     epochs: int = Field(default=8, ge=1)
-    batch_size: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=2048, ge=1)
     learning_rate: float = Field(default=0.005, gt=0.0)
     patience: int = Field(default=1, ge=0)
     average: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -92,13 +78,11 @@ class TrainConfig(StrictModel):
         named = item_weights is None or isinstance(item_weights, str)
         return {"method": item_weights} if named else item_weights
 
-    def with_batch_sizes(self, examples: int, pairs: int) -> "TrainConfig":
-        """With the default numbers of examples a step, where none are given.
-
-        Args:
-            examples: int. Of an epoch of the retrieval model.
-            pairs: int. Of an epoch of the ranking model.
-        """
-        sizes = {"batch_size": self.batch_size or fitting_batch_size(1024, examples)}
-        ranking = {"batch_size": self.ranking.batch_size or fitting_batch_size(2048, pairs)}
-        return self.model_copy(update={**sizes, "ranking": self.ranking.model_copy(update=ranking)})
+    def with_batch_size(self, examples: int) -> "TrainConfig":
+        """With the default number of examples a step for so many of an epoch, unless one is given."""
+        if self.batch_size is not None:
+            return self
+        size = USUAL_BATCH
+        while size > LEAST_BATCH and examples < size * LEAST_STEPS:
+            size //= 2
+        return self.model_copy(update={"batch_size": size})

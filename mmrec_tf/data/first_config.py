@@ -71,7 +71,7 @@ def render_config(found: dict, tables: Path) -> str:
         ],
         [
             "# Training. epochs is the most; training stops after `patience` epochs without a better validation score.",
-            "# batch_size: null takes what suits the number of interactions.",
+            "# batch_size: null is 1024, or fewer where there are few interactions.",
             "train:",
             *_defaults(TrainConfig(), "epochs", "batch_size", "learning_rate", "patience"),
             "  ranking:",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -81,12 +83,20 @@ def calibrate(
             model.trend_blend.assign(model.trend_blend * scale)
             trend = scale * trend
     scores = towers + trend
-    for name, contents in (pairs or {}).items():
-        found, best, added = _choose_pairs(
-            model, name, contents, best, scores, lambda: lists.memory(model)[rows], judge
-        )
-        chosen |= {f"{name}_{key}": value for key, value in found.items()}
-        scores = scores + added
+    # Found once, however often they are tried: pairs of a linear model take seconds.
+    left = {name: {content: cache(find) for content, find in found.items()} for name, found in (pairs or {}).items()}
+    while left:
+        # The memory that helps the most comes first: the others may hold much of the same.
+        options = {
+            name: _choose_pairs(model, name, contents, best, scores, lambda: lists.memory(model)[rows], judge)
+            for name, contents in left.items()
+        }
+        name = max(options, key=lambda name: options[name].figures.mean())
+        taken = options[name]
+        _remember(model.memories[name], taken)
+        chosen |= {f"{name}_{key}": getattr(taken, key) for key in ("pairs", "weight", "half_life")}
+        best, scores = taken.figures, scores + taken.added
+        del left[name]
     is_new = model.items.lookup.id_index.numpy()[1:] == 0
     if is_new.any():
         bonus, best = _new_item_bonus(best, scores, is_new, judge)
@@ -97,31 +107,45 @@ def calibrate(
     return {**chosen, "gain": float((best - before).mean())}
 
 
-def _choose_pairs(model, name, contents, best, scores, remembered, judge):
-    """What a memory holds and what it weighs; the users' figures; and what it adds to their scores."""
+class _Choice(NamedTuple):
+    """What a memory holds and what it weighs; what it adds to the users' scores; and their figures with it."""
+
+    pairs: str
+    weight: float
+    half_life: float
+    content: Pairs
+    added: np.ndarray | float
+    figures: np.ndarray
+
+
+def _choose_pairs(model, name, contents, best, scores, remembered, judge) -> _Choice:
+    """The best choice for one memory, beside those that have been made; the model stays as it is."""
     memory, weights = model.memories[name], {key: float(one.weight) for key, one in model.memories.items()}
     for other in model.memories.values():
         other.weight.assign(0.0)
     memory.weight.assign(1.0)
-    kept, added = None, 0.0
+    kept = None
     for content, find in contents.items():
         pairs = find()
         memory.remember(*pairs)
         for half_life in HALF_LIVES:
             memory.half_life.assign(half_life)
             alone = remembered()
+            ahead = None if kept is None else kept.figures
             found, figures = choose(
-                best, MEMORY_WEIGHTS, lambda weight: judge(scores + weight * alone), kept and kept[-1], errors=1.0
+                best, MEMORY_WEIGHTS, lambda weight: judge(scores + weight * alone), ahead, errors=1.0
             )
             if found is not None:
-                kept, added = (content, found, half_life, pairs, figures), found * alone
-    content, weight, half_life, pairs, figures = kept or ("none", 0.0, HALF_LIVES[-1], pairs, best)
-    memory.remember(*pairs)
+                kept = _Choice(content, found, half_life, pairs, found * alone, figures)
     for key, one in model.memories.items():
         one.weight.assign(weights[key])
-    memory.weight.assign(weight)
-    memory.half_life.assign(half_life)
-    return {"pairs": content, "weight": weight, "half_life": half_life}, figures, added
+    return kept or _Choice("none", 0.0, HALF_LIVES[-1], pairs, 0.0, best)
+
+
+def _remember(memory, choice: _Choice) -> None:
+    memory.remember(*choice.content)
+    memory.weight.assign(choice.weight)
+    memory.half_life.assign(choice.half_life)
 
 
 def _new_item_bonus(best, scores, is_new, judge):

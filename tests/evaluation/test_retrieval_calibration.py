@@ -77,6 +77,37 @@ def test_a_memory_holds_the_pairs_that_helped_most(world):
     assert float(model.memories["companions"].weight) == 0.0
 
 
+def test_the_memory_that_helps_the_most_comes_first(tmp_path):
+    world = tiny_world.prepared(tmp_path, split={"method": "leave_one_out"})
+    model = untrained(world)
+    users, lists = judged_users(world, "validation")
+    latest, asked = lists.asked["history"][:, -1], []
+    assert latest.all()
+
+    def holding(name, rows):
+        """Beside the latest item of some of the users stands what they want."""
+
+        def find():
+            asked.append(name)
+            neighbours = np.full([tiny_world.ITEMS, tiny_world.ITEMS], -1)
+            for row in rows:
+                neighbours[latest[row] - 1, 0] = users.relevant[row].indices[0]
+            return neighbours, (neighbours >= 0).astype(np.float32)
+
+        return {"counted": find}
+
+    # One user for each latest item.
+    known = list({item: row for row, item in enumerate(latest)}.values())
+    pairs = {"followers": holding("followers", known[::2]), "companions": holding("companions", known)}
+    chosen = calibrate(model, users, lists, ks=[10], pairs=pairs)
+    assert chosen["companions_pairs"] == "counted" and chosen["companions_weight"] > 0.0
+    # What it knows is known by then.
+    assert chosen["followers_pairs"] == "none" and chosen["followers_weight"] == 0.0
+    assert float(model.memories["followers"].weight) == 0.0
+    assert float(model.memories["companions"].weight) == pytest.approx(chosen["companions_weight"])
+    assert sorted(asked) == ["companions", "followers"]
+
+
 def test_a_gain_within_half_its_standard_error_is_none():
     best = np.zeros(100)
     noise = np.tile([0.5, -0.5], 50)
