@@ -268,11 +268,6 @@ class Config(StrictModel):
         """The same with another section `models.ranking`, which has been validated."""
         return self.model_copy(update={"models": self.models.model_copy(update={"ranking": ranking})})
 
-    def for_interactions(self, interactions: int, positives: int) -> "Config":
-        """The same with what goes by the number of training interactions, and of positives among them, filled in."""
-        filled = self.with_ranking(self.models.ranking.with_members(interactions, positives))
-        return filled.model_copy(update={"train": self.train.with_batch_size(positives)})
-
     @property
     def rating_levels(self) -> list[float] | None:
         """The ratings there are: as given, or the whole numbers of the label range; None where neither says."""

@@ -78,11 +78,9 @@ class TrainConfig(StrictModel):
         named = item_weights is None or isinstance(item_weights, str)
         return {"method": item_weights} if named else item_weights
 
-    def with_batch_size(self, examples: int) -> "TrainConfig":
-        """With the default number of examples a step for so many of an epoch, unless one is given."""
-        if self.batch_size is not None:
-            return self
-        size = USUAL_BATCH
-        while size > LEAST_BATCH and examples < size * LEAST_STEPS:
+    def examples_a_step(self, examples: int) -> int:
+        """The batch size as given, or what suits so many training examples."""
+        size = USUAL_BATCH if self.batch_size is None else self.batch_size
+        while self.batch_size is None and size > LEAST_BATCH and examples < size * LEAST_STEPS:
             size //= 2
-        return self.model_copy(update={"batch_size": size})
+        return size

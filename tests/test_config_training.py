@@ -17,8 +17,8 @@ from mmrec_tf.config_training import TrainConfig
     ],
 )
 def test_small_data_have_more_steps_of_fewer_examples(examples, batch_size):
-    assert TrainConfig().with_batch_size(examples).batch_size == batch_size
+    assert TrainConfig().examples_a_step(examples) == batch_size
 
 
 def test_a_given_batch_size_is_kept():
-    assert TrainConfig(batch_size=4096).with_batch_size(100).batch_size == 4096
+    assert TrainConfig(batch_size=4096).examples_a_step(100) == 4096

@@ -106,6 +106,11 @@ class Prepared:
             digest.update(b"next part")
         return digest.hexdigest()
 
+    @property
+    def batch_size(self) -> int:
+        """Examples that a step of the retrieval model takes."""
+        return self.config.train.examples_a_step(len(self.sequences().item_index))
+
     def retrieval_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
         """Training batches for a `TwoTower`; see `mmrec_tf.data.pipelines.retrieval_dataset`."""
         sequences, trends = self.sequences(), self.trends()
@@ -118,7 +123,7 @@ class Prepared:
             weights.append(self.data.positives(self.split.train)[self.data.label].to_numpy()[sequences.order])
         return retrieval_dataset(
             sequences,
-            batch_size or self.config.train.batch_size,
+            batch_size or self.batch_size,
             self.config.seed,
             moments=None if trends is None else trends.periods(sequences.times),
             weights=np.prod(weights, axis=0) if weights else None,
@@ -226,7 +231,7 @@ class Prepared:
         return multi_task_dataset(
             self.retrieval_dataset(batch_size),
             self.rated_examples() if self.config.tasks.needs_labels else None,
-            batch_size or self.config.train.batch_size,
+            batch_size or self.batch_size,
             self.config.seed,
         )
 
@@ -280,7 +285,7 @@ def prepare(
             f"none of the {len(split.train)} training interactions is a positive: no {data.label} among them is "
             f"{wanted}. Lower data.positive_from."
         )
-    config = config.for_interactions(len(split.train), len(positives))
+    config = config.with_ranking(config.models.ranking.with_members(len(split.train), len(positives)))
     return Prepared(
         context=ContextFeatures.fit(split.train, schema, config.models.clock, without=config.models.ranking.position),
         data=data,

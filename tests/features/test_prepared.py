@@ -1,10 +1,13 @@
 """Validated data as numbers: what is a positive, what is history, and that training alone is learnt from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 
+from mmrec_tf.config_training import TrainConfig
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.encoders.hashed_text import HashedTextEncoder
 from mmrec_tf.errors import DataError, EncoderError
@@ -199,6 +202,15 @@ def test_items_that_many_take_count_less_where_that_is_asked_for(tmp_path):
             for user, item in zip(batch["user_index"].numpy(), batch["item_index"].numpy())
         ]
         np.testing.assert_allclose(batch["weight"].numpy(), expected[rows], rtol=1e-5)
+
+
+def test_a_step_takes_what_suits_the_data_unless_it_is_told(tmp_path):
+    known = tiny_world.prepared(tmp_path, split={"method": "temporal", "validation": 0.1, "test": 0.1})
+    assert len(known.sequences().item_index) > 64
+    for given, size in (({}, 64), ({"batch_size": 20}, 20)):
+        told = replace(known, config=known.config.model_copy(update={"train": TrainConfig(**given)}))
+        for dataset in (told.retrieval_dataset(), told.multi_task_dataset()):
+            assert len(next(iter(dataset))["item_index"]) == size
 
 
 def test_trends_bring_in_what_came_later_and_nothing_without_time(tmp_path):
