@@ -4,7 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pytest
 
 from mmrec_tf.config_file import load_config
 from mmrec_tf.data.splits import split_interactions
@@ -77,13 +79,41 @@ def test_prepared_100k_validates(tmp_path):
     assert len(data.interactions) == 3
 
 
+def test_thinned_100k_keeps_a_few_ratings_of_everybody(tmp_path):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    random = np.random.default_rng(1)
+    pairs = [(user, item) for user in range(1, 201) for item in range(1, 81)]
+    ratings = [f"{user}\t{item}\t{random.integers(1, 6)}\t{881250949 + item}" for user, item in pairs]
+    files = {
+        "u.data": ratings,
+        "u.user": [f"{user}|25|M|writer|40206" for user in range(1, 201)],
+        "u.item": [f"{item}|Film|01-Jan-1993||http://page|0|1|1" for item in range(1, 81)],
+        "u.genre": [f"{name}|{place}" for name, place in FLAGS.items()],
+    }
+    for name, lines in files.items():
+        (raw / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
+    assert prepare_100k(raw, out, "--thin", "12").returncode == 0
+    found = pd.read_csv(out / "interactions.csv")
+    counts = found["user_id"].value_counts()
+    # The mean of 200 draws with a standard deviation of some 8.5.
+    assert len(counts) == 200 and counts.min() >= 4 and counts.mean() == pytest.approx(12, abs=2.0)
+    assert not found.duplicated(["user_id", "movie_id"]).any()
+    given = {tuple(map(int, line.split("\t")[:3])) for line in ratings}
+    assert set(found[["user_id", "movie_id", "rating"]].itertuples(index=False, name=None)) <= given
+    # Items were rated by rising number; now the number says nothing of the time.
+    assert abs(found["movie_id"].corr(found["timestamp"])) < 0.1
+    refused = prepare_100k(raw, out, "--thin", "4")
+    assert refused.returncode == 2 and "--thin must be above 4, got 4." in refused.stderr
+
+
 def test_prepare_100k_says_where_to_get_what_is_not_there(tmp_path):
     finished = prepare_100k(tmp_path, tmp_path / "out")
     assert finished.returncode == 2
     assert "get_movielens.py --dataset 100k" in finished.stderr and "Traceback" not in finished.stderr
 
 
-def prepare_100k(movielens, out):
+def prepare_100k(movielens, out, *options):
     script = REPOSITORY / "examples" / "movielens_100k" / "prepare.py"
-    command = [sys.executable, str(script), "--movielens", str(movielens), "--out", str(out)]
+    command = [sys.executable, str(script), "--movielens", str(movielens), "--out", str(out), *options]
     return subprocess.run(command, capture_output=True, text=True)

@@ -1,6 +1,7 @@
 """Turns MovieLens-100K into the tables of this example.
 
 python examples/movielens_100k/prepare.py --movielens data/movielens-100k --out data/ml100k
+python examples/movielens_100k/prepare.py --movielens data/movielens-100k --out data/ml100k-thin --thin 15
 """
 
 import argparse
@@ -8,17 +9,23 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 HERE = Path(__file__).resolve().parent
 FILES = ("u.data", "u.user", "u.item", "u.genre")
+FEWEST = 4
+"""Ratings that `--thin` leaves of a person: what is held out and something to learn from."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--movielens", type=Path, required=True, help=f"folder with {', '.join(FILES)}")
     parser.add_argument("--out", type=Path, required=True, help="folder for the tables and the configuration")
+    parser.add_argument("--thin", type=int, metavar="N", help="keep some N ratings a person, in an order of chance")
     arguments = parser.parse_args()
+    if arguments.thin is not None and arguments.thin <= FEWEST:
+        parser.error(f"--thin must be above {FEWEST}, got {arguments.thin}.")
     for name in FILES:
         if not (arguments.movielens / name).is_file():
             print(
@@ -28,8 +35,9 @@ def main() -> int:
             )
             return 2
     arguments.out.mkdir(parents=True, exist_ok=True)
+    ratings = rating_table(arguments.movielens)
     tables = {
-        "interactions": rating_table(arguments.movielens),
+        "interactions": ratings if arguments.thin is None else thinned(ratings, arguments.thin),
         "users": user_table(arguments.movielens),
         "items": movie_table(arguments.movielens),
     }
@@ -44,6 +52,22 @@ def rating_table(movielens: Path) -> pd.DataFrame:
     """One row per rating: user_id, movie_id, rating, timestamp."""
     names = ["user_id", "movie_id", "rating", "timestamp"]
     return pd.read_csv(movielens / "u.data", sep="\t", names=names)
+
+
+def thinned(ratings: pd.DataFrame, mean: int) -> pd.DataFrame:
+    """Few ratings whose order tells nothing, as in a shop where people buy now and then.
+
+    How many a person keeps, four at the least, is drawn from a geometric distribution of this mean; which, and their
+    times within one year, are drawn evenly.
+    """
+    random = np.random.default_rng(0)
+    people = ratings["user_id"].unique()
+    kept = dict(zip(people, FEWEST - 1 + random.geometric(1 / (mean - FEWEST + 1), len(people))))
+    mixed = ratings.iloc[random.permutation(len(ratings))]
+    found = mixed[mixed.groupby("user_id").cumcount() < mixed["user_id"].map(kept)]
+    start = pd.Timestamp("2020-01-01").timestamp()
+    times = random.integers(start, start + 365 * 86_400, len(found))
+    return found.assign(timestamp=times).sort_values("timestamp", kind="stable")
 
 
 def user_table(movielens: Path) -> pd.DataFrame:
