@@ -80,7 +80,9 @@ class TrainConfig(StrictModel):
 
     def examples_a_step(self, examples: int) -> int:
         """The batch size as given, or what suits so many training examples."""
-        size = USUAL_BATCH if self.batch_size is None else self.batch_size
-        while self.batch_size is None and size > LEAST_BATCH and examples < size * LEAST_STEPS:
+        if self.batch_size is not None:
+            return self.batch_size
+        size = USUAL_BATCH
+        while size > LEAST_BATCH and examples < size * LEAST_STEPS:
             size //= 2
         return size

@@ -109,7 +109,7 @@ class Prepared:
     @property
     def batch_size(self) -> int:
         """Examples that a step of the retrieval model takes."""
-        return self.config.train.examples_a_step(len(self.sequences().item_index))
+        return self.config.train.examples_a_step(len(self.data.positives(self.split.train)))
 
     def retrieval_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
         """Training batches for a `TwoTower`; see `mmrec_tf.data.pipelines.retrieval_dataset`."""
@@ -228,10 +228,11 @@ class Prepared:
 
     def multi_task_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
         """Training batches for a `MultiTask`; see `mmrec_tf.data.pipelines.multi_task_dataset`."""
+        batch_size = batch_size or self.batch_size
         return multi_task_dataset(
             self.retrieval_dataset(batch_size),
             self.rated_examples() if self.config.tasks.needs_labels else None,
-            batch_size or self.batch_size,
+            batch_size,
             self.config.seed,
         )
 
