@@ -91,12 +91,14 @@ def calibrate(
             name: _choose_pairs(model, name, contents, best, scores, lambda: lists.memory(model)[rows], judge)
             for name, contents in left.items()
         }
-        name = max(options, key=lambda name: options[name].figures.mean())
-        taken = options[name]
-        _remember(model.memories[name], taken)
-        chosen |= {f"{name}_{key}": getattr(taken, key) for key in ("pairs", "weight", "half_life")}
-        best, scores = taken.figures, scores + taken.added
-        del left[name]
+        first = max(options, key=lambda name: options[name].figures.mean())
+        # Where the first is no help, none is, and there is nothing to ask again.
+        for name in [first] if options[first].weight else options:
+            taken = options[name]
+            _remember(model.memories[name], taken)
+            chosen |= {f"{name}_{key}": getattr(taken, key) for key in ("pairs", "weight", "half_life")}
+            best, scores = taken.figures, scores + taken.added
+            del left[name]
     is_new = model.items.lookup.id_index.numpy()[1:] == 0
     if is_new.any():
         bonus, best = _new_item_bonus(best, scores, is_new, judge)
@@ -119,7 +121,7 @@ class _Choice(NamedTuple):
 
 
 def _choose_pairs(model, name, contents, best, scores, remembered, judge) -> _Choice:
-    """The best choice for one memory, beside those that have been made; the model stays as it is."""
+    """The best choice for one memory, beside those that have been made; it is left with what was tried last."""
     memory, weights = model.memories[name], {key: float(one.weight) for key, one in model.memories.items()}
     for other in model.memories.values():
         other.weight.assign(0.0)
