@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmrec_tf.errors import ServingError
-from mmrec_tf.evaluation.ranking_metrics import user_metrics
+from mmrec_tf.evaluation.ranking_metrics import mean_ndcg
 from mmrec_tf.evaluation.stage_lists import StageLists, reordered
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.rankers.base import Ranker
@@ -172,7 +172,7 @@ class CompressionTrial:
         )
 
     def _ndcg(self, lists):
-        return float(user_metrics(lists, self.relevant, [self.k])[f"ndcg@{self.k}"].mean())
+        return float(mean_ndcg(lists, self.relevant, [self.k]).mean())
 
     def _median(self, call):
         """Milliseconds of one call, which is given the row of a user; or of an item, where there are fewer of these."""

@@ -15,7 +15,7 @@ from mmrec_tf.evaluation.comparison import baseline_scorers, compare, fit_baseli
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set
 from mmrec_tf.evaluation.pair_metrics import pair_metrics, reliability_curves
 from mmrec_tf.evaluation.pairs import evaluation_pairs
-from mmrec_tf.evaluation.ranking_metrics import mean_ndcg, user_metrics
+from mmrec_tf.evaluation.ranking_metrics import mean_ndcg
 from mmrec_tf.evaluation.retrieval_calibration import calibrate, choose
 from mmrec_tf.evaluation.stage_lists import StageLists, reordered, score_pairs, score_targets
 from mmrec_tf.evaluation.target_metrics import fit_calibrators, target_metrics
@@ -218,7 +218,7 @@ def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: Ran
 
     def ndcg(weight):
         ranked = reordered(candidates, scores + weight * similarities)
-        return user_metrics(ranked, validation.relevant, [k])[f"ndcg@{k}"]
+        return mean_ndcg(ranked, validation.relevant, [k])
 
     weight, _ = choose(ndcg(USUAL_WEIGHT), [tried for tried in SIMILARITY_WEIGHTS if tried != USUAL_WEIGHT], ndcg)
     return USUAL_WEIGHT if weight is None else weight

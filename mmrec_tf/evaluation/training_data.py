@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set, interaction_matrix
-from mmrec_tf.evaluation.ranking_metrics import user_metrics
+from mmrec_tf.evaluation.ranking_metrics import mean_ndcg
 from mmrec_tf.features.context_features import Context
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.recommender_model import Asked, HeldOut, TrainingData
@@ -79,4 +79,4 @@ def _held_out(prepared, most):
         rows = np.sort(np.random.default_rng(prepared.config.seed).choice(rows, most, replace=False))
     k, relevant = prepared.config.evaluation.k[0], users.relevant[rows]
     asked = Asked(users.profiles, users.user_rows, asking_times(prepared, users, target))
-    return HeldOut(asked[rows], lambda lists: float(user_metrics(lists, relevant, [k])[f"ndcg@{k}"].mean()), k)
+    return HeldOut(asked[rows], lambda lists: float(mean_ndcg(lists, relevant, [k]).mean()), k)

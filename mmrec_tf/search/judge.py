@@ -5,13 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from mmrec_tf.config import Config
 from mmrec_tf.data.validation import load_data
 from mmrec_tf.data.whole_files import workshop_beside
 from mmrec_tf.errors import DataError
-from mmrec_tf.evaluation.ranking_metrics import user_metrics
+from mmrec_tf.evaluation.ranking_metrics import mean_ndcg
 from mmrec_tf.evaluation.stage_lists import reordered
 from mmrec_tf.features.item_vectors import build_encoders
 from mmrec_tf.features.prepared import Prepared, prepare
@@ -130,7 +128,7 @@ def validation_ndcg(prepared: Prepared, retrieval: TwoTower, ranking: Ranker | N
     shown = lists.retrieval(retrieval, k if ranking is None else max(k, prepared.config.export.candidates))
     if ranking is not None:
         shown = reordered(shown, lists.scores(ranking, shown, lists.similarities(retrieval, shown)))
-    return float(np.mean(user_metrics(shown, users.relevant, [k])[f"ndcg@{k}"]))
+    return float(mean_ndcg(shown, users.relevant, [k]).mean())
 
 
 def _what_vectors_depend_on(config: Config) -> str:
