@@ -59,17 +59,7 @@ MOVIES_100K = [
 
 
 def test_prepared_100k_validates(tmp_path):
-    raw, out = tmp_path / "raw", tmp_path / "out"
-    raw.mkdir()
-    files = {
-        "u.data": RATINGS_100K,
-        "u.user": PEOPLE_100K,
-        "u.item": MOVIES_100K,
-        "u.genre": [f"{name}|{place}" for name, place in FLAGS.items()],
-    }
-    for name, lines in files.items():
-        # GroupLens wrote these files in Latin-1.
-        (raw / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
+    raw, out = written_100k(tmp_path / "raw", RATINGS_100K, PEOPLE_100K, MOVIES_100K), tmp_path / "out"
     finished = prepare_100k(raw, out)
     assert finished.returncode == 0, finished.stderr
     movies = pd.read_csv(out / "items.csv", dtype=str, keep_default_na=False)
@@ -80,19 +70,12 @@ def test_prepared_100k_validates(tmp_path):
 
 
 def test_thinned_100k_keeps_a_few_ratings_of_everybody(tmp_path):
-    raw, out = tmp_path / "raw", tmp_path / "out"
-    raw.mkdir()
     random = np.random.default_rng(1)
     pairs = [(user, item) for user in range(1, 201) for item in range(1, 81)]
     ratings = [f"{user}\t{item}\t{random.integers(1, 6)}\t{881250949 + item}" for user, item in pairs]
-    files = {
-        "u.data": ratings,
-        "u.user": [f"{user}|25|M|writer|40206" for user in range(1, 201)],
-        "u.item": [f"{item}|Film|01-Jan-1993||http://page|0|1|1" for item in range(1, 81)],
-        "u.genre": [f"{name}|{place}" for name, place in FLAGS.items()],
-    }
-    for name, lines in files.items():
-        (raw / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
+    people = [f"{user}|25|M|writer|40206" for user in range(1, 201)]
+    movies = [f"{item}|Film|01-Jan-1993||http://page|0|1|1" for item in range(1, 81)]
+    raw, out = written_100k(tmp_path / "raw", ratings, people, movies), tmp_path / "out"
     assert prepare_100k(raw, out, "--thin", "12").returncode == 0
     found = pd.read_csv(out / "interactions.csv")
     counts = found["user_id"].value_counts()
@@ -111,6 +94,16 @@ def test_prepare_100k_says_where_to_get_what_is_not_there(tmp_path):
     finished = prepare_100k(tmp_path, tmp_path / "out")
     assert finished.returncode == 2
     assert "get_movielens.py --dataset 100k" in finished.stderr and "Traceback" not in finished.stderr
+
+
+def written_100k(folder, ratings, people, movies):
+    """The folder, with MovieLens-100K's files in it."""
+    folder.mkdir()
+    genres = [f"{name}|{place}" for name, place in FLAGS.items()]
+    for name, lines in {"u.data": ratings, "u.user": people, "u.item": movies, "u.genre": genres}.items():
+        # GroupLens wrote these files in Latin-1.
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
+    return folder
 
 
 def prepare_100k(movielens, out, *options):
