@@ -80,20 +80,23 @@ def test_variable_that_tensorflow_reads_as_keras_3_is_refused(value):
     )
 
 
-def test_autograph_leaves_keras_alone_and_still_converts_other_code(tmp_path):
-    # A Python `if` on a tensor needs conversion: it must keep working in a user's own tf.function.
+def test_autograph_leaves_keras_and_the_package_alone_and_still_converts_other_code(tmp_path):
+    # A Python `if` on a tensor needs conversion: it must keep working in a user's own tf.function, and in the `call` of
+    # a layer that the package's code calls.
     script = tmp_path / "autograph.py"
     # A file, because AutoGraph cannot read source given with -c.
     script.write_text(
         """
 import mmrec_tf
 from mmrec_tf._keras import speed_up_autograph
+from mmrec_tf.models.batched_calls import call_in_batches
+from mmrec_tf.models.two_tower import TwoTower
 import tensorflow as tf, tf_keras
 from tensorflow.python.autograph.core import config
 from tensorflow.python.autograph.impl import conversion
 
 speed_up_autograph()
-assert conversion.is_allowlisted(tf_keras.layers.Dense.call)
+assert conversion.is_allowlisted(tf_keras.layers.Dense.call) and conversion.is_allowlisted(TwoTower.compute_loss)
 rules = config.CONVERSION_RULES
 speed_up_autograph()
 assert config.CONVERSION_RULES is rules
@@ -104,6 +107,16 @@ def size(x):
         return 2
     return 1
 assert size(tf.constant([3.0])) == 2 and size(tf.constant([0.5])) == 1
+
+class Size(tf_keras.layers.Layer):
+    def call(self, x):
+        if tf.reduce_sum(x) > 1.0:
+            return x + 2.0
+        return x
+
+model = tf_keras.Sequential([Size()])
+assert call_in_batches(model.call, tf.constant([3.0]), batch_size=1).tolist() == [5.0]
+assert call_in_batches(model.call, tf.constant([0.5]), batch_size=1).tolist() == [0.5]
 """
     )
     assert_succeeds(run(str(script)))

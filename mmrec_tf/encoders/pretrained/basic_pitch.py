@@ -89,14 +89,17 @@ class PitchProfile(HubModule):
     def _in_parts(self, windows):
         """`[windows, 172, 88]`, computed for a few windows at a time, to bound the memory."""
         total = tf.shape(windows)[0]
-        notes = tf.zeros([0, _FRAMES, _NOTES])
-        start = 0
-        while start < total:
-            tf.autograph.experimental.set_loop_options(
-                shape_invariants=[(notes, tf.TensorShape([None, _FRAMES, _NOTES]))]
-            )
-            notes = tf.concat([notes, self._notes(windows[start : start + _WINDOWS_AT_A_TIME], False)], axis=0)
-            start += _WINDOWS_AT_A_TIME
+
+        def append(start, notes):
+            some = self._notes(windows[start : start + _WINDOWS_AT_A_TIME], False)
+            return start + _WINDOWS_AT_A_TIME, tf.concat([notes, some], axis=0)
+
+        _, notes = tf.while_loop(
+            lambda start, _: start < total,
+            append,
+            [tf.constant(0), tf.zeros([0, _FRAMES, _NOTES])],
+            shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, _FRAMES, _NOTES])],
+        )
         return notes
 
 

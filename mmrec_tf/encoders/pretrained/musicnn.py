@@ -157,17 +157,18 @@ class MusicEncoder(HubModule):
     def _in_parts(self, windows):
         """The network's outputs, computed for a few windows at a time, to bound the memory."""
         total = tf.shape(windows)[0]
-        vectors = tf.zeros([0, _VECTOR])
-        logits = tf.zeros([0, _TAGS])
-        start = 0
-        while start < total:
-            tf.autograph.experimental.set_loop_options(
-                shape_invariants=[(vectors, tf.TensorShape([None, _VECTOR])), (logits, tf.TensorShape([None, _TAGS]))]
-            )
+
+        def append(start, vectors, logits):
             some_vectors, some_logits = self._apply(windows[start : start + _WINDOWS_AT_A_TIME], False)
-            vectors = tf.concat([vectors, some_vectors], axis=0)
-            logits = tf.concat([logits, some_logits], axis=0)
-            start += _WINDOWS_AT_A_TIME
+            vectors, logits = tf.concat([vectors, some_vectors], axis=0), tf.concat([logits, some_logits], axis=0)
+            return start + _WINDOWS_AT_A_TIME, vectors, logits
+
+        _, vectors, logits = tf.while_loop(
+            lambda start, *_: start < total,
+            append,
+            [tf.constant(0), tf.zeros([0, _VECTOR]), tf.zeros([0, _TAGS])],
+            shape_invariants=[tf.TensorShape([]), tf.TensorShape([None, _VECTOR]), tf.TensorShape([None, _TAGS])],
+        )
         return vectors, logits
 
 
