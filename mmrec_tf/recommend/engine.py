@@ -267,8 +267,9 @@ class RecommendationEngine(PairScores, tf.Module):
         # Without the similarities, whose digits would drown the differences.
         plain = self._ranked(pairs)
         scores = plain + self.ranking.similarity_weight * similarities
-        for place, name in enumerate(self.modalities):
-            scores += (weights[:, place, None] - 1.0) * (plain - self._ranked(pairs, without=[name]))
+        if self.modalities:
+            shares = plain[:, None] - self._ranked_without_each_part(pairs)
+            scores += tf.reduce_sum((weights - 1.0)[:, :, None] * shares, axis=1)
         return self._blended(scores)
 
     def _recommend(self, asked, k, weights=None):

@@ -25,12 +25,11 @@ class PairScores:
         lookup = self.retrieval.items.lookup
         queries = self._query(asked)
         scores = self._score(queries, asked, items)
-        lost = [scores - self._score(queries, asked, items, without=[name]) for name in self.modalities]
-        lost.append(scores - self._score(queries, asked, items, without_ids=True))
+        lost = scores[:, None] - self._scores_without_each_part(queries, asked, items)
         present = [tf.gather(lookup.tables["masks"][name], items) for name in self.modalities]
         present.append(tf.gather(lookup.id_index, items) > 0)
         known = items > 0
-        contributions = tf.where(tf.stack(present, axis=1) & known[:, None], tf.stack(lost, axis=1), 0.0)
+        contributions = tf.where(tf.stack(present, axis=1) & known[:, None], lost, 0.0)
         parts = tf.constant([*self.modalities, "id"])
         return tf.where(known, scores, NOTHING), contributions, tf.tile(parts[None, :], [tf.size(items), 1])
 
@@ -87,15 +86,27 @@ class PairScores:
         asked = self.asked(users)
         return self._score(self._query(asked), asked, items, vectors)
 
-    def _score(self, queries, asked, items, vectors=None, **left_out):
-        candidates = self.retrieval.embed_candidate(items, vectors=vectors, **left_out)
-        similarities = tf.reduce_sum(queries * candidates, axis=1)
-        if self.retrieval.remembers and not left_out.get("without_ids"):
-            similarities += tf.gather(self.retrieval.remembered(asked.history), items, batch_dims=1)
+    def _score(self, queries, asked, items, vectors=None):
+        similarities = self._similarities(queries, asked, items, vectors=vectors)
         if self.ranking is None:
             return similarities
-        pairs = {**self._pairs(asked, items), "similarity": similarities}
-        return self._blended(self._ranked(pairs, vectors=vectors, **left_out))
+        return self._blended(self._ranked({**self._pairs(asked, items), "similarity": similarities}, vectors))
+
+    def _scores_without_each_part(self, queries, asked, items):
+        """`[batch, parts]` scores of items without each modality in turn, and at last as if their ids were new."""
+        left_out = [*({"without": [name]} for name in self.modalities), {"without_ids": True}]
+        similarities = tf.stack([self._similarities(queries, asked, items, **one) for one in left_out], axis=1)
+        if self.ranking is None:
+            return similarities
+        pairs = self._pairs(asked, items[:, None])
+        return self._blended(self._ranked_without_each_part(pairs, similarities, and_ids=True)[:, :, 0])
+
+    def _similarities(self, queries, asked, items, without_ids=False, **options):
+        candidates = self.retrieval.embed_candidate(items, without_ids=without_ids, **options)
+        similarities = tf.reduce_sum(queries * candidates, axis=1)
+        if self.retrieval.remembers and not without_ids:
+            similarities += tf.gather(self.retrieval.remembered(asked.history), items, batch_dims=1)
+        return similarities
 
     def _blended(self, scores):
         return scores / (1.0 + self.ranking.similarity_weight)
@@ -107,7 +118,32 @@ class PairScores:
         pairs = {"user_index": asked.users, "history": asked.history, "item_index": items}
         return pairs if asked.context is None else {**pairs, "context": asked.context}
 
-    def _ranked(self, pairs, **options):
-        # What leaves something out, or brings other vectors, is worked out from the features.
-        rows = None if any(options.values()) else self.ranker_rows
-        return tf.ensure_shape(self.ranking(pairs, rows=rows, **options), pairs["item_index"].shape)
+    def _ranked(self, pairs, vectors=None):
+        # Other vectors than the items' own are no rows that could be looked up.
+        rows = self.ranker_rows if vectors is None else None
+        return tf.ensure_shape(self.ranking(pairs, rows=rows, vectors=vectors), pairs["item_index"].shape)
+
+    def _ranked_without_each_part(self, pairs, similarities=None, and_ids=False):
+        """`[batch, parts, n]` scores of `[batch, n]` items, as `_scores_without_each_part`.
+
+        The items stand in one group as often as there are parts, so that the user is looked at once, and the graph
+        holds the ranker once.
+
+        Args:
+            pairs: the ranker's inputs.
+            similarities: `[batch, parts * n]`; None for none.
+            and_ids: bool. Whether the ids are the last part.
+        """
+        items = pairs["item_index"]
+        batch, count, parts = tf.shape(items)[0], tf.shape(items)[1], len(self.modalities) + and_ids
+
+        def stands_at(place):
+            return tf.repeat(tf.range(parts) == place, count)
+
+        left_out = {"without": {name: stands_at(place) for place, name in enumerate(self.modalities)}}
+        if and_ids:
+            left_out["without_ids"] = stands_at(parts - 1)
+        asked = {**pairs, "item_index": tf.tile(items, [1, parts])}
+        if similarities is not None:
+            asked["similarity"] = similarities
+        return tf.reshape(self.ranking(asked, **left_out), [batch, parts, count])

@@ -32,12 +32,12 @@ def engine(request, chains):
     return chains[request.param]
 
 
-def scores_of_all_items(engine, **left_out) -> np.ndarray:
+def scores_of_all_items(engine, without=(), without_ids=False) -> np.ndarray:
     """`[users, items]` scores by NumPy from what the models say with something left out."""
     index = engine.user_index(tf.constant(USERS)).numpy()
     histories = engine.histories.numpy()[index]
     queries = engine.retrieval.query_embeddings(index, histories)
-    similarities = queries @ engine.retrieval.candidate_embeddings(**left_out)[1:].T
+    similarities = queries @ engine.retrieval.candidate_embeddings(without=without, without_ids=without_ids)[1:].T
     if engine.ranking is None:
         return similarities
     inputs = {
@@ -45,7 +45,7 @@ def scores_of_all_items(engine, **left_out) -> np.ndarray:
         "history": tf.constant(histories),
         "item_index": tf.constant(np.tile(np.arange(1, 31, dtype=np.int32), (len(USERS), 1))),
     }
-    ranked = engine.ranking(inputs, **left_out).numpy()
+    ranked = engine.ranking(inputs, without=dict.fromkeys(without, True), without_ids=without_ids).numpy()
     return (ranked + SIMILARITY_WEIGHT * similarities) / (1 + SIMILARITY_WEIGHT)
 
 

@@ -73,8 +73,11 @@ class Ranker(MainTarget, PairFields, LossScaledModel):
             their rows belong to the users. With `positions`, training also takes `position` `[batch]` int32, and with
             `statistics` what `TargetStatistics.out_of_fold` tells of each pair, likewise by name.
         training: bool.
-        without: modalities of the items that are left out, as if no item had them; the histories keep theirs.
-        without_ids: bool. Score all items as if their ids were new. Defaults to False.
+        without: dict of modality -> bool tensor that is broadcast to `[batch, group]`: the items that are scored as if
+            they did not have it; the histories keep theirs. None, the default, for none. With an item several times in
+            the group, one call tells what each of its parts does.
+        without_ids: bool tensor, likewise: the items that are scored as if their ids were new. None, the default, for
+            none.
         vectors: dict of modality -> `[items of the batch, width]`, centred and scaled as in the items' `FeatureTable`.
             They stand in for the items' stored ones, where these are there.
         rows: what `item_rows` gave, for the items to be looked up there instead of worked out, as they are at present;
@@ -167,7 +170,7 @@ class Ranker(MainTarget, PairFields, LossScaledModel):
         """`[pairs]` float32: what the embeddings tell together."""
         raise NotImplementedError
 
-    def call(self, inputs, training=False, without=(), without_ids=False, vectors=None, rows=None, is_raw=False):
+    def call(self, inputs, training=False, without=None, without_ids=None, vectors=None, rows=None, is_raw=False):
         pairs = self._pairs(inputs, training, without, without_ids, vectors, rows)
         raw = self._raw(inputs, pairs, self.interactions(pairs, training), training)
         return raw if is_raw else self.answer(raw, inputs)

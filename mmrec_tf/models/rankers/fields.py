@@ -36,7 +36,8 @@ class TableFields(tf_keras.layers.Layer):
         id_index: the ids to embed, in the shape of `index`: what the lookup says, or 0 where an id is hidden.
         present: `[batch, length]` bool or None. With it `index` is `[batch, length]` too, no id is hidden, and each
             field is averaged over those that are present and have it, as a history's are.
-        without: modalities that are left out, as if no row had them.
+        without: dict of modality -> bool tensor that is broadcast to `index`: the rows that stand there as if they did
+            not have it; None, the default, for none.
         vectors: dict of modality -> `[rows, width]`, the rows as in `index` flattened: centred and scaled, they stand
             in for the stored ones where these are there.
 
@@ -72,14 +73,17 @@ class TableFields(tf_keras.layers.Layer):
         """Number of fields."""
         return 1 + sum(len(self.lookup.tables[group]) for group in (*_SIDE, "vectors"))
 
-    def call(self, index, id_index, present=None, without=(), vectors=None):
+    def call(self, index, id_index, present=None, without=None, vectors=None):
         if present is not None:
             return self._mean(index, id_index, present)
         fields = [tf.expand_dims(self.ids(id_index), -2)]
         if self.lookup.has_side_features:
             fields.append(self._side(index))
         for name in self.projections:
-            media = self._media(name, index, name in without, (vectors or {}).get(name))
+            media = self._media(name, index, (vectors or {}).get(name))
+            if name in (without or {}):
+                stand_in = tf.cast(self.projections[name].bias, media.dtype)
+                media = tf.where(tf.expand_dims(without[name], -1), stand_in, media)
             fields.append(tf.expand_dims(media, -2))
         return tf.concat(fields, axis=-2)
 
@@ -108,12 +112,11 @@ class TableFields(tf_keras.layers.Layer):
         tables = {group: self.lookup.tables[group] for group in _SIDE}
         return self.side(tf.nest.map_structure(tf.convert_to_tensor, tables))
 
-    def _media(self, name, index, is_left_out, vectors):
-        if vectors is None and not is_left_out and self._covers(index):
+    def _media(self, name, index, vectors):
+        if vectors is None and self._covers(index):
             return tf.gather(self._media_of_table(name), index)
         flat = tf.reshape(index, [-1])
         mask = tf.gather(self.lookup.tables["masks"][name], flat)
-        mask = tf.zeros_like(mask) if is_left_out else mask
         vectors = tf.gather(self.lookup.tables["vectors"][name], flat) if vectors is None else vectors
         return _unflattened(self._projected(name, vectors, mask), index)
 

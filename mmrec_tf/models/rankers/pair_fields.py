@@ -84,7 +84,9 @@ class PairFields:
         group = group if group.shape.rank == 2 else group[:, None]
         all_user_ids, all_item_ids = tf.gather(self.users.id_index, user_index), tf.gather(self.items.id_index, group)
         user_ids = hide_ids(all_user_ids, self.id_dropout, training)
-        item_ids = tf.zeros_like(group) if without_ids else hide_ids(all_item_ids, self.id_dropout, training)
+        item_ids = hide_ids(all_item_ids, self.id_dropout, training)
+        if without_ids is not None:
+            item_ids = tf.where(without_ids, 0, item_ids)
         history_ids = tf.gather(self.items.id_index, history)
         user = [self.user_fields(user_index, user_ids)]
         read = {}
@@ -113,7 +115,10 @@ class PairFields:
             found = tf.nest.map_structure(lambda table: tf.gather(table, flat), {**rows, "step": ()})
             item_weights, item_vectors, item_parts = (found.get(name) for name in ("weights", "vectors", "parts"))
         if self.target_fields is not None:
-            hides_item = tf.ones_like(group, tf.bool) if without_ids else item_ids != all_item_ids
+            hides_item = item_ids != all_item_ids
+            if without_ids is not None:
+                # Also where the id was 0 before.
+                hides_item |= without_ids
             hidden = {"hides_user": user_ids != all_user_ids, "hides_item": hides_item}
             of_user, of_item = self.target_fields(user_index, group, inputs.get("statistics"), **hidden)
             user.append(of_user)

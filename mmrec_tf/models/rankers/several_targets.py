@@ -110,7 +110,7 @@ class SeveralTargets(Ranker):
     def interactions(self, pairs, training):
         return self.target_outputs(pairs, training)[self.target]
 
-    def call(self, inputs, training=False, without=(), without_ids=False, vectors=None, rows=None, is_raw=False):
+    def call(self, inputs, training=False, without=None, without_ids=None, vectors=None, rows=None, is_raw=False):
         pairs = self._pairs(inputs, training, without, without_ids, vectors, rows)
         outputs = self.target_outputs(pairs, training)
         raw = {self.target: self._raw(inputs, pairs, outputs[self.target], training)}

@@ -86,12 +86,12 @@ def test_absent_modalities_and_padding_have_no_influence(name):
 @pytest.mark.parametrize("name", ["deepfm", "wide_deep", "din", "bst"])
 def test_a_modality_left_out_is_absent_from_the_items_and_stays_in_the_histories(name):
     model, inputs = randomized(tiny_world.ranker(model=name)), pairs()
-    left_out = model(inputs, without=["text"]).numpy()
+    left_out = model(inputs, without={"text": True}).numpy()
     assert np.abs(left_out - model(inputs).numpy()).max() > 1e-3
     # As if the items asked for had none, while those of the histories, other ones, keep theirs.
     inputs["history"] = tf.tile([[0, 0, 1, 2, 3]], [6, 1])
     inputs["item_index"] = tf.tile([[21, 22, 26]], [6, 1])
-    left_out = model(inputs, without=["text"]).numpy()
+    left_out = model(inputs, without={"text": True}).numpy()
     masks = model.items.tables["masks"]["text"].numpy()
     masks[[21, 22, 26]] = False
     model.items.tables["masks"]["text"].assign(masks)
@@ -109,6 +109,19 @@ def test_without_ids_items_score_as_if_they_were_new(name):
     ids[[21, 22, 26]] = 0
     model.items.id_index.assign(ids)
     np.testing.assert_allclose(found, model(inputs).numpy(), rtol=1e-4, atol=1e-5)
+
+
+@ALL
+def test_of_an_item_several_times_in_a_group_each_lacks_what_it_is_to(name):
+    model, inputs = randomized(tiny_world.ranker(model=name)), pairs(group=None)
+    whole, no_text, no_image, no_id = (
+        model(inputs, **left_out).numpy()
+        for left_out in ({}, {"without": {"text": True}}, {"without": {"image": True}}, {"without_ids": True})
+    )
+    inputs["item_index"] = tf.tile(inputs["item_index"][:, None], [1, 4])
+    place = tf.range(4)
+    found = model(inputs, without={"text": place == 1, "image": place == 2}, without_ids=place == 3).numpy()
+    np.testing.assert_allclose(found, np.stack([whole, no_text, no_image, no_id], axis=1), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["deepfm", "din"])

@@ -47,7 +47,10 @@ def test_fields_by_hand():
 
 def test_what_is_left_out_and_what_stands_in():
     layer, index = fields(), tf.constant([1, 3])
-    assert layer(index, index, without=["text"])[:, 2, 0].numpy().tolist() == [7.0, 7.0]
+    assert layer(index, index, without={"text": True})[:, 2, 0].numpy().tolist() == [7.0, 7.0]
+    # The first row keeps its text, as by hand above; the other has none.
+    assert layer(index, index, without={"text": [False, True]})[:, 2, 0].numpy().tolist() == [20.0, 7.0]
+    assert layer(index, index, without={"text": [True, False]})[:, 2, 0].numpy().tolist() == [7.0, 7.0]
     other = {"text": tf.constant([[1.0, 0.0], [1.0, 0.0]])}
     # 2 + 5 + 7 for the row that has a text; the other has none for another to stand in for.
     assert layer(index, index, vectors=other)[:, 2, 0].numpy().tolist() == [14.0, 7.0]
