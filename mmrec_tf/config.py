@@ -113,7 +113,8 @@ class FusionConfig(StrictModel):
     Args:
         method: str. Name of a registered fusion: `concat`, `weighted_sum`, `gated`, `bilinear`, `multilinear`,
             `attention`, `attention_pooling`, `cross_attention`, `co_attention` or `encoder_decoder`.
-        dim: int. Width of the fused vector.
+        dim: int. Width of the fused vector where a fusion is built by itself; in the retrieval model it is
+            `models.retrieval.dim`.
         modality_dropout: float. Chance of hiding a present modality in training.
         balance: float. Weight of a penalty on modalities that dominate the fused vector.
         heads: int. Attention heads; a divisor of the width. For the four methods with attention.

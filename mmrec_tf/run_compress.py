@@ -15,7 +15,7 @@ Progress = Callable[[str, int, int], None]
 
 _INDICES = "1 + the row in users.parquet or items.parquet; 0 is unknown, and fills up a history in front"
 _OUTPUTS = {
-    QUERY: "[1, dim + 2] query embedding, whose dot product with a candidate's is the retrieval score",
+    QUERY: "[1, dim + 2] query embedding, whose dot product with a candidate's is the towers' score",
     CANDIDATE: "[1, dim + 2] candidate embedding",
     RANKER: "[1, items] scores, to which similarity_weight times the retrieval scores are to be added",
 }

@@ -57,7 +57,7 @@ def render_config(found: dict, tables: Path) -> str:
             "# How the modalities of an item become one vector. method: name of a fusion; modality_dropout: chance of",
             "# hiding a modality in training, so that the model copes with items that lack one.",
             "fusion:",
-            *_defaults(FusionConfig(), "method", "dim", "modality_dropout"),
+            *_defaults(FusionConfig(), "method", "modality_dropout"),
         ],
         [
             "# The two-tower retrieval model and the ranker. ranking.enabled: false leaves the ranker out;",

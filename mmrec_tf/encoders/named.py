@@ -1,4 +1,4 @@
-"""Published modules by name, as their pages describe them: `encoder: bert` in a configuration means one of these.
+"""Published modules by name, as their pages describe them: `encoders: {text: bert}` in a configuration is one of these.
 
 Declarations only; nothing is downloaded before an encoder is built. Each says how the module takes its input, which is
 tested against a small module of the same interface (`tools/make_hub_module.py`). TF-Hub's pages name a licence only

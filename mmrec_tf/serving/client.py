@@ -187,7 +187,7 @@ class Client:
     def embed_user(
         self, user_ids: Ids, version: int | None = None, label: str | None = None, timeout: float | None = None
     ) -> np.ndarray:
-        """`[users, width]` float32 embeddings, whose dot product with those of items is the retrieval score."""
+        """`[users, width]` float32 embeddings, whose dot product with those of items is the towers' score."""
         given = {"user_id": ids(user_ids, "user_ids")}
         return self._embed("embed_user", given, version, label, timeout)
 

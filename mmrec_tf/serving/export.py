@@ -49,7 +49,7 @@ def export_models(
       `[batch, parts]`.
     - `retrieval`: `serving_default(user_id)`, `retrieve(user_id, k)`, `similar_items(item_id, k)`,
       `embed_user(user_id)`, `embed_item(item_id)` -> `embedding` `[batch, dim + 2]`, whose dot product is
-      the retrieval score.
+      the towers' score: the retrieval score without what `TwoTower.memories` add.
     - `ranking`: `serving_default(user_id, item_id)` -> `score` `[batch]`, one pair per row, and
       `rank(user_id, item_ids)` -> `score` `[batch, n]`.
     - `item_encoder`: `serving_default`, whose inputs are the item's features; see `ItemEncoder` -> `embedding`

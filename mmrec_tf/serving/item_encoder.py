@@ -26,9 +26,10 @@ class ItemEncoder(tf.Module):
     """Embeds items by their content alone: what the shop put up this morning, and no training has seen.
 
     The embedding is the one that the retrieval model gives an item whose id is new: its dot product with what
-    `embed_user` gives is the retrieval score. Texts, files, categories and numbers come as they are in the tables; all
-    decoding, tokenising and looking up is inside the graph. Files are decoded by TensorFlow's own ops, which know fewer
-    formats than the Python decoders: JPEG, PNG, GIF and BMP, and WAV of 16 bits. Texts are best sent in NFC.
+    `embed_user` gives is the retrieval score, as nothing is remembered of new items. Texts, files, categories and
+    numbers come as they are in the tables; all decoding, tokenising and looking up is inside the graph. Files are
+    decoded by TensorFlow's own ops, which know fewer formats than the Python decoders: JPEG, PNG, GIF and BMP, and WAV
+    of 16 bits. Texts are best sent in NFC.
 
     An encoder that the server could not run, and any for video, is left out: the items then count as having no such
     content, and `notes` says so.
