@@ -33,6 +33,8 @@ _NOTHING = 0.002
 """Share of NDCG that new items may cost and still cost nothing."""
 
 _MOST_SCORES = 2**25
+_LEAST_USERS = 50
+"""Users that are asked, if there are as many, however large the catalogue is."""
 
 
 def calibrate(
@@ -66,7 +68,7 @@ def calibrate(
     Returns:
         What was chosen, by name, and `gain`, the change of NDCG.
     """
-    count = min(len(users), max(_MOST_SCORES // users.item_count, 50))
+    count = min(len(users), max(_MOST_SCORES // users.item_count, _LEAST_USERS))
     rows = np.sort(np.random.default_rng(seed).choice(len(users), count, replace=False))
     judge = _Judge(users, rows, ks)
     asked, candidates = lists.embeddings(model)
@@ -88,7 +90,7 @@ def calibrate(
     while left:
         # The memory that helps the most comes first: the others may hold much of the same.
         options = {
-            name: _choose_pairs(model, name, contents, best, scores, lambda: lists.memory(model)[rows], judge)
+            name: _choose_pairs(model, name, contents, best, scores, lambda: lists.memory(model, rows), judge)
             for name, contents in left.items()
         }
         first = max(options, key=lambda name: options[name].figures.mean())
@@ -152,7 +154,8 @@ def _remember(memory, choice: _Choice) -> None:
 
 def _new_item_bonus(best, scores, is_new, judge):
     """The largest bonus that costs nothing, or the smallest that makes new items visible; and the users' figures."""
-    has_evidence = judge.relevant[:, is_new].nnz > 0
+    # Where nobody finds anything, nothing is lost by any bonus either.
+    has_evidence = judge.relevant[:, is_new].nnz > 0 and best.mean() > 0.0
     wanted = min(is_new.mean(), MOST_NEW_PLACES)
     chosen, figures = 0.0, best
     for bonus in NEW_ITEM_BONUSES:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from mmrec_tf.evaluation import retrieval_calibration
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.retrieval_calibration import _Judge, _new_item_bonus, calibrate, choose
@@ -108,6 +109,19 @@ def test_the_memory_that_helps_the_most_comes_first(tmp_path):
     assert sorted(asked) == ["companions", "followers"]
 
 
+def test_memories_are_asked_for_the_judged_users_alone(world, monkeypatch):
+    # What all users' memories add to all items is of no size to be held where users are many.
+    model = untrained(world)
+    users, lists = judged_users(world, "validation")
+    monkeypatch.setattr(retrieval_calibration, "_MOST_SCORES", 1)
+    monkeypatch.setattr(retrieval_calibration, "_LEAST_USERS", 3)
+    assert len(users) > 3
+    asked, memory = [], lists.memory
+    monkeypatch.setattr(lists, "memory", lambda model, rows: asked.append(len(rows)) or memory(model, rows))
+    calibrate(model, users, lists, ks=[10], pairs=remembered_pairs(world, model))
+    assert set(asked) == {3}
+
+
 def test_a_gain_within_half_its_standard_error_is_none():
     best = np.zeros(100)
     noise = np.tile([0.5, -0.5], 50)
@@ -159,3 +173,15 @@ def test_with_evidence_new_items_are_shown_as_long_as_it_costs_nothing():
     # From 0.3 on the third finds it; with 0.6 the others would be shown it instead of what they want.
     assert bonus == 0.4
     assert best.mean() == pytest.approx(2 / 3) and figures.mean() == 1.0
+
+
+def test_where_nobody_finds_anything_new_items_get_no_more_than_their_share():
+    # One user of ten wants the new item, which is far behind, the others what their lists do not show either.
+    judge = four_items([[0, 0, 0, 1], *[[0, 1, 0, 0]] * 9], ks=[1])
+    scores = np.tile([1.0, 0.5, 0.5, 0.0], [10, 1])
+    scores[1:, 3] = 1.0 - np.array([0.12, 0.16, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    best = judge(scores)
+    assert best.mean() == 0.0
+    bonus, figures = _new_item_bonus(best, scores, IS_NEW, judge)
+    # It is first for one of ten, and for nobody who wants it.
+    assert bonus == 0.15 and figures.mean() == 0.0
