@@ -186,7 +186,8 @@ def train_ranking(
 
     judge = score if len(pairs["label"]) and (is_rating or np.ptp(pairs["label"]) > 0) else None
     wrap = taught_grades(examples or prepared) if wrap is None else wrap
-    negatives, history = hard_negatives(prepared, retrieval), {}
+    draws_hard = model.target == "click" and config.models.ranking.hard_negatives > 0
+    negatives, history = hard_negatives(prepared, retrieval) if draws_hard else None, {}
     for place, member in enumerate(model.members):
         dataset = (examples or prepared).ranking_dataset(hard_negatives=negatives, member=place)
         of_all = f" {place + 1} of {len(model.members)}" if len(model.members) > 1 else ""
@@ -211,7 +212,7 @@ def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: Ran
     """
     validation, lists = judged_users(prepared, "validation")
     if not len(validation.user_rows):
-        return 0.0
+        return USUAL_WEIGHT
     k = prepared.config.evaluation.k[0]
     candidates = lists.retrieval(retrieval, prepared.config.export.candidates)
     similarities, scores = lists.similarities(retrieval, candidates), lists.scores(ranking, candidates)
@@ -225,13 +226,19 @@ def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: Ran
 
 
 def hard_negatives(prepared: Prepared, retrieval: TwoTower) -> np.ndarray:
-    """`[users + 1, candidates]` item indices that retrieval ranks high and that the user has not met in training."""
+    """`[users + 1, candidates]` item indices that retrieval ranks high and that the user has not met in training.
+
+    Users without training interactions have none: 0 throughout.
+    """
     train = prepared.sequences()
-    lists = StageLists(train, np.arange(len(prepared.data.users)), train.profiles(len(prepared.data.items)))
+    users = np.flatnonzero(np.diff(train.starts))
+    lists = StageLists(train, users, train.profiles(len(prepared.data.items))[users])
     found = (lists.retrieval(retrieval, prepared.config.export.candidates) + 1).astype(np.int32)
     # An item that training has not seen is no evidence against itself.
     found[prepared.items.id_index[found] == 0] = 0
-    return np.concatenate([np.zeros((1, found.shape[1]), np.int32), found])
+    of_all = np.zeros((len(prepared.data.users) + 1, found.shape[1]), np.int32)
+    of_all[users + 1] = found
+    return of_all
 
 
 def judged_users(prepared: Prepared, part: str) -> tuple[EvaluationSet, StageLists]:

@@ -44,5 +44,11 @@ def test_the_usual_weight_stands_where_all_are_as_good(monkeypatch, scale):
     assert weight(monkeypatch, IS_WANTED.astype(float), scale * IS_WANTED) == stages.USUAL_WEIGHT
 
 
+def test_the_usual_weight_stands_where_nobody_is_asked(monkeypatch):
+    nobody = SimpleNamespace(user_rows=np.array([], int))
+    monkeypatch.setattr(stages, "judged_users", lambda prepared, part: (nobody, None))
+    assert stages.best_similarity_weight(None, None, None) == stages.USUAL_WEIGHT
+
+
 def test_the_usual_weight_is_one_of_those_tried():
     assert stages.USUAL_WEIGHT in stages.SIMILARITY_WEIGHTS
