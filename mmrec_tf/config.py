@@ -269,6 +269,12 @@ class Config(StrictModel):
         """The same with another section `models.ranking`, which has been validated."""
         return self.model_copy(update={"models": self.models.model_copy(update={"ranking": ranking})})
 
+    def without_trends(self) -> "Config":
+        """The same without `models.retrieval.trends`, for data that do not tell what was popular of late."""
+        trends = self.models.retrieval.trends.model_copy(update={"half_lives": []})
+        retrieval = self.models.retrieval.model_copy(update={"trends": trends})
+        return self.model_copy(update={"models": self.models.model_copy(update={"retrieval": retrieval})})
+
     @property
     def rating_levels(self) -> list[float] | None:
         """The ratings there are: as given, or the whole numbers of the label range; None where neither says."""

@@ -6,16 +6,17 @@ import pytest
 
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.errors import MmrecError
+from mmrec_tf.evaluation.training_data import asking_times
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.schema import Schema
-from mmrec_tf.stages import evaluate_models, train_retrieval
+from mmrec_tf.stages import evaluate_models, judged_users, train_retrieval
 from tests import tiny_world
 
 SCHEMA = Schema(user={"user_id": "id"}, item={"item_id": "id"}, context={"timestamp": "timestamp"})
 
 
-def trained(folder, users, items, times, catalogue=None, train=None, split=None, retrieval=None):
-    """A two-tower model, and the comparison that a run would make of it."""
+def prepared(users, items, times, catalogue=None, **sections):
+    """Interactions of users and items by number, split and turned into numbers."""
     users, items = np.asarray(users), np.asarray(items)
     catalogue = int(items.max()) + 1 if catalogue is None else catalogue
     frame = pd.DataFrame(
@@ -33,18 +34,26 @@ def trained(folder, users, items, times, catalogue=None, train=None, split=None,
         None,
         None,
     )
-    config = tiny_world.config(
-        schema=SCHEMA.model_dump(),
+    sections = {"split": {"method": "leave_one_out"}, **sections}
+    return prepare(data, tiny_world.config(schema=SCHEMA.model_dump(), **sections))
+
+
+def trained(folder, users, items, times, catalogue=None, train=None, split=None, retrieval=None):
+    """A two-tower model, and the comparison that a run would make of it."""
+    known = prepared(
+        users,
+        items,
+        times,
+        catalogue,
         retrieval=retrieval or {},
         split=split or {"method": "leave_one_out"},
         train={"epochs": 2, "batch_size": 16, **(train or {})},
         evaluation={"k": [10], "baselines": ["popularity"]},
         store=folder,
     )
-    prepared = prepare(data, config)
-    model, history = train_retrieval(prepared)
+    model, history = train_retrieval(known)
     assert np.isfinite(history["loss"]).all()
-    return model, evaluate_models(prepared, model, None)["comparison"]
+    return model, evaluate_models(known, model, None)["comparison"]
 
 
 def figures(comparison):
@@ -106,8 +115,30 @@ def test_a_single_training_interaction(tmp_path):
 
 
 def test_one_moment_for_everything(tmp_path):
+    # A favourite that everybody begins with, and what they were shown in turn.
+    users, items, _ = world(items=24)
+    items = np.where(np.arange(len(users)) % 5 == 0, 24, items)
+    with pytest.warns(UserWarning, match="all 60 interactions have one and the same timestamp"):
+        model, comparison = trained(tmp_path, users, items, np.full(len(users), 7.0))
+    # What is popular counts, as it does without a timestamp, and is the same in training and for who asks later.
+    assert model.half_lives == 0 and figures(comparison)["users"] == 12
+    popularity = model.popularity.embeddings.numpy()[model.items.lookup.id_index.numpy(), 0]
+    assert popularity.argmax() == 25 and popularity[25] > 0.05
+
+
+def test_one_moment_for_everything_leaves_the_tables_order():
     users, items, _ = world()
-    trained(tmp_path, users, items, np.full(len(users), 7.0))
+    known = prepared(users, items, np.full(len(users), 7.0))
+    train = known.split.train
+    examples = known.ranking_examples(train, known.sequences())
+    rows, columns = known.rows(train)
+    for place, (user, row) in enumerate(zip(rows, train.index)):
+        before = columns[(rows == user) & (train.index < row)] + 1
+        history = examples["history"][place]
+        np.testing.assert_array_equal(history[history > 0], before)
+    assert known.trends() is None and known.config.models.retrieval.trends.half_lives == []
+    validation, lists = judged_users(known, "validation")
+    assert len(validation) == 12 and asking_times(known, validation, known.split.validation) is None
 
 
 def test_an_exploding_loss_ends_with_advice(tmp_path):

@@ -67,6 +67,12 @@ class RecData:
         return self._user_index.get_indexer(pd.Index(ids, dtype=object)).astype(np.int64)
 
     @cached_property
+    def tells_time(self) -> bool:
+        """Whether interactions tell which came first: they have a timestamp, and not all of them the same."""
+        column = self.schema.timestamp
+        return column is not None and self.interactions[column].nunique() > 1
+
+    @cached_property
     def _item_index(self) -> pd.Index:
         return pd.Index(self.items[self.schema.item_id], dtype=object)
 

@@ -44,9 +44,9 @@ def training_data(prepared: Prepared, most_held_out: int = 5000) -> TrainingData
 def asking_times(prepared: Prepared, evaluation_set: EvaluationSet, target: pd.DataFrame) -> np.ndarray | None:
     """`[n]` float: when each user of an evaluation set asks, the moment of their first interaction to be found.
 
-    That is what a server knows when the request comes in. None where the data have no timestamp.
+    That is what a server knows when the request comes in. None where the data do not tell time.
     """
-    if prepared.data.schema.timestamp is None:
+    if not prepared.data.tells_time:
         return None
     return prepared.times(_first_interactions(prepared, evaluation_set, target))
 

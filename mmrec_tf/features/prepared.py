@@ -1,6 +1,7 @@
 """Everything a model is trained on, worked out once: split, feature tables, histories, datasets."""
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,9 +70,9 @@ class Prepared:
         return self.data.user_rows(frame[schema.user_id]), self.data.item_rows(frame[schema.item_id])
 
     def times(self, frame: pd.DataFrame) -> np.ndarray:
-        """Moments of interactions in seconds; without a timestamp their place in the table."""
-        column = self.data.schema.timestamp
-        return frame.index.to_numpy(float) if column is None else frame[column].to_numpy(float)
+        """Moments of interactions in seconds; their place in the table where the data do not tell them."""
+        told = frame[self.data.schema.timestamp] if self.data.tells_time else frame.index
+        return told.to_numpy(float)
 
     def labels(self, frame: pd.DataFrame) -> np.ndarray:
         """`[rows]` float32: what the ranker learns, 1 or 0 for clicks, the label itself for ratings."""
@@ -115,7 +116,7 @@ class Prepared:
         """Training batches for a `TwoTower`; see `mmrec_tf.data.pipelines.retrieval_dataset`."""
         sequences, trends = self.sequences(), self.trends()
         train, weights = self.config.train, []
-        if train.half_life is not None and self.data.schema.timestamp is not None:
+        if train.half_life is not None and self.data.tells_time:
             weights.append(0.5 ** ((sequences.times.max() - sequences.times) / (train.half_life * DAY)))
         if train.item_weights.method is not None:
             weights.append(inverse_popularity_weights(sequences.item_index, train.item_weights.exponent))
@@ -140,7 +141,7 @@ class Prepared:
     def trends(self, *later: pd.DataFrame) -> Trends | None:
         """Popularity over time by the training interactions and those that came later, positives only.
 
-        None where the data have no timestamp, or the configuration wants no half-lives. The periods are those of
+        None where the data do not tell time, or the configuration wants no half-lives. The periods are those of
         training, whatever came later; see `Trends`.
         """
         if not later or self._training_trends is None:
@@ -193,7 +194,7 @@ class Prepared:
 
     @cached_property
     def _training_trends(self) -> Trends | None:
-        if self.data.schema.timestamp is None or not self.config.models.retrieval.trends.half_lives:
+        if not self.data.tells_time or not self.config.models.retrieval.trends.half_lives:
             return None
         train = self.sequences()
         return Trends.build(train.item_index, train.times, **self._trend_sizes)
@@ -287,6 +288,13 @@ def prepare(
             f"{wanted}. Lower data.positive_from."
         )
     config = config.with_ranking(config.models.ranking.with_members(len(split.train), len(positives)))
+    if schema.timestamp is not None and not data.tells_time:
+        warnings.warn(
+            f"all {len(data.interactions)} interactions have one and the same {schema.timestamp}: their order in the "
+            "table is taken for that in which they happened, and popularity has no trend.",
+            stacklevel=2,
+        )
+        config = config.without_trends()
     return Prepared(
         context=ContextFeatures.fit(split.train, schema, config.models.clock, without=config.models.ranking.position),
         data=data,
