@@ -61,9 +61,10 @@ def speed_up_autograph() -> None:
 
     AutoGraph reads and rewrites the source of every function that is traced, to turn Python's `if` and `while` on
     tensors into operations of the graph. It leaves `keras` alone, but in TensorFlow 2.16 it does not know `tf_keras`,
-    and converts the whole of it at the first trace (some ten seconds). Nor has this package such branches, and a fourth
-    of the time in which a small catalogue is trained and exported went into looking for them: `tf.cond`, `tf.where` and
-    `tf.while_loop` are written out instead.
+    and converts the whole of it at the first trace (some ten seconds). A fourth of the time in which a small catalogue
+    is trained and exported went into looking for such branches in this package, where `tf.cond`, `tf.where` and
+    `tf.while_loop` are written out instead, but for functions that are decorated with `tf.function` themselves: these
+    are converted whatever the rules say.
 
     Call this after importing TensorFlow and before anything is traced; calling it again changes nothing. The list of
     rules is private to TensorFlow: where it has moved, nothing is done.

@@ -32,6 +32,9 @@ def register_encoder(name: str, encoder: type[Encoder]) -> None:
     Those of its init arguments that have the name of an `EncoderConfig` field, or are named `modality`, are filled in
     from the configuration.
 
+    Branches on tensors are to be written as `tf.where`, `tf.cond` or `tf.while_loop`: AutoGraph leaves alone what the
+    package's own code calls.
+
     Raises:
         EncoderError: if it is not a subclass of `Encoder`.
     """

@@ -37,6 +37,9 @@ def register_fusion(name: str, fusion: type[Fusion]) -> None:
 
     It is made with `dim`, `modality_dropout`, `balance` where that is set, and those options of `FusionConfig` that
     its init names.
+
+    Branches on tensors are to be written as `tf.where`, `tf.cond` or `tf.while_loop`: AutoGraph leaves alone what the
+    package's own code calls.
     """
     _FUSIONS[name] = fusion
 

@@ -18,7 +18,11 @@ _ALIGNMENTS: dict[str, type[Alignment]] = {
 
 
 def register_alignment(name: str, alignment: type[Alignment]) -> None:
-    """Makes an alignment loss of your own available by name."""
+    """Makes an alignment loss of your own available by name.
+
+    Branches on tensors are to be written as `tf.where`, `tf.cond` or `tf.while_loop`: AutoGraph leaves alone what the
+    package's own code calls.
+    """
     _ALIGNMENTS[name] = alignment
 
 

@@ -77,13 +77,16 @@ def take_weights(larger: tf_keras.Model, trained: tf_keras.Model) -> None:
     """Gives a model that was built with a grown catalogue what a trained one has learned.
 
     Where a weight has a row for each item, the new items keep theirs as they are: their features, and nothing learned.
+    Of the trends, whose periods are fewer where a catalogue is larger (see `table_periods`), the first are taken; they
+    are to be set anew.
     """
     for weight, learned in zip(larger.weights, trained.weights, strict=True):
         if weight.shape == learned.shape:
             weight.assign(learned)
         else:
             values = weight.numpy()
-            values[tuple(slice(0, size) for size in learned.shape)] = learned.numpy()
+            both = tuple(slice(0, min(sizes)) for sizes in zip(weight.shape, learned.shape, strict=True))
+            values[both] = learned.numpy()[both]
             weight.assign(values)
 
 

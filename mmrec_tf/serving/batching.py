@@ -111,10 +111,10 @@ class BatchScheduler:
 
     def submit_all(self, jobs: Iterable[Job]) -> None:
         """Takes several requests before a thread looks at any, so that they can share a call from the first."""
-        groups = []
         with self._lock:
             if not self._workers:
                 self._start()
+            groups = []
             for job in jobs:
                 waiting = self._waiting.get(job.group)
                 if waiting is None:
@@ -122,8 +122,9 @@ class BatchScheduler:
                     groups.append(job.group)
                 else:
                     waiting.append(job)
-        for group in groups:
-            self._ready.put(group)
+            # Before `close` can end the threads.
+            for group in groups:
+                self._ready.put(group)
 
     def run(self, model: ModelVersion, signature: str, inputs: Mapping[str, np.ndarray]) -> Outputs:
         """As `submit`, and waits for the answer.
@@ -164,19 +165,26 @@ class BatchScheduler:
 
     def _work(self) -> None:
         while (key := self._ready.get()) is not None:
-            with self._lock:
-                jobs = self._take(self._waiting[key])
-            if jobs:
-                self._answer(jobs)
+            while self._answer_some(key):
+                pass
             # A thread that waits for work holds no model that is not kept any more.
-            jobs = None
-            with self._lock:
-                is_idle = not self._waiting[key]
-                if is_idle:
-                    del self._waiting[key]
-            if not is_idle:
-                self._ready.put(key)
             key = None
+
+    def _answer_some(self, key) -> bool:
+        """Answers those of a group that fit in one call; whether this thread is to go on with it."""
+        with self._lock:
+            jobs = self._take(self._waiting[key])
+        if jobs:
+            self._answer(jobs)
+        with self._lock:
+            if not self._waiting[key]:
+                del self._waiting[key]
+                return False
+            if self._workers:
+                self._ready.put(key)
+                return False
+        # Once closed, the others end before they come to it.
+        return True
 
     def _take(self, waiting: deque[Job]) -> list[Job]:
         jobs, rows = [], 0

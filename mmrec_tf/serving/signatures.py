@@ -14,6 +14,8 @@ _NAMES = tf.TensorSpec([None, None], tf.string)
 _WEIGHTS = tf.TensorSpec([None, None], tf.float32)
 
 _OWN_INPUTS = ("user_id", "k", "exclude_ids", "history_item_ids", "item_id", "item_ids", "modality", "weight")
+_OWN_PARAMETERS = ("exclude", "history", "explain")
+"""Of the embedded server's `GET /recommend/{user}`, which takes the context by the same names."""
 
 Signatures = dict[str, Callable]
 
@@ -64,7 +66,7 @@ def context_names(engine: RecommendationEngine) -> dict[str, str]:
     The same name where it can be one: what is no letter, digit, `_`, `.` or `-` becomes `_`, and a name that is taken
     gets `context_` in front.
     """
-    names, taken = {}, set(_OWN_INPUTS)
+    names, taken = {}, {*_OWN_INPUTS, *_OWN_PARAMETERS}
     for feature in {} if engine.context_inputs is None else engine.context_inputs.specs:
         name = weight_name(feature)
         while name in taken or not name[0].isalnum():
@@ -74,7 +76,7 @@ def context_names(engine: RecommendationEngine) -> dict[str, str]:
     return names
 
 
-def signature(function: Callable[..., dict], **inputs: tf.TensorSpec) -> Callable:
+def signature(function: Callable[..., dict], /, **inputs: tf.TensorSpec) -> Callable:
     """A function of these inputs, in this order, as the signature of a SavedModel."""
     # The inputs come by place, because the schema's names need not be names of Python.
     specs = [tf.TensorSpec(spec.shape, spec.dtype, name=name) for name, spec in inputs.items()]

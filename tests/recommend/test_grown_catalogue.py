@@ -1,5 +1,7 @@
 """Items that join a trained catalogue."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,3 +92,11 @@ def test_the_models_keep_what_they_have_learned_and_place_new_items_by_their_con
     # What is nearest to the old item by content is the new one of the same content.
     nearest, _ = engine.similar_items(tf.constant(["new4"]), tf.constant(31))
     assert len(set(nearest.numpy()[0])) == 31 and b"new4" not in nearest.numpy()[0]
+
+
+def test_of_trends_that_a_larger_catalogue_has_fewer_periods_of_what_there_is_of_both_is_taken():
+    trained = tf.Variable(np.arange(24, dtype=np.float32).reshape(2, 4, 3))
+    larger = tf.Variable(tf.fill([3, 2, 3], -1.0))
+    take_weights(SimpleNamespace(weights=[larger]), SimpleNamespace(weights=[trained]))
+    assert larger[:2].numpy().tolist() == trained[:, :2].numpy().tolist()
+    assert (larger[2].numpy() == -1.0).all()

@@ -181,3 +181,28 @@ def test_many_threads_each_get_their_own(shelf):
 def test_a_scheduler_works_again_after_it_was_closed(batches, shelf):
     batches.close()
     assert batches.run(shelf, "pick", {"index": np.array([0], np.int32)})["score"].tolist() == [4.0]
+
+
+def test_what_waits_behind_a_call_is_answered_when_a_scheduler_is_closed(shelf):
+    scheduler = BatchScheduler(threads=2)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def observe(*call):
+        begun.set()
+        assert goes_on.wait(20)
+
+    scheduler.observe = observe
+    answers = Answers(scheduler, shelf)
+    scheduler.submit_all([answers.job("pick", index=np.array([0], np.int32))])
+    assert begun.wait(20)
+    scheduler.submit_all([answers.job("pick", index=np.array([1], np.int32))])
+    threads = list(scheduler._workers)
+    closing = threading.Thread(target=scheduler.close)
+    closing.start()
+    # One of the two has nothing to do and ends, and then the call does.
+    while all(thread.is_alive() for thread in threads):
+        threads[0].join(0.05)
+    goes_on.set()
+    assert [outputs["score"].tolist() for outputs, _ in answers.wait()] == [[4.0], [3.0]]
+    closing.join(20)
+    assert not any(thread.is_alive() for thread in threads)

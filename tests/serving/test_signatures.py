@@ -16,6 +16,7 @@ from tests.recommend import context_world
         ("kind of device", "kind_of_device"),
         ("k", "context_k"),
         ("exclude_ids", "context_exclude_ids"),
+        ("history", "context_history"),
         ("_hidden", "context__hidden"),
         ("timestamp ", "timestamp_"),
     ],
@@ -59,8 +60,8 @@ def test_the_context_is_asked_for_and_reaches_the_engine():
 def test_a_signature_takes_its_inputs_by_name():
     joined = signature(
         lambda first, second: {"text": tf.strings.join([first, second])},
-        first=tf.TensorSpec([None], tf.string),
+        function=tf.TensorSpec([None], tf.string),
         **{"second.part": tf.TensorSpec([None], tf.string)},
     )
     assert joined(tf.constant(["a"]), tf.constant(["b"]))["text"].numpy().tolist() == [b"ab"]
-    assert [spec.name for spec in joined.input_signature] == ["first", "second.part"]
+    assert [spec.name for spec in joined.input_signature] == ["function", "second.part"]

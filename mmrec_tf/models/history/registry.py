@@ -20,6 +20,9 @@ _ENCODERS: dict[str, type[HistoryEncoder]] = {
 def register_history_encoder(name: str, encoder: type[HistoryEncoder]) -> None:
     """Makes an encoder of your own available by name.
 
+    Branches on tensors are to be written as `tf.where`, `tf.cond` or `tf.while_loop`: AutoGraph leaves alone what the
+    package's own code calls.
+
     Raises:
         ConfigError: if it is not a subclass of `HistoryEncoder`.
     """

@@ -46,7 +46,7 @@ def field_contributions(model: Ranker | RankerEnsemble, inputs: dict, steps: int
 
 def _of_member(model, inputs, steps):
     # The ranker's own steps, in the order of `Ranker.call`, with a stop where the fields meet.
-    pairs = model._pairs(inputs, False, (), False, None)
+    pairs = model._pairs(inputs, False, None, None, None)
     own = {name: getattr(pairs, name) for name in _WATCHED if getattr(pairs, name) is not None}
     average = {name: tf.reduce_mean(values, axis=0, keepdims=True) for name, values in own.items()}
     away = {name: own[name] - average[name] for name in own}

@@ -46,6 +46,9 @@ def register_ranker(name: str, ranker: type[Ranker]) -> None:
     It is made with the arguments of `Ranker`, and with those of `hidden`, `dropout`, `RANKER_SETTINGS` and, for
     `models.ranking.targets`, `targets`, `weighting` and `order_by` that its init names, or that of a ranker it extends.
 
+    Branches on tensors are to be written as `tf.where`, `tf.cond` or `tf.while_loop`: AutoGraph leaves alone what the
+    package's own code calls.
+
     Raises:
         ConfigError: if it is not a subclass of `Ranker`.
     """
