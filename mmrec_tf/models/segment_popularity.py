@@ -41,24 +41,26 @@ class SegmentPopularity(RecommenderModel):
         from scipy.sparse import csr_matrix
 
         places = self._segments(training)
-        rows = np.arange(training.n_users)
-        # Row 0 collects those of no known segment, who are served by everybody's popularity.
-        membership = csr_matrix((np.ones(len(rows), "float32"), (places, rows)), shape=(places.max() + 1, len(rows)))
-        counts = np.asarray((membership @ training.positives).todense(), np.float64)
+        # Row 0 stays empty: those of no known segment are served by everybody's popularity.
+        rows = np.flatnonzero(places)
+        shape = (places.max() + 1, training.n_users)
+        membership = csr_matrix((np.ones(len(rows)), (places[rows], rows)), shape=shape)
         everybody = item_counts(training.positives).astype(np.float64)
-        shares = everybody / max(everybody.sum(), 1.0)
-        counts[0] = 0.0
-        totals = counts.sum(axis=1, keepdims=True)
-        weight = np.where(totals > 0.0, self.prior, max(self.prior, 1.0))
-        self.shares = ((counts + weight * shares) / (totals + weight).clip(min=1e-12)).astype("float32")
+        # Sparse, because there may be nearly as many segments as users.
+        self.counts = (membership @ training.positives).tocsr()
+        self.shares = everybody / max(everybody.sum(), 1.0)
         self.segments = places
         return self
 
     def score(self, asked: Asked) -> np.ndarray:
-        if asked.user_rows is None:
-            return np.tile(self.shares[0], (len(asked), 1))
-        rows = np.asarray(asked.user_rows)
-        return self.shares[np.where(rows >= 0, self.segments[np.maximum(rows, 0)], 0)]
+        places = np.zeros(len(asked), np.int64)
+        if asked.user_rows is not None:
+            rows = np.asarray(asked.user_rows)
+            places = np.where(rows >= 0, self.segments[np.maximum(rows, 0)], 0)
+        counts = self.counts[places].toarray()
+        totals = counts.sum(axis=1, keepdims=True)
+        weight = np.where(totals > 0.0, self.prior, max(self.prior, 1.0))
+        return ((counts + weight * self.shares) / (totals + weight).clip(min=1e-12)).astype("float32")
 
     def _segments(self, training):
         """`[n_users]` int: 0 where no segment is known, else a number for each combination that occurs."""
