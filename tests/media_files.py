@@ -41,12 +41,15 @@ def video(
     sound_rate=16000,
     sound_codec="aac",
     aspect=1,
+    title=None,
 ) -> Path:
     """A video of frames `[height, width, 3]` uint8, with mono sound where a waveform is given; or the sound alone."""
     import av
 
     with av.open(str(path), "w") as container:
         pictures = speaker = None
+        if title is not None:
+            container.metadata["title"] = title
         if len(frames):
             options = {"x264-params": "scenecut=0:bframes=0"} if codec == "libx264" else {}
             pictures = container.add_stream(codec, rate=rate, options=options)

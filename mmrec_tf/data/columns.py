@@ -19,6 +19,11 @@ NUMBER_WITH_COMMA = re.compile(r"\s*[-+]?\d+(\.\d{3})*,\d+\s*")
 _FLOAT_ID = re.compile(r"-?(0|[1-9]\d*)\.0")
 _LATEST = 1e11
 """Seconds since 1970 that no real moment exceeds (the year 5138); above it the unit is a smaller one."""
+_WRITTEN_AS_NUMBERS = (
+    (19000101, 21001231, "%Y%m%d"),
+    (19000101000000, 21001231235959, "%Y%m%d%H%M%S"),
+)
+"""Dates written without signs: smallest and largest, and their form. As milliseconds the latter lie after 2570."""
 
 
 def parse_text(series: pd.Series) -> np.ndarray:
@@ -134,10 +139,12 @@ def _scaled(numbers: np.ndarray) -> np.ndarray:
     known = numbers[~np.isnan(numbers)]
     if len(known) == 0:
         return numbers
-    if known.min() >= 19000101 and known.max() <= 21001231 and (known == np.floor(known)).all():
+    for earliest, latest, form in _WRITTEN_AS_NUMBERS:
+        if known.min() < earliest or known.max() > latest or (known != np.floor(known)).any():
+            continue
         unique, codes = np.unique(known, return_inverse=True)
         text = pd.Series(unique.astype(np.int64).astype(str), dtype=object)
-        dates = pd.to_datetime(text, format="%Y%m%d", utc=True, errors="coerce")
+        dates = pd.to_datetime(text, format=form, utc=True, errors="coerce")
         if not dates.isna().any():
             out = numbers.copy()
             out[~np.isnan(numbers)] = _seconds(dates)[codes]
@@ -183,12 +190,17 @@ def parse_vectors(series: pd.Series, separator: str) -> tuple[np.ndarray, dict[i
         if cell is None or (isinstance(cell, float) and np.isnan(cell)) or (isinstance(cell, str) and not cell.strip()):
             continue
         try:
-            parts = cell.strip("[] ").split(separator) if isinstance(cell, str) else cell
+            parts = cell
+            if isinstance(cell, str):
+                text = cell.strip("[] ")
+                parts = text.split(separator) if text else []
             # Finite as float64 may still be infinite as float32; that is reported below, not warned of.
             with np.errstate(over="ignore"):
                 vector = np.asarray(parts, dtype=np.float64).astype(np.float32)
         except (TypeError, ValueError):
             reasons[position] = f"{str(cell)[:40]!r} is not a list of numbers"
+            continue
+        if vector.size == 0:
             continue
         if vector.ndim != 1 or not np.isfinite(vector).all():
             reasons[position] = "not finite" if vector.ndim == 1 else f"{vector.ndim} dimensions instead of one"

@@ -33,11 +33,12 @@ def open_container(source: Path | bytes, formats: tuple[str, ...]):
     """
     import av
 
+    # Titles and the like, which need not be UTF-8, are not looked at.
     options = {"format_whitelist": ",".join(formats), "max_pixels": str(MAX_FRAME_PIXELS)}
     if not isinstance(source, Path):
-        return av.open(io.BytesIO(source), options=options)
+        return av.open(io.BytesIO(source), options=options, metadata_errors="replace")
     # The scheme keeps a file name such as `pipe:0` or `http:x` from being taken for an address.
-    return av.open(f"file:{source}", options={**options, "protocol_whitelist": "file"})
+    return av.open(f"file:{source}", options={**options, "protocol_whitelist": "file"}, metadata_errors="replace")
 
 
 def picture_stream(container):

@@ -5,6 +5,7 @@ cell therefore stays a string, and validation, which knows the schema, turns it 
 """
 
 import warnings
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -86,7 +87,7 @@ def _read_text(path: Path, rows: int | None) -> pd.DataFrame:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 ({error}). Save it again as UTF-8.") from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+MOST_LISTED = 128
+"""Values of a row's list that are told of, in its order."""
+
 
 class Vocabulary:
     """Maps the values of one feature to 1, 2, ...; everything else, and the missing value `""`, is 0.
@@ -32,8 +35,9 @@ class Vocabulary:
         """The values seen at least `min_count` times, most frequent first, ties in alphabetical order."""
         counts = pd.Series(list(values), dtype=object).value_counts()
         counts = counts[(counts >= min_count) & (counts.index != "")]
-        order = np.lexsort((counts.index.to_numpy().astype(str), -counts.to_numpy()))
-        return cls(counts.index[order].tolist())
+        # In Python, because NumPy would make every value as long as the longest.
+        ordered = sorted(zip((-counts).tolist(), counts.index.tolist()))
+        return cls([value for _, value in ordered])
 
     def __len__(self) -> int:
         return len(self.values)
@@ -47,3 +51,18 @@ class Vocabulary:
         """int32 indices of the values, 0 for those unknown."""
         values = pd.Index(list(values), dtype=object)
         return (self._index.get_indexer(values) + 1).astype(np.int32)
+
+    def lookup_lists(self, lists: Sequence[Sequence[str]], width: int | None = None) -> np.ndarray:
+        """`[rows, width]` int32 indices of the values of each list, 0 for those unknown and behind the last.
+
+        Args:
+            lists: the values of each row, of which the first `width` count.
+            width: int. By default as many as the longest has, 1 at the least, and `MOST_LISTED` at the most, so that
+                one endless row does not widen the table of all.
+        """
+        lists = [values[: MOST_LISTED if width is None else width] for values in lists]
+        lengths = np.fromiter(map(len, lists), np.int64, len(lists))
+        padded = np.zeros((len(lists), max(int(lengths.max(initial=0)), 1) if width is None else width), np.int32)
+        filled = np.arange(padded.shape[1])[None, :] < lengths[:, None]
+        padded[filled] = self.lookup([value for values in lists for value in values])
+        return padded

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mmrec_tf.data.number_scale import NumberScale
-from mmrec_tf.data.vocabulary import Vocabulary
+from mmrec_tf.data.vocabulary import MOST_LISTED, Vocabulary
 from mmrec_tf.schema import Feature, Schema
 
 Context = dict[str, dict[str, np.ndarray]]
@@ -60,8 +60,9 @@ class ContextFeatures:
             found.categorical[feature.name] = Vocabulary.fit(frame[feature.name], feature.min_count)
         for feature in features["multi_categorical"]:
             lists = frame[feature.name]
-            found.multi_categorical[feature.name] = Vocabulary.fit(lists.explode().dropna(), feature.min_count)
-            found.widths[feature.name] = max(int(lists.map(len).max()), 1)
+            vocabulary = Vocabulary.fit(lists.explode().dropna(), feature.min_count)
+            found.multi_categorical[feature.name] = vocabulary
+            found.widths[feature.name] = min(max(int(lists.map(len).max()), 1), MOST_LISTED)
         for feature in features["number"]:
             found.numbers[feature.name] = NumberScale.fit(frame[feature.name].to_numpy(float))
         return found if found.clock or any(features.values()) else None
@@ -85,12 +86,7 @@ class ContextFeatures:
             seconds = frame[self.timestamp].to_numpy(float)
             context["categorical"] |= {name: clock_values(name, seconds) for name in self.clock}
         for name, vocabulary in self.multi_categorical.items():
-            width = self.widths[name]
-            rows = [vocabulary.lookup(values[:width]) for values in frame[name]]
-            padded = np.zeros((len(frame), width), np.int32)
-            for row, found in enumerate(rows):
-                padded[row, : len(found)] = found
-            context["multi_categorical"][name] = padded
+            context["multi_categorical"][name] = vocabulary.lookup_lists(frame[name], self.widths[name])
         for name, scale in self.numbers.items():
             context["numbers"][name] = scale.apply(frame[name].to_numpy(float))
         return context

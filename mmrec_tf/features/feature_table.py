@@ -103,7 +103,7 @@ class FeatureTable:
             elif feature.kind == "multi_categorical":
                 vocabulary = Vocabulary.fit(frame[feature.name][seen].explode().dropna(), feature.min_count)
                 table.vocabularies[feature.name] = vocabulary
-                table.multi_categorical[feature.name] = _with_unknown(_pad(frame[feature.name], vocabulary))
+                table.multi_categorical[feature.name] = _with_unknown(vocabulary.lookup_lists(frame[feature.name]))
             elif feature.kind == "number":
                 values = frame[feature.name].to_numpy(float)
                 table.numbers[feature.name] = _with_unknown(NumberScale.fit(values[seen]).apply(values))
@@ -169,14 +169,6 @@ class FeatureTable:
 
 def _with_unknown(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros((1, *rows.shape[1:]), rows.dtype), rows])
-
-
-def _pad(lists: pd.Series, vocabulary: Vocabulary) -> np.ndarray:
-    lengths = lists.map(len).to_numpy()
-    padded = np.zeros((len(lists), max(int(lengths.max(initial=0)), 1)), np.int32)
-    filled = np.arange(padded.shape[1])[None, :] < lengths[:, None]
-    padded[filled] = vocabulary.lookup([value for values in lists for value in values])
-    return padded
 
 
 def _centre_and_scale(vectors: np.ndarray) -> tuple[np.ndarray, np.float32]:

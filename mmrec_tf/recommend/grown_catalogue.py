@@ -51,10 +51,8 @@ def with_new_items(
         if feature.kind == "categorical":
             kinds["categorical"][name] = table.vocabularies[name].lookup(frame[name])
         elif feature.kind == "multi_categorical":
-            kinds["multi_categorical"][name] = _padded(
-                [table.vocabularies[name].lookup(values) for values in frame[name]],
-                table.multi_categorical[name].shape[1],
-            )
+            width = table.multi_categorical[name].shape[1]
+            kinds["multi_categorical"][name] = table.vocabularies[name].lookup_lists(frame[name], width)
         elif feature.kind == "number":
             kinds["numbers"][name] = numbers[name].apply(frame[name].to_numpy(float))
     for kind, columns in kinds.items():
@@ -92,10 +90,3 @@ def take_weights(larger: tf_keras.Model, trained: tf_keras.Model) -> None:
 
 def _more(rows: np.ndarray, new: np.ndarray) -> np.ndarray:
     return np.concatenate([rows, new.astype(rows.dtype)])
-
-
-def _padded(lists: list[np.ndarray], width: int) -> np.ndarray:
-    padded = np.zeros((len(lists), width), np.int32)
-    for row, values in enumerate(lists):
-        padded[row, : len(values)] = values[:width]
-    return padded

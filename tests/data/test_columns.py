@@ -75,6 +75,8 @@ def test_one_broken_number_changes_no_unit():
         "2024-01-31",
         "20240131",
         20240131,
+        20240131000000,
+        "20240131000000",
         "2024-01-31T00:00:00Z",
         "2024-01-31 02:00:00+02:00",
         "2024-01-30T19:00:00-05:00",
@@ -128,3 +130,9 @@ def test_vectors_and_what_is_wrong_with_them():
     assert list(reasons) == [3, 4, 5, 8, 9]
     assert reasons[3] == "3 numbers where most have 2"
     assert "'1|x'" in reasons[4]
+
+
+def test_empty_lists_are_no_vectors_however_many_there_are():
+    vectors, reasons, dim = parse_vectors(_objects([], np.array([]), "[]", [1, 2]), "|")
+    assert (dim, reasons) == (2, {})
+    assert [None if vector is None else vector.tolist() for vector in vectors] == [None, None, None, [1, 2]]

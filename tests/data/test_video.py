@@ -228,3 +228,13 @@ def test_uniform_agrees_with_decoding_everything(shared_data):
     for part, frame in enumerate(frames):
         shown = max(i for i, time in enumerate(times) if time <= (part + 0.5) / 6 * duration + 1e-4)
         np.testing.assert_array_equal(frame, everything[shown])
+
+
+def test_a_title_that_is_not_utf_8_is_no_fault(tmp_path):
+    path = video(tmp_path / "video.avi", [grey(number) for number in range(3)], title="AAAA")
+    content = path.read_bytes()
+    assert content.count(b"AAAA") == 1
+    # A greeting in GBK.
+    path.write_bytes(content.replace(b"AAAA", b"\xc4\xe3\xba\xc3"))
+    for source in (path, path.read_bytes()):
+        assert decode_video(source, 2, 16) is not None
