@@ -19,7 +19,7 @@ from mmrec_tf.evaluation.ranking_metrics import mean_ndcg
 from mmrec_tf.evaluation.retrieval_calibration import calibrate, choose
 from mmrec_tf.evaluation.stage_lists import StageLists, reordered, score_pairs, score_targets
 from mmrec_tf.evaluation.target_metrics import fit_calibrators, target_metrics
-from mmrec_tf.evaluation.training_data import asking_context, asking_times, training_data
+from mmrec_tf.evaluation.training_data import asking_context, asking_times, known_interactions, training_data
 from mmrec_tf.features.item_vectors import encoder_config
 from mmrec_tf.features.prepared import Prepared, prepare
 from mmrec_tf.models.build import build_ranker, build_two_tower
@@ -268,6 +268,10 @@ def evaluate_models(
     prepared.bring_up_to_date((retrieval, ranking), prepared.split.validation)
     depth = max(max(config.evaluation.k), config.export.candidates)
     baselines = fit_baselines(config.evaluation.baselines, training_data(prepared), config.seed, progress)
+    # As the models are: each knows what was popular when it is asked.
+    known = known_interactions(prepared, prepared.split.train, prepared.split.validation)
+    for baseline in baselines.values():
+        baseline.bring_up_to_date(known)
     models = baseline_scorers(baselines, users, asking_times(prepared, users, prepared.split.test))
     models["two-tower"] = retrieved = lists.retrieval(retrieval, depth)
     if ranking is not None:

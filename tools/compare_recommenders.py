@@ -39,7 +39,7 @@ def main() -> int:
     from mmrec_tf.evaluation.choose_settings import choose_settings
     from mmrec_tf.evaluation.comparison import baseline_scorers, compare, format_metric
     from mmrec_tf.evaluation.evaluation_set import build_evaluation_set
-    from mmrec_tf.evaluation.training_data import asking_times, training_data
+    from mmrec_tf.evaluation.training_data import asking_times, known_interactions, training_data
     from mmrec_tf.features.prepared import prepare
     from mmrec_tf.models.hybrid_blend import HybridBlend
     from mmrec_tf.models.recommenders import build_recommender, recommender_class, recommender_names
@@ -55,6 +55,7 @@ def main() -> int:
     split = prepared.split
     before = pd.concat([split.train, split.validation])
     users = build_evaluation_set(prepared.data, before, split.test, split.train)
+    known = known_interactions(prepared, before)
     times = asking_times(prepared, users, split.test)
     rows, notes, chosen_settings = [], [], {}
     for name in arguments.models or recommender_names():
@@ -80,6 +81,7 @@ def main() -> int:
             wall, cores = time.perf_counter(), time.process_time()
             model.fit(training)
             wall, cores = time.perf_counter() - wall, time.process_time() - cores
+            model.bring_up_to_date(known)
         except MmrecError as error:
             console.print(f"{name} is left out: {error}", soft_wrap=True)
             continue

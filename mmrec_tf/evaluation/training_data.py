@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -25,19 +27,23 @@ def training_data(prepared: Prepared, most_held_out: int = 5000) -> TrainingData
         where the split has no validation users, `times` where the schema has no timestamp, `labels` where the data
         have no label.
     """
-    train, data = prepared.split.train, prepared.data
-    user_rows, item_rows = prepared.rows(train)
+    return replace(known_interactions(prepared, prepared.split.train), held_out=_held_out(prepared, most_held_out))
+
+
+def known_interactions(prepared: Prepared, *frames: pd.DataFrame) -> TrainingData:
+    """Interactions in that form: those of training for `fit`, with what came after them for `bring_up_to_date`."""
+    frame, data = pd.concat(frames), prepared.data
+    user_rows, item_rows = prepared.rows(frame)
     return TrainingData(
-        positives=interaction_matrix(data, train),
+        positives=interaction_matrix(data, frame),
         user_rows=user_rows,
         item_rows=item_rows,
-        is_positive=data.is_positive(train),
-        times=None if data.schema.timestamp is None else prepared.times(train),
-        labels=None if data.label is None else train[data.label].to_numpy(np.float32),
+        is_positive=data.is_positive(frame),
+        times=None if data.schema.timestamp is None else prepared.times(frame),
+        labels=None if data.label is None else frame[data.label].to_numpy(np.float32),
         items=prepared.items,
         # Index 0 of a table is the user who is not known.
         user_segments={name: places[1:] for name, places in prepared.users.categorical.items()},
-        held_out=_held_out(prepared, most_held_out),
     )
 
 

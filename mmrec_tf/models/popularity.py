@@ -26,5 +26,8 @@ class Popularity(RecommenderModel):
         self.counts = item_counts(training.positives)
         return self
 
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        self.fit(interactions)
+
     def score(self, asked: Asked) -> np.ndarray:
         return np.tile(self.counts, (len(asked), 1))

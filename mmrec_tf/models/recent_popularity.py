@@ -16,13 +16,13 @@ _HALF_LIVES = (0.25, 1.0, 3.0, 10.0, 30.0, _USUAL, 365.0, 1095.0, 3650.0)
 class RecentPopularity(RecommenderModel):
     """Recommends what was consumed most often lately, where an interaction loses half its weight in `half_life` days.
 
-        score(i, t) = sum over interactions (i, s) of training with s < t of 0.5^((t - s) / half_life)
+        score(i, t) = sum over interactions (i, s) that are known, with s < t, of 0.5^((t - s) / half_life)
 
     `t` is the moment of each request. Nothing that happened at that moment or later counts, so that a held-out
     interaction in the middle of the training period (leave-one-out) is judged by what was known when it happened, and
-    one after the training period (a split in time) by the whole of training. Without `asked.times`, `t` is just after
-    the last training interaction. As a list depends on the order alone, and the weights of all items fade by the same
-    factor, it makes no difference how long after the end of training somebody asks.
+    one after the training period (a split in time) by the whole of training and what it was brought up to date with.
+    Without `asked.times`, `t` is just after the last interaction. As a list depends on the order alone, and the weights
+    of all items fade by the same factor, it makes no difference how long after the end of training somebody asks.
 
     Each row `[n_items]` of the scores is divided by its largest, so that no number vanishes in a long silence; before
     the first interaction nothing is known and all are zero.
@@ -51,16 +51,19 @@ class RecentPopularity(RecommenderModel):
                 "recent_popularity needs the moments of the interactions: declare a timestamp feature in "
                 "schema.context, or leave recent_popularity out of evaluation.baselines."
             )
-        times, items = np.asarray(training.times, np.float64), np.asarray(training.item_rows)
-        if training.is_positive is not None:
-            times, items = times[training.is_positive], items[training.is_positive]
-        order = np.argsort(times, kind="stable")
-        self.times, self.item_rows = times[order], items[order]
-        self.n_items = training.n_items
+        self.bring_up_to_date(training)
         self.chosen_half_life = self.half_life or _USUAL
         if self.half_life is None and training.held_out is not None:
             self._choose(training.held_out)
         return self
+
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        times, items = np.asarray(interactions.times, np.float64), np.asarray(interactions.item_rows)
+        if interactions.is_positive is not None:
+            times, items = times[interactions.is_positive], items[interactions.is_positive]
+        order = np.argsort(times, kind="stable")
+        self.times, self.item_rows = times[order], items[order]
+        self.n_items = interactions.n_items
 
     def score(self, asked: Asked) -> np.ndarray:
         if asked.times is None:

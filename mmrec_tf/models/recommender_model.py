@@ -149,6 +149,15 @@ class RecommenderModel(abc.ABC):
             DataError: when the data lack something that the model needs.
         """
 
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        """Takes interactions after training too, as far as they are counted and nothing is learned of them.
+
+        What is popular is counted; by default nothing is, and a model stays as it is.
+
+        Args:
+            interactions: those of training and what came after them.
+        """
+
     @abc.abstractmethod
     def score(self, asked: Asked) -> np.ndarray:
         """How much each user may want each item.

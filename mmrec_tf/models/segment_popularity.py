@@ -52,6 +52,9 @@ class SegmentPopularity(RecommenderModel):
         self.segments = places
         return self
 
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        self.fit(interactions)
+
     def score(self, asked: Asked) -> np.ndarray:
         places = np.zeros(len(asked), np.int64)
         if asked.user_rows is not None:

@@ -1,10 +1,15 @@
 import numpy as np
 import pandas as pd
+import pytest
 
+from mmrec_tf import stages
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.evaluation.evaluation_set import build_evaluation_set
-from mmrec_tf.evaluation.training_data import asking_times, training_data
+from mmrec_tf.evaluation.training_data import asking_times, known_interactions, training_data
 from mmrec_tf.features.prepared import prepare
+from mmrec_tf.models.build import build_two_tower
+from mmrec_tf.models.recent_popularity import RecentPopularity
+from mmrec_tf.models.recommender_model import Asked
 from tests import tiny_world
 
 
@@ -26,6 +31,32 @@ def test_everything_that_the_models_may_ask_for_is_of_the_training_part(tmp_path
     country = training.user_segments["country"]
     assert len(country) == tiny_world.USERS and country[2] == 0 and country[0] == country[3] > 0 != country[1]
     assert training.items is prepared.items
+
+
+def test_what_is_known_when_the_test_users_ask_holds_validation_too(tmp_path, monkeypatch):
+    prepared = tiny_world.prepared(tmp_path, evaluation={"k": [10], "baselines": ["popularity", "recent_popularity"]})
+    split = prepared.split
+    known = known_interactions(prepared, split.train, split.validation)
+    assert len(known.times) == len(split.train) + len(split.validation) > len(split.train) and known.held_out is None
+    compared = {}
+
+    def compare(models, users, *given, **options):
+        compared.update({name: scorer(np.arange(len(users))) for name, scorer in models.items() if callable(scorer)})
+        compared["users"] = users
+        raise InterruptedError
+
+    monkeypatch.setattr(stages, "compare", compare)
+    train, trends = prepared.sequences().item_index, prepared.trends()
+    model = build_two_tower(prepared.config, prepared.users, prepared.items, train, trends)
+    with pytest.raises(InterruptedError):
+        stages.evaluate_models(prepared, model, None)
+    counts = np.zeros(tiny_world.ITEMS)
+    for item in pd.concat([split.train, split.validation])["item_id"]:
+        counts[int(item[1:])] += 1
+    np.testing.assert_array_equal(compared["popularity"][0], counts)
+    asked = Asked(compared["users"].profiles, times=asking_times(prepared, compared["users"], split.test))
+    expected = RecentPopularity(90.0).fit(known).score(asked)
+    np.testing.assert_allclose(compared["recent_popularity"], expected, rtol=1e-6)
 
 
 def test_validation_users_are_judged_by_the_packages_metric(tmp_path):

@@ -28,6 +28,17 @@ def test_weights_halve_by_hand():
     np.testing.assert_allclose(model.score(_asked([6])), [[0.75, 1.0, 0.0]], rtol=1e-6)
 
 
+def test_what_came_after_training_counts_by_the_same_half_life():
+    model = RecentPopularity(half_life=2.0).fit(_training([0, 0], [0, 2]))
+    model.bring_up_to_date(_training([0, 0, 1], [0, 2, 4]))
+    # As by hand above.
+    np.testing.assert_allclose(model.score(_asked([6])), [[0.75, 1.0, 0.0]], rtol=1e-6)
+    chosen = RecentPopularity().fit(_training([0, 0], [0, 2]))
+    chosen.chosen_half_life = 2.0
+    chosen.bring_up_to_date(_training([0, 0, 1], [0, 2, 4]))
+    np.testing.assert_allclose(chosen.score(_asked([6])), [[0.75, 1.0, 0.0]], rtol=1e-6)
+
+
 def test_nothing_of_the_moment_itself_or_later_is_known():
     model = RecentPopularity(half_life=2.0).fit(_training([0, 0, 1, 2], [0, 2, 4, 6]))
     # On day 4 item 1's interaction of that day is not known yet; on day 0 nothing is.

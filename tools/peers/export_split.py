@@ -42,6 +42,13 @@ def export_split(prepared: Prepared, path: Path) -> EvaluationSet:
         "item_vectors": np.concatenate(vectors, axis=1) if vectors else np.zeros((len(data.items), 0), np.float32),
         **csr_arrays("item_features", features),
     }
+    later_users, later_items = prepared.rows(split.validation)
+    arrays |= {
+        "later_user": later_users.astype(np.int32),
+        "later_item": later_items.astype(np.int32),
+        "later_time": _times(prepared, split.validation),
+        "later_positive": data.is_positive(split.validation),
+    }
     judged = {}
     for part in PARTS:
         judged[part] = asked = judged_users(prepared, part)[0]

@@ -56,6 +56,8 @@ class SplitArrays:
         train_user, train_item: `[rows]` int32 rows of all training interactions, in order of time.
         train_time, train_label: `[rows]` float; NaN where the data have none.
         train_positive: `[rows]` bool.
+        later_user, later_item, later_time, later_positive: likewise of the validation part, for what counts what is
+            popular when the test users ask.
         item_features: CSR `[n_items, features]` of ones: the items' categories.
         item_vectors: `[n_items, width]` float32: the encoders' vectors, side by side; width 0 without any.
         parts: `validation` and `test`.
@@ -68,6 +70,10 @@ class SplitArrays:
     train_time: np.ndarray
     train_label: np.ndarray
     train_positive: np.ndarray
+    later_user: np.ndarray
+    later_item: np.ndarray
+    later_time: np.ndarray
+    later_positive: np.ndarray
     item_features: csr_matrix
     item_vectors: np.ndarray
     parts: dict[str, Part] = field(default_factory=dict)
@@ -86,7 +92,8 @@ class SplitArrays:
                     arrays[f"{part}_times"],
                     (arrays[f"{part}_history_starts"], arrays[f"{part}_history_items"]),
                 )
-            names = ("train_user", "train_item", "train_time", "train_label", "train_positive")
+            names = ["train_user", "train_item", "train_time", "train_label", "train_positive"]
+            names += ["later_user", "later_item", "later_time", "later_positive"]
             features = _csr(arrays, "item_features", (n_items, int(arrays["n_features"])))
             return cls(
                 n_users,
