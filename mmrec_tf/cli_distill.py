@@ -100,7 +100,7 @@ def student_settings(text: str) -> dict[str, Any]:
             )
         try:
             settings[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise MmrecError(f"--student {text}: the value of {name}, {value!r}, is not valid YAML.") from error
     return settings
 

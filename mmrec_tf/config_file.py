@@ -33,7 +33,8 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         raise ConfigError(f"{path} does not exist. Write one with: mmrec init {path.parent}")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # A plain ValueError is a date that there is not.
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     return parse_config(content, path.parent, overrides, source=str(path))
 
@@ -88,7 +89,7 @@ def _apply(content: dict, override: str) -> None:
         raise ConfigError(f"--set takes section.key=value, got {override!r}. Example: --set train.epochs=3")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML ({error}).") from error
     *parents, leaf = key.strip().split(".")
     section = content

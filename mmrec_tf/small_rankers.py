@@ -79,7 +79,10 @@ def student_config(config: Config, student: dict[str, Any]) -> Config:
             )
     content = config.model_dump(mode="json", by_alias=True)
     ranking = content["models"]["ranking"]
-    allowed = RANKERS.get(student.get("model", ranking["model"]), ())
+    model = student.get("model", ranking["model"])
+    if not isinstance(model, str):
+        raise ConfigError(f"the student {told}: model is the name of one ranker, got {model!r}. As in: model=fm")
+    allowed = RANKERS.get(model, ())
     for name in RANKER_SETTINGS:
         if name not in allowed:
             ranking[name] = None

@@ -135,6 +135,7 @@ def test_times_that_are_none(text):
         ("dim=8,dim=4", "each once"),
         ("=8", "each once"),
         ("hidden=[32", r"the value of hidden, '\[32', is not valid YAML"),
+        ("dim=2024-02-30", "the value of dim, '2024-02-30', is not valid YAML"),
     ],
 )
 def test_students_that_are_none(text, message):

@@ -73,6 +73,7 @@ def test_overrides_are_yaml_values_in_sections():
         ("train.epochs", "takes section.key=value"),
         ("=3", "takes section.key=value"),
         ("train.epochs=[", "not valid YAML"),
+        ("split.test_from=2024-02-30", r"not valid YAML \(day is out of range"),
         ("seed.x=3", "seed"),
         ("train.epoch=3", "Did you mean 'epochs'"),
     ],
@@ -157,6 +158,9 @@ def test_files_that_are_no_configuration(tmp_path):
         load_config(tmp_path / "config.yaml")
     (tmp_path / "config.yaml").write_text("a: [")
     with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text("split: {test_from: 2023-06-31}")
+    with pytest.raises(ConfigError, match="not valid YAML: day is out of range"):
         load_config(tmp_path / "config.yaml")
     (tmp_path / "config.yaml").write_text("- a list")
     with pytest.raises(ConfigError, match="must be a mapping.*got list"):

@@ -73,6 +73,7 @@ def test_a_student_differs_in_what_is_named():
     [
         ({"target": "rating"}, "student target=rating: target says what is learned.*Leave it out"),
         ({"negatives": 0}, "negatives says what is learned"),
+        ({"model": ["fm"]}, r"model is the name of one ranker, got \['fm'\]"),
         ({"hiden": [4]}, r"student hiden=\[4\] is not valid(.|\n)*Did you mean 'hidden'"),
         ({"dim": 0}, "models.ranking.dim"),
         ({"model": "deepfn"}, "there is no ranker 'deepfn'. Did you mean 'deepfm'"),

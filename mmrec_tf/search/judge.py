@@ -80,6 +80,9 @@ class ChainJudge:
         key = _what_vectors_depend_on(config)
         if key != self._key:
             self._key, self._prepared = self._prepare(config)
+        if not self._prepared.data.tells_time:
+            # As `prepare` does.
+            config = config.without_trends()
         judged = self._train(replace(self._prepared, config=config))
         # Models are circles of references, which would pile up over trials until the collector happens to run.
         gc.collect()
@@ -111,7 +114,7 @@ class ChainJudge:
         """The retrieval model as configured, trained once and found again by a search that goes on."""
         path, prepared = self.folder / "retrieval.weights.h5", self._prepared
         if path.is_file():
-            model = build_two_tower(self.config, prepared.users, prepared.items, context=prepared.context)
+            model = build_two_tower(prepared.config, prepared.users, prepared.items, context=prepared.context)
             model.load_weights(str(path))
             return model
         model, _ = train_retrieval(prepared, self.progress)

@@ -104,9 +104,12 @@ def test_scanns_index_is_written_changed_checked_and_served(small_run, small_sho
         ([], "give --add a table of new items, or --remove"),
         (["--remove", "absent.txt"], "is no file"),
         (["--add", "absent.csv"], "absent.csv"),
+        (["--remove", "latin.txt"], "is no UTF-8 text"),
     ],
 )
-def test_mistakes_change_nothing(run, options, message):
+def test_mistakes_change_nothing(run, options, message, tmp_path, monkeypatch):
+    (tmp_path / "latin.txt").write_bytes("caf\u00e9".encode("latin-1"))
+    monkeypatch.chdir(tmp_path)
     before = sorted(path.name for path in (run / "export" / "retrieval").iterdir())
     finished = mmrec("index", run, *options)
     assert finished.returncode == 2 and message in finished.stderr and "Traceback" not in finished.stderr

@@ -110,6 +110,18 @@ def test_a_ranker_is_searched_on_one_retrieval_model(tmp_path, monkeypatch):
     assert judge(made).score == pytest.approx(first.trials[0].score, abs=1e-6)
 
 
+def test_a_trial_is_told_of_time_what_a_run_is(tmp_path, monkeypatch):
+    made = file_config(tmp_path, train=TRAIN, search={"stage": "retrieval"})
+    path = made.data.interactions
+    pd.read_csv(path, dtype=str).assign(timestamp="7").to_csv(path, index=False)
+    with pytest.warns(UserWarning, match="one and the same timestamp"):
+        judge = ChainJudge(made, tmp_path / "s")
+    trained = []
+    monkeypatch.setattr(judge, "_train", lambda prepared: trained.append(prepared.config))
+    judge(made)
+    assert made.models.retrieval.trends.half_lives != [] == trained[0].models.retrieval.trends.half_lives
+
+
 @pytest.mark.slow
 def test_nobody_to_judge_by_is_an_error(tmp_path):
     made = file_config(tmp_path, split={"method": "random", "validation": 0.0, "test": 0.2})
