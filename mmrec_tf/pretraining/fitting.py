@@ -51,6 +51,7 @@ def fit_stage(
     folder: Path | None = None,
     progress: Progress | None = None,
     only_load: bool = False,
+    settings: dict | None = None,
 ) -> StageResult:
     """Trains a stage, or goes on with it, or loads what it has already learned.
 
@@ -69,6 +70,7 @@ def fit_stage(
             process is at work on the very same stage, nothing is saved either.
         progress: called with (description, epochs done, epochs).
         only_load: bool. Leave the model as it is unless the stage was finished before.
+        settings: further ones that the result depends on, as JSON has them: those of the model that is trained.
 
     Raises:
         RunError: when the loss is no longer a number, or a checkpoint is damaged.
@@ -80,9 +82,9 @@ def fit_stage(
     model(batches.first(), training=True)
     checkpoint, state = None, {"epochs_done": 0, "finished": False, "history": {}}
     if folder is not None:
-        settings = {"options": options.model_dump(mode="json"), "seed": seed, "revision": 2}
+        told = {"options": options.model_dump(mode="json"), "seed": seed, "revision": 3, "model": settings}
         weights = [variable.numpy() for variable in model.trainable_variables]
-        checkpoint = StageCheckpoint(folder, name, fingerprint(settings, [*sources, *weights]))
+        checkpoint = StageCheckpoint(folder, name, fingerprint(told, [*sources, *weights]))
         state = checkpoint.read()
     first, history = state["epochs_done"], state["history"]
     if state["finished"]:

@@ -41,6 +41,7 @@ def run_stage(
     folder: Path | None,
     progress: Progress | None,
     only_load: bool = False,
+    settings: dict | None = None,
 ) -> StageResult:
     """Makes a stage's model, batches and sources from the configuration's seed, and fits it; see `fit_stage`."""
     # Before the heads are made, whose first weights are part of what is found again.
@@ -55,6 +56,7 @@ def run_stage(
         folder=folder,
         progress=progress,
         only_load=only_load,
+        settings=settings,
     )
 
 

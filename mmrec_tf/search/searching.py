@@ -137,9 +137,9 @@ class _Search:
 
     def run(self, make_judge: Callable[[], ChainJudge]) -> None:
         """Tries one after the other until the budget is used up or nothing is left."""
-        self.log.write()
-        oracle = self._oracle()
         judge = make_judge()
+        self.log.begin()
+        oracle = self._oracle()
         self.log.check_interactions(judge.interactions)
         judge.begin()
         while not self.is_over():

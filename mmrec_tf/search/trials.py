@@ -73,11 +73,17 @@ class TrialLog:
         # Hidden files are what a process that was killed may leave.
         if self.folder.exists() and not path.is_file() and (self.folder.is_file() or any(self.folder.glob("[!.]*"))):
             raise RunError(f"{folder} exists and is no search. Name another folder with --out.")
-        if overwrite and self.folder.exists():
-            shutil.rmtree(self.folder)
-        if path.is_file():
+        self._overwrites = overwrite
+        if path.is_file() and not overwrite:
             sweep(self.folder)
             self._read(path)
+
+    def begin(self) -> None:
+        """Writes the search, in the place of an earlier one that is to be forgotten: only now that it can begin."""
+        if self._overwrites:
+            for name in (_FILE, "oracle.json", "best.yaml", "retrieval.weights.h5"):
+                (self.folder / name).unlink(missing_ok=True)
+        self.write()
 
     def write(self) -> None:
         content = {

@@ -18,17 +18,17 @@ from tests.pretraining.worlds import Killed, Line, assert_same_weights, killed_a
 EPOCHS = 4
 
 
-def fit(folder=None, rate=0.0, data=None, seed=3, progress=None, start=None, only_load=False, **settings):
+def fit(folder=None, rate=0.0, data=None, seed=3, progress=None, start=None, only_load=False, model=None, **settings):
     """The stage's model and result; the options are those of denoising, for what all stages have."""
     options = DenoisingConfig(**{"epochs": EPOCHS, "batch_size": 8, "learning_rate": 0.1, **settings})
     data = line_data() if data is None else data
     tf_keras.utils.set_random_seed(seed)
+    told = {"folder": folder, "progress": progress, "only_load": only_load, "settings": model}
     model = Line(rate)
     if start is not None:
         model.line.build((None, 3))
         model.line.kernel.assign(np.float32(start)[:, None])
     batches, sources = Batches(data, options.batch_size, seed), list(data.values())
-    told = {"folder": folder, "progress": progress, "only_load": only_load}
     return model, fit_stage(model, batches, options, sources=sources, seed=seed, **told)
 
 
@@ -51,6 +51,12 @@ def half_done(tmp_path_factory):
 def stage_folder(folder):
     (found,) = folder.iterdir()
     return found
+
+
+def test_another_setting_of_the_model_is_another_stage(tmp_path):
+    assert fit(tmp_path, model={"retrieval": {"dropout": 0.1}})[1].reused == 0
+    assert fit(tmp_path, model={"retrieval": {"dropout": 0.1}})[1].reused == EPOCHS
+    assert fit(tmp_path, model={"retrieval": {"dropout": 0.2}})[1].reused == 0
 
 
 def test_it_learns_and_logs_every_epoch():

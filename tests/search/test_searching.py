@@ -224,6 +224,22 @@ def test_a_changed_configuration_is_refused_with_what_changed(tmp_path):
     assert len(search(tmp_path, changed, overwrite=True).trials) == 9
 
 
+def test_a_search_that_cannot_begin_leaves_the_earlier_one(tmp_path):
+    search(tmp_path, config(trials=2))
+    (tmp_path / "run").mkdir()
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.*")}
+    assert len(before) == 3
+
+    def no_data(*_):
+        raise DataError("items.csv does not exist")
+
+    with pytest.raises(DataError):
+        search_settings(config(trials=3), tmp_path, overwrite=True, make_judge=no_data)
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.*")} == before
+    # What else is in the folder stays also where the search begins anew.
+    assert len(search(tmp_path, config(trials=3), overwrite=True).trials) == 3 and (tmp_path / "run").is_dir()
+
+
 def test_other_interactions_are_refused(tmp_path):
     search(tmp_path, config(trials=2))
     judge = StubJudge(interactions="one more")
