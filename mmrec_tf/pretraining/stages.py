@@ -148,6 +148,5 @@ def _run(stage, makers, model, prepared, config, folder, progress) -> StageResul
         return makers[stage.stage](model, prepared, stage, seed)
 
     # The stages train parts of the model, and by its loss.
-    sections = {"retrieval": config.models.retrieval, "fusion": config.fusion, "alignment": config.alignment}
-    told = {name: section.model_dump(mode="json") for name, section in {**sections, "tasks": config.tasks}.items()}
-    return run_stage(stage, make, config, folder, progress, settings=told)
+    told = {"models": {"retrieval"}, "fusion": True, "alignment": True, "tasks": True}
+    return run_stage(stage, make, config, folder, progress, settings=config.model_dump(mode="json", include=told))

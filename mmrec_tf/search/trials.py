@@ -74,9 +74,10 @@ class TrialLog:
         if self.folder.exists() and not path.is_file() and (self.folder.is_file() or any(self.folder.glob("[!.]*"))):
             raise RunError(f"{folder} exists and is no search. Name another folder with --out.")
         self._overwrites = overwrite
-        if path.is_file() and not overwrite:
+        if path.is_file():
             sweep(self.folder)
-            self._read(path)
+            if not overwrite:
+                self._read(path)
 
     def begin(self) -> None:
         """Writes the search, in the place of an earlier one that is to be forgotten: only now that it can begin."""
