@@ -1,4 +1,4 @@
-"""The items as a ranker sees them, worked out once for all requests."""
+"""Items, histories and users as a ranker sees them, worked out once for all requests."""
 
 import tensorflow as tf
 
@@ -6,28 +6,39 @@ from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.rankers.ensemble import RankerEnsemble
 
 MOST_BYTES = 2**28
-"""Larger tables are not kept: the items are then worked out anew for each request, from their features."""
+"""What does not fit in is not kept, but worked out anew for each request, from the features."""
 
 
 def ranker_rows(ranking: Ranker | RankerEnsemble | None) -> list | dict | None:
-    """What `Ranker.item_rows` gives, as variables of the exported graph.
+    """What a ranker's fields come to, as variables of the exported graph.
 
     A request then looks up one row for each candidate, where else each modality of each candidate is to be projected
-    (500 candidates with vectors of 1,664 numbers: half of the time). The rows are float32: of each item the embeddings
-    of its fields, or what the ranker makes of them alone (`Ranker.item_parts`).
+    (500 candidates with vectors of 1,664 numbers: half of the time), one for each item of its history and one for the
+    user. The rows are float32: of each item the embeddings of its fields, or what the ranker makes of them alone
+    (`Ranker.item_parts`), and what the means of histories add up.
 
     Args:
         ranking: the trained ranker; None for none.
 
     Returns:
-        What the ranker's call takes as `rows`; None without a ranker, or where they are larger than `MOST_BYTES`.
+        What the ranker's call takes as `rows`, of the items, and of histories and users where there is room for these
+        as well; None without a ranker, or where the items alone take more than `MOST_BYTES`.
     """
     if ranking is None:
         return None
-    of_nothing = [member.rows_of_items(tf.zeros([1], tf.int32)) for member in ranking.members]
-    numbers = sum(row.shape.num_elements() for row in tf.nest.flatten(of_nothing))
-    if 4 * ranking.items.size * numbers > MOST_BYTES:
-        return None
-    return tf.nest.map_structure(
-        lambda rows: tf.Variable(rows, trainable=False, name="ranker_rows"), ranking.item_rows()
-    )
+    rows, room = [{} for _ in ranking.members], MOST_BYTES
+    kinds = {"item_rows": ranking.items.size, "history_rows": ranking.items.size, "user_rows": ranking.users.size}
+    for kind, size in kinds.items():
+        of_one = [getattr(member, kind)(first=1) for member in ranking.members]
+        needed = 4 * size * sum(row.size for row in tf.nest.flatten(of_one))
+        if needed <= room:
+            room -= needed
+            for kept, member in zip(rows, ranking.members):
+                kept.update(tf.nest.map_structure(_variable, getattr(member, kind)()))
+        elif kind == "item_rows":
+            return None
+    return rows if isinstance(ranking, RankerEnsemble) else rows[0]
+
+
+def _variable(rows):
+    return tf.Variable(rows, trainable=False, name="ranker_rows")

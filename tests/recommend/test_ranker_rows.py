@@ -55,13 +55,47 @@ def test_the_engine_looks_them_up_unless_something_is_left_out():
     assert np.abs(engine.explain(users, items)[1] - explained[1]).max() > 1e-3
 
 
+def test_histories_and_users_are_looked_up_too():
+    model = randomized(tiny_world.ranker(last_item=True))
+    rows, inputs = ranker_rows(model), pairs()
+    scores = model(inputs, rows=rows)
+    # Nothing that made them is asked any more.
+    for fields in (model.history_fields, model.user_fields):
+        fields.ids.embeddings.assign(fields.ids.embeddings + 1.0)
+    np.testing.assert_array_equal(model(inputs, rows=rows), scores)
+    for missing in ("history", "user"):
+        fewer = {name: table for name, table in rows.items() if name != missing}
+        assert np.abs(model(inputs, rows=fewer) - scores).min() > 1e-3
+
+
+def test_who_has_no_history_has_the_fields_of_nothing():
+    model, inputs = randomized(tiny_world.ranker(last_item=True)), pairs()
+    inputs["history"] = tf.concat([tf.zeros_like(inputs["history"][:3]), inputs["history"][3:]], axis=0)
+    found = model(inputs, rows=ranker_rows(model))
+    np.testing.assert_allclose(found, model(inputs), rtol=1e-4, atol=1e-5)
+
+
 def test_tables_that_are_too_large_are_not_kept(monkeypatch):
     model = tiny_world.ranker(members=2)
-    # 30 items and none, float32 of two members: a weight of each field, the trend among them, what the fields come to,
-    # 4 wide, their square, and the first layer's sums.
-    size = 4 * 31 * (model.members[0].item_fields.count + 1 + 4 + 1 + model.members[0].hidden[0]) * 2
-    monkeypatch.setattr(module, "MOST_BYTES", size)
-    assert sum(4 * table.shape.num_elements() for table in tf.nest.flatten(ranker_rows(model))) == size
-    monkeypatch.setattr(module, "MOST_BYTES", size - 1)
+    member = model.members[0]
+    # Float32 of two members. Of 30 items and none: the weight of all fields, what these come to, 4 wide, their square,
+    # and the first layer's sums.
+    items = 4 * 31 * (1 + 4 + 1 + member.hidden[0]) * 2
+    # Of the same, what the means add up: fields that are 4 wide and have a weight, and which modalities are there.
+    histories = 4 * 31 * (member.item_fields.count * (4 + 1) + len(member.item_fields.projections)) * 2
+    users = 4 * member.users.size * member.user_fields.count * (4 + 1) * 2
+    assert users < histories
+
+    def kept(room):
+        monkeypatch.setattr(module, "MOST_BYTES", room)
+        rows = ranker_rows(model)
+        size = sum(4 * table.shape.num_elements() for table in tf.nest.flatten(rows))
+        return size, {name for name in ("history", "user") if name in rows[0]}
+
+    assert kept(items + histories + users) == (items + histories + users, {"history", "user"})
+    assert kept(items + histories + users - 1) == (items + histories, {"history"})
+    assert kept(items + histories - 1) == (items + users, {"user"})
+    assert kept(items) == (items, set())
+    monkeypatch.setattr(module, "MOST_BYTES", items - 1)
     assert ranker_rows(model) is None
     assert ranker_rows(None) is None

@@ -80,9 +80,9 @@ class Ranker(MainTarget, PairFields, LossScaledModel):
             none.
         vectors: dict of modality -> `[items of the batch, width]`, centred and scaled as in the items' `FeatureTable`.
             They stand in for the items' stored ones, where these are there.
-        rows: what `item_rows` gave, for the items to be looked up there instead of worked out, as they are at present;
-            None, the default, for another moment, where an id or a modality is left out, in training, or for a model
-            that has learned since.
+        rows: what `item_rows` gave, and `history_rows` and `user_rows` where these are to be looked up too instead of
+            worked out, as they are at present; None, the default, for another moment, where an id or a modality is left
+            out, in training, or for a model that has learned since.
         is_raw: bool. Give what the loss judges instead: of `ordinal` the logits of exceeding each level. Defaults to
             False.
 

@@ -1,6 +1,5 @@
 """Several rankers of one kind that answer together."""
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -75,10 +74,6 @@ class RankerEnsemble(tf_keras.Model):
     def joint(self, scores: dict[str, tf.Tensor], name: str) -> tf.Tensor:
         """As `SeveralTargets.joint`."""
         return self.members[0].joint(scores, name)
-
-    def item_rows(self, block: int = 4096) -> list[dict[str, np.ndarray]]:
-        """As `Ranker.item_rows`, of every member."""
-        return [member.item_rows(block) for member in self.members]
 
     def set_trends(self, trends) -> None:
         """As `Ranker.set_trends`, for every member."""

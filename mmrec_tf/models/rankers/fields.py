@@ -87,6 +87,47 @@ class TableFields(tf_keras.layers.Layer):
             fields.append(tf.expand_dims(media, -2))
         return tf.concat(fields, axis=-2)
 
+    def columns(self, index: tf.Tensor | None = None) -> tf.Tensor:
+        """What a mean over rows of the table adds up, and `mean_of` makes fields of.
+
+        Args:
+            index: `[rows]` int32; None, the default, for all rows.
+
+        Returns:
+            `[rows, columns]`: the fields that are averaged over all rows, those that are averaged where they are there,
+            0 elsewhere, and for each of these whether it is.
+        """
+        id_index, masks = self.lookup.id_index, [self.lookup.tables["masks"][name] for name in self.projections]
+        if index is None:
+            id_index = tf.convert_to_tensor(id_index)
+            side = self._side_of_table() if self.lookup.has_side_features else None
+            media = [self._media_of_table(name) for name in self.projections]
+        else:
+            id_index, masks = tf.gather(id_index, index), [tf.gather(mask, index) for mask in masks]
+            side = self._side(index) if self.lookup.has_side_features else None
+            media = [self._media(name, index, None) for name in self.projections]
+        ids = self.ids(id_index)[:, None]
+        plain = ids if side is None else tf.concat([ids, side], axis=1)
+        masks = [tf.cast(mask, self.compute_dtype)[:, None] for mask in masks]
+        return tf.concat([flattened(plain), *(one * mask for one, mask in zip(media, masks)), *masks], axis=1)
+
+    def mean_of(self, added: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        """The mean that the call gives, `[batch, fields, dim]`.
+
+        Args:
+            added: `[batch, columns]`, the sum of `columns` of some rows.
+            count: `[batch, 1]` float tensor: how many.
+        """
+        named = len(self.projections)
+        plain, media, counts = tf.split(added, [(self.count - named) * self.dim, named * self.dim, named], axis=1)
+        plain = tf.reshape(plain / tf.maximum(count, 1.0), [-1, self.count - named, self.dim])
+        if not named:
+            return plain
+        counts = counts[:, :, None]
+        media = tf.reshape(media, [-1, named, self.dim]) / tf.maximum(counts, 1.0)
+        stand_ins = tf.stack([tf.cast(projection.bias, added.dtype) for projection in self.projections.values()])
+        return tf.concat([plain, media + tf.cast(counts <= 0.0, added.dtype) * stand_ins], axis=1)
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -133,36 +174,33 @@ class TableFields(tf_keras.layers.Layer):
 
     def _mean(self, index, id_index, present):
         """Everything that is averaged stands side by side, so that one gather and one product do for all fields."""
-        tables, covers = self.lookup.tables, self._covers(index)
-        masks = [tf.cast(tables["masks"][name], self.compute_dtype)[:, None] for name in self.projections]
-        if covers:
-            ids = self.ids(tf.convert_to_tensor(self.lookup.id_index))[:, None]
-            plain = tf.concat([ids, self._side_of_table()], axis=1) if self.lookup.has_side_features else ids
-            media = [self._media_of_table(name) * mask for name, mask in zip(self.projections, masks)]
-            # The gradient of a reshape is dense, so that the rows are added up once and not for each part of `concat`.
-            columns = tf.reshape(tf.concat([flattened(plain), *media, *masks], axis=1), [self.lookup.size, -1])
-            added = row_sums(columns, index, present)
-        else:
-            plain = [self.ids(id_index)]
-            if self.lookup.has_side_features:
-                plain.append(_unflattened(flattened(self._side(tf.reshape(index, [-1]))), index))
-            # The projection is linear, so the mean may be projected instead of every vector.
-            masks = [tf.gather(mask, index) for mask in masks]
-            tables_of_media = (tf.cast(tables["vectors"][name], self.compute_dtype) for name in self.projections)
-            media = [tf.gather(table, index) * mask for table, mask in zip(tables_of_media, masks)]
-            columns = tf.concat([*plain, *media, *masks], axis=-1)
-            added = tf.matmul(tf.cast(present, columns.dtype)[:, None, :], columns)[:, 0]
-        present = tf.cast(present, added.dtype)
-        widths = [(self.count - len(masks)) * self.dim, *(vectors.shape[-1] for vectors in media), *[1] * len(masks)]
-        plain, *sums = tf.split(added, widths, axis=1)
+        if not self._covers(index):
+            return self._mean_of_vectors(index, id_index, present)
+        # The gradient of a reshape is dense, so that the rows are added up once and not for each part of `concat`.
+        columns = tf.reshape(self.columns(), [self.lookup.size, -1])
+        count = tf.reduce_sum(tf.cast(present, columns.dtype), axis=1, keepdims=True)
+        return self.mean_of(row_sums(columns, index, present), count)
+
+    def _mean_of_vectors(self, index, id_index, present):
+        """The projection is linear, so the mean may be projected instead of every vector."""
+        plain = [self.ids(id_index)]
+        if self.lookup.has_side_features:
+            plain.append(_unflattened(flattened(self._side(tf.reshape(index, [-1]))), index))
+        media, masks = [], []
+        for name in self.projections:
+            mask = tf.gather(self.lookup.tables["masks"][name], index)
+            masks.append(tf.cast(mask, self.compute_dtype)[..., None])
+            vectors = tf.gather(tf.cast(self.lookup.tables["vectors"][name], self.compute_dtype), index)
+            media.append(vectors * masks[-1])
+        columns = tf.concat([*plain, *media, *masks], axis=-1)
+        present = tf.cast(present, columns.dtype)
+        added = tf.matmul(present[:, None, :], columns)[:, 0]
         count = tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
-        fields = [tf.reshape(plain / count, [-1, self.count - len(masks), self.dim])]
-        for name, total, count in zip(self.projections, sums, sums[len(masks) :]):
-            mean, is_there = total / tf.maximum(count, 1.0), count[:, 0] > 0
-            if covers:
-                mean += tf.cast(~is_there, added.dtype)[:, None] * tf.cast(self.projections[name].bias, added.dtype)
-            else:
-                mean = self._projected(name, mean, is_there)
+        named, widths = len(media), [vectors.shape[-1] for vectors in media]
+        plain, *sums = tf.split(added, [(self.count - named) * self.dim, *widths, *[1] * named], axis=1)
+        fields = [tf.reshape(plain / count, [-1, self.count - named, self.dim])]
+        for name, total, count in zip(self.projections, sums, sums[named:]):
+            mean = self._projected(name, total / tf.maximum(count, 1.0), count[:, 0] > 0)
             fields.append(tf.expand_dims(mean, 1))
         return tf.concat(fields, axis=1)
 
@@ -178,7 +216,8 @@ class Pairs(NamedTuple):
     Attributes:
         item_vectors: `[pairs, item fields, dim]`, of every user's first item, second item, ...; None where the ranker
             has looked up all that it makes of them.
-        item_weights: `[pairs, item fields]`, the fields' weights in the linear part.
+        item_weights: `[pairs, item fields]`, the fields' weights in the linear part; of fields that the ranker has
+            looked up, their sum in one column.
         user_vectors: `[batch, user fields, dim]`: the user's own fields, those of the history and of the context.
         user_weights: `[batch, user fields]`.
         item_index, item_ids: `[batch, group]` int32: indices, and ids as the model may know them.

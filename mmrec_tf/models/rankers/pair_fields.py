@@ -4,7 +4,9 @@ import numpy as np
 import tensorflow as tf
 
 from mmrec_tf.models.item_embedding import hide_ids
-from mmrec_tf.models.rankers.fields import Pairs, weights_and_vectors
+from mmrec_tf.models.rankers.fields import Pairs, flattened, weights_and_vectors
+
+_BLOCK = 4096
 
 
 class PairFields:
@@ -35,18 +37,41 @@ class PairFields:
         """The `item_parts` of pairs, looked up where they have been."""
         return self.item_parts(pairs.item_vectors) if pairs.item_parts is None else pairs.item_parts
 
-    def item_rows(self, block: int = 4096) -> dict[str, np.ndarray]:
+    def item_rows(self, first: int | None = None) -> dict[str, np.ndarray | dict[str, np.ndarray]]:
         """What the fields of every item come to now, for scores to be found sooner where nothing is learned any more.
 
         Args:
-            block: int. Items that are worked out at a time. Defaults to 4096.
+            first: int. How many, of the lowest indices; None, the default, for all.
 
         Returns:
-            See `rows_of_items`, of all of them.
+            See `rows_of_items`.
         """
-        starts = range(0, self.items.size, block)
-        blocks = [self.rows_of_items(tf.range(start, min(start + block, self.items.size))) for start in starts]
-        return tf.nest.map_structure(lambda *rows: np.concatenate(rows), *blocks)
+        return _in_blocks(self.rows_of_items, first or self.items.size)
+
+    def history_rows(self, first: int | None = None) -> dict[str, np.ndarray]:
+        """What the histories' means add up of every item as it is now.
+
+        Args:
+            first: as for `item_rows`.
+
+        Returns:
+            dict of `history`, `[items, columns]`, see `TableFields.columns`; empty of a ranker that reads the history
+            item by item, or that has none to read.
+        """
+        if self.reads_steps or not self.history_fields.built:
+            return {}
+        return {"history": _in_blocks(self._history_rows, first or self.items.size)}
+
+    def user_rows(self, first: int | None = None) -> dict[str, np.ndarray]:
+        """What every user's own fields come to now.
+
+        Args:
+            first: as for `item_rows`.
+
+        Returns:
+            dict of `user`, `[users, fields * (dim + 1)]`.
+        """
+        return {"user": _in_blocks(self._user_rows, first or self.users.size)}
 
     def rows_of_items(self, index: tf.Tensor) -> dict[str, tf.Tensor | dict[str, tf.Tensor]]:
         """What the call's `rows` hold of items.
@@ -55,14 +80,14 @@ class PairFields:
             index: `[items]` int32.
 
         Returns:
-            `weights`, `[items, fields]` float32, the popularity of the present among the fields; `parts`, what
-            `item_parts` gives, where the fields of a pair are those of the item alone; `vectors`, `[items, fields,
+            `weights`, `[items, 1]` float32, those of all fields, the popularity of the present among them; `parts`,
+            what `item_parts` gives, where the fields of a pair are those of the item alone; `vectors`, `[items, fields,
             dim]`, where these are asked for; and `step`, `[items, dim]`, of a ranker that reads the history item by
             item.
         """
         ids = tf.gather(self.items.id_index, index)
         weights, vectors = weights_and_vectors(self._fields_of_items(index[:, None], ids[:, None]))
-        rows = {"weights": weights}
+        rows = {"weights": tf.reduce_sum(weights, axis=1, keepdims=True)}
         # Target statistics are of user and item, and come to the fields that are looked up.
         parts = {} if self.target_fields is not None else self.item_parts(vectors)
         if parts:
@@ -72,6 +97,13 @@ class PairFields:
         if self.reads_steps:
             rows["step"] = tf.reduce_sum(self.history_fields(index, ids), axis=1)
         return rows
+
+    def _history_rows(self, index):
+        # Of the row that only fills up nothing is added.
+        return self.history_fields.columns(index) * tf.cast(index > 0, self.history_fields.compute_dtype)[:, None]
+
+    def _user_rows(self, index):
+        return flattened(self.user_fields(index, tf.gather(self.users.id_index, index)))
 
     def _fields_of_items(self, group, item_ids, moment=None, **options):
         """`[pairs, fields, dim + 1]` of items, without what the target statistics tell."""
@@ -88,8 +120,7 @@ class PairFields:
         if without_ids is not None:
             item_ids = tf.where(without_ids, 0, item_ids)
         history_ids = tf.gather(self.items.id_index, history)
-        user = [self.user_fields(user_index, user_ids)]
-        read = {}
+        user, read = [self._own_fields(user_index, user_ids, rows)], {}
         if self.reads_steps and rows is not None:
             read = {"target": tf.gather(rows["step"], group), "steps": tf.gather(rows["step"], history)}
         elif self.reads_steps:
@@ -97,9 +128,7 @@ class PairFields:
             target = self.history_fields(group, item_ids, without=without, vectors=vectors)
             read = {"target": tf.reduce_sum(target, axis=2), "steps": tf.reduce_sum(steps, axis=2)}
         elif history.shape[1]:
-            for start in [0, history.shape[1] - 1] if self.last_item else [0]:
-                window = history[:, start:]
-                user.append(self.history_fields(window, history_ids[:, start:], present=window > 0))
+            user.extend(self._means(history, history_ids, rows))
         context = inputs.get("context")
         if self.context_fields is not None:
             context = self.context_fields.unknown(tf.shape(user_index)[0]) if context is None else context
@@ -112,7 +141,8 @@ class PairFields:
             item_parts = None
         else:
             flat = tf.reshape(group, [-1])
-            found = tf.nest.map_structure(lambda table: tf.gather(table, flat), {**rows, "step": ()})
+            names = [name for name in ("weights", "vectors", "parts") if name in rows]
+            found = tf.nest.map_structure(lambda table: tf.gather(table, flat), {name: rows[name] for name in names})
             item_weights, item_vectors, item_parts = (found.get(name) for name in ("weights", "vectors", "parts"))
         if self.target_fields is not None:
             hides_item = item_ids != all_item_ids
@@ -141,8 +171,35 @@ class PairFields:
             **read,
         )
 
+    def _own_fields(self, user_index, user_ids, rows):
+        """`[batch, fields, dim + 1]` of the users themselves."""
+        if rows is None or "user" not in rows:
+            return self.user_fields(user_index, user_ids)
+        return tf.reshape(tf.gather(rows["user"], user_index), [-1, self.user_fields.count, self.dim + 1])
+
+    def _means(self, history, history_ids, rows):
+        """`[batch, fields, dim + 1]` each: the means of the histories, and what is told of the last item."""
+        windows = [0, history.shape[1] - 1] if self.last_item else [0]
+        if rows is None or "history" not in rows:
+            return [
+                self.history_fields(history[:, start:], history_ids[:, start:], present=history[:, start:] > 0)
+                for start in windows
+            ]
+        read, is_there = tf.gather(rows["history"], history), tf.cast(history > 0, self.compute_dtype)[:, :, None]
+        added, count = ([tf.reduce_sum(each[:, start:], axis=1) for start in windows] for each in (read, is_there))
+        # All at once, the fields of the last item behind the means of its user's.
+        added, count = (tf.reshape(tf.stack(each, axis=1), [-1, each[0].shape[1]]) for each in (added, count))
+        fields = self.history_fields.mean_of(added, count)
+        return [tf.reshape(fields, [-1, len(windows) * self.history_fields.count, self.dim + 1])]
+
     def _squared_lengths(self, inputs):
         users = self.user_fields.ids(tf.gather(self.users.id_index, inputs["user_index"]))
         items = self.item_fields.ids(tf.gather(self.items.id_index, tf.reshape(inputs["item_index"], [-1])))
         lengths = [tf.reduce_sum(tf.square(tf.cast(ids, tf.float32)), axis=1) for ids in (users, items)]
         return tf.add_n([tf.reduce_mean(length) for length in lengths])
+
+
+def _in_blocks(rows_of, size):
+    """All rows that `rows_of` gives of so many indices, worked out for a block at a time."""
+    blocks = [rows_of(tf.range(start, min(start + _BLOCK, size))) for start in range(0, size, _BLOCK)]
+    return tf.nest.map_structure(lambda *rows: np.concatenate(rows), *blocks)
