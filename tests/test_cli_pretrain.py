@@ -16,7 +16,7 @@ from tests.pretraining.worlds import file_config
 
 DENOISING = {"stage": "denoising", "epochs": 3}
 MASKED_ITEM = {"stage": "masked_item", "epochs": 2}
-SHORT = {"train": {"epochs": 2, "ranking": {"epochs": 1}}}
+SHORT = {"train": {"epochs": 2}, "ranking": {"enabled": False}}
 
 
 def write(folder, *stages, **sections):

@@ -147,7 +147,8 @@ def test_a_run_keeps_the_history_of_its_stages(tmp_path):
         tmp_path,
         "linear_alignment",
         {"stage": "masked_item", "epochs": 2},
-        train={"epochs": 1, "ranking": {"epochs": 1}},
+        train={"epochs": 1},
+        ranking={"enabled": False},
     )
     run = train_run(config, tmp_path / "run")
     history = json.loads((run.folder / "history.json").read_text())["history"]["retrieval"]
