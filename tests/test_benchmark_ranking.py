@@ -19,7 +19,7 @@ import ranker_run  # noqa: E402
 import ranking_table  # noqa: E402
 import target_encoding  # noqa: E402
 from export_pairs import CLICK, LIKE, export_pairs, overrides, task_of  # noqa: E402
-from pair_arrays import PairArrays, Pairs  # noqa: E402
+from pair_arrays import PARTS, PairArrays, Pairs  # noqa: E402
 from ranking_names import OURS, PEERS  # noqa: E402
 
 # Six interactions for each of 18 users at the moments 0..107; the temporal split takes shares of a tenth from the end.
@@ -117,8 +117,54 @@ def test_training_features_do_not_tell_the_own_label(world):
     encoded, names = target_encoding.encoded(arrays, 10.0)
     for part in pair_arrays.PARTS:
         assert encoded[part].shape == (len(arrays.parts[part]), len(names))
-    count = np.bincount(arrays.parts["train"].item, minlength=tiny_world.ITEMS)[arrays.parts["test"].item]
-    np.testing.assert_allclose(encoded["test"][:, names.index("item_id count")], np.log1p(count), rtol=1e-6)
+    told = np.concatenate([arrays.parts[part].item for part in ("train", "validation")])
+    for part, known in (("train", told[: len(arrays.parts["train"])]), ("test", told)):
+        count = np.bincount(known, minlength=tiny_world.ITEMS)[arrays.parts[part].item]
+        np.testing.assert_allclose(encoded[part][:, names.index("item_id count")], np.log1p(count), rtol=1e-6)
+
+
+def test_what_is_told_of_the_test_counts_validation_by_hand():
+    day = pair_arrays.DAY
+    train = Pairs(np.array([0, 0]), np.array([0, 1]), np.array([0.0, day]), np.array([1.0, 0.0]), np.array([1.0, 0.25]))
+    validation = Pairs(np.array([1, 1]), np.array([0, 2]), np.array([2, 3]) * day, np.ones(2), np.array([0.75, 1.0]))
+    test = Pairs(np.array([1]), np.array([2]), np.array([5 * day]), np.array([0.0]))
+    tables = {
+        # Training has pairs of the first user and the first two items.
+        "user": {"id": {"id": np.array([1, 0])}},
+        "item": {"id": {"id": np.array([1, 2, 0])}, "multi_categorical": {"genres": np.array([[1], [2], [2]])}},
+    }
+    arrays = PairArrays({"train": train, "validation": validation, "test": test}, tables, {p: {} for p in PARTS})
+    encoded, names = target_encoding.encoded(arrays, 1.0)
+    # Of four labels three are 1 and the grades' mean is 3/4. The user came twice, (2 + 3/4) / (2 + 1), (7/4 + 3/4) / 3;
+    # the item once, (1 + 3/4) / (1 + 1), two days before. Its genre came with 0 and 1, (1 + 3/4) / (2 + 1) = 7/12, and
+    # once with this user, (1 + 7/12) / (1 + 1).
+    expected = {
+        "user_id mean": 11 / 12,
+        "user_id grade": 5 / 6,
+        "user_id count": np.log(3),
+        "item_id mean": 7 / 8,
+        "item_id count": np.log(2),
+        "item_genres mean": 7 / 12,
+        "user x item_genres mean": 19 / 24,
+        "item age": 2,
+    }
+    found = dict(zip(names, encoded["test"][0]))
+    np.testing.assert_allclose([found[name] for name in expected], list(expected.values()), rtol=1e-6)
+    # Validation itself is told what training says: of this user and this item nothing.
+    found = dict(zip(names, encoded["validation"][1]))
+    told = [found[name] for name in ("user_id mean", "user_id count", "item_id count", "item age")]
+    np.testing.assert_allclose(told, [1 / 2, 0, 0, np.nan])
+
+
+def test_grades_of_training_and_validation_are_told_and_not_those_of_the_test(world):
+    prepared, _, arrays = world
+    for part, frame in (("train", prepared.split.train), ("validation", prepared.split.validation)):
+        # Likes begin at 4 of 1 to 5 stars, and more stars are a higher grade.
+        stars, grade = frame[prepared.data.label].to_numpy(), arrays.parts[part].grade
+        assert len(grade) == len(arrays.parts[part])
+        assert all(np.diff(grade[np.argsort(stars, kind="stable")]) >= 0)
+        assert np.ptp(grade) > 0
+    assert arrays.parts["test"].grade is None
 
 
 def test_auc_by_hand():

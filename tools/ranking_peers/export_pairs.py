@@ -58,9 +58,10 @@ def export_pairs(prepared: Prepared, path: Path) -> dict[str, np.ndarray]:
         "widths/batch_size": config.train.ranking.batch_size,
     }
     if prepared.grades is not None:
-        # What our own statistics are told of training; of the other parts nobody is told anything.
-        places = prepared.grades.places_of(prepared.split.train[prepared.data.label].to_numpy(np.float32))
-        arrays["train/grade"] = np.nan_to_num(places, nan=0.5)
+        # What our own statistics are told; of the test nobody is told anything.
+        for part, frame in (("train", prepared.split.train), ("validation", prepared.split.validation)):
+            places = prepared.grades.places_of(frame[prepared.data.label].to_numpy(np.float32))
+            arrays[f"{part}/grade"] = np.nan_to_num(places, nan=0.5)
     for part, found in pairs.items():
         arrays |= {
             f"{part}/user": found["user_index"] - 1,

@@ -2,8 +2,9 @@
 
 Where labels say how much was liked, also the mean of that.
 
-Of training pairs each is told what the other folds say, so that a pair's own label is no feature of it; validation and
-test are told what all of training says (Micci-Barreca 2001; Prokhorenkova et al. 2018 on the leak).
+Of training pairs each is told what the other folds say, so that a pair's own label is no feature of it; validation is
+told what all of training says, and the test what training and validation say, as our own statistics are (Micci-Barreca
+2001; Prokhorenkova et al. 2018 on the leak).
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import numpy as np
 from pair_arrays import DAY, PARTS, PairArrays, clock
 
 FOLDS = 5
+
+TOLD = {"train": ("train",), "validation": ("train",), "test": ("train", "validation")}
+"""What the pairs of a part know the labels of; those of training all but their own."""
 
 
 def encoded(arrays: PairArrays, smoothing: float, seed: int = 0) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -22,32 +26,32 @@ def encoded(arrays: PairArrays, smoothing: float, seed: int = 0) -> tuple[dict[s
         smoothing: pairs of the mean that each value's mean is mixed with.
         seed: int. Of the folds.
     """
-    train = arrays.parts["train"]
-    folds = np.random.default_rng(seed).integers(0, FOLDS, len(train))
-    columns: dict[str, dict[str, np.ndarray]] = {part: {} for part in PARTS}
-    categories = {part: arrays.categories(part) for part in PARTS}
-    for name, values in categories["train"].items():
-        for part in PARTS:
-            asked = categories[part][name]
-            own = folds if part == "train" else None
-            for title, labels in _told(train).items():
-                columns[part][f"{name} {title}"] = target_mean(values, labels, folds, asked, own, smoothing)
-            columns[part][f"{name} count"] = np.log1p(np.bincount(values, minlength=asked.max(initial=0) + 1)[asked])
-    for name, values in arrays.lists("train").items():
-        for part in PARTS:
-            own = folds if part == "train" else None
-            asked = arrays.lists(part)[name]
-            for title, labels in _told(train).items():
-                columns[part] |= _list_columns(
-                    arrays, f"{name} {title}", labels, values, asked, categories, part, folds, own, smoothing
-                )
-            columns[part][f"{name} number"] = (asked > 0).sum(axis=1)
-    for part in PARTS:
-        columns[part] |= arrays.numbers(part)
-        if arrays.has_times:
-            columns[part] |= _time_columns(arrays, part)
+    folds = np.random.default_rng(seed).integers(0, FOLDS, len(arrays.parts["train"]))
+    columns = {part: _columns(arrays, part, folds, smoothing) for part in PARTS}
     names = list(columns["train"])
     return {part: np.stack([columns[part][name] for name in names], axis=1).astype(np.float32) for part in PARTS}, names
+
+
+def _columns(arrays, part, folds, smoothing):
+    """Name -> `[n]`."""
+    # Without folds of their own, it does not matter in which ones the pairs are that tell.
+    folds, own = (folds, folds) if part == "train" else (np.zeros(_count(arrays, TOLD[part]), int), None)
+    told, found = _labels(arrays, TOLD[part]), {}
+    known, categories = _joined(arrays, TOLD[part], _categories), _categories(arrays, part)
+    for name, asked in categories.items():
+        values = known[name]
+        for title, labels in told.items():
+            found[f"{name} {title}"] = target_mean(values, labels, folds, asked, own, smoothing)
+        size = max(values.max(initial=0), asked.max(initial=0)) + 1
+        found[f"{name} count"] = np.log1p(np.bincount(values, minlength=size)[asked])
+    lists = _joined(arrays, TOLD[part], PairArrays.lists)
+    for name, asked in arrays.lists(part).items():
+        users = known["user_id"], categories["user_id"]
+        for title, labels in told.items():
+            found |= _list_columns(f"{name} {title}", labels, lists[name], asked, users, folds, own, smoothing)
+        found[f"{name} number"] = (asked > 0).sum(axis=1)
+    found |= arrays.numbers(part)
+    return found | _time_columns(arrays, part) if arrays.has_times else found
 
 
 def target_mean(
@@ -62,7 +66,7 @@ def target_mean(
     """`[n]` smoothed mean of the labels that came with each asked value, (sum + m prior) / (count + m).
 
     Args:
-        values, labels, folds: `[rows]`, of the training pairs; value 0 is none and tells nothing.
+        values, labels, folds: `[rows]`, of the pairs that tell; value 0 is none and tells nothing.
         asked: `[n]` int, the values in question.
         own: `[n]` int, the fold of each that is left out; None for what is no training pair.
         smoothing: m.
@@ -83,12 +87,39 @@ def target_mean(
     return (total + smoothing * prior) / (count + smoothing)
 
 
-def _told(train):
+def _categories(arrays, part):
+    """Those of the pairs, but of users and items the rows: validation tells of some that training has no pair of."""
+    pairs = arrays.parts[part]
+    return {**arrays.categories(part), "user_id": pairs.user + 1, "item_id": pairs.item + 1}
+
+
+def _joined(arrays, parts, features):
+    """Feature -> its values for the pairs of several parts, lists as wide as the widest."""
+    found = [features(arrays, part) for part in parts]
+    joined = {}
+    for name in found[0]:
+        values = [of[name] for of in found]
+        if values[0].ndim == 2:
+            width = max(of.shape[1] for of in values)
+            values = [np.pad(of, ((0, 0), (0, width - of.shape[1]))) for of in values]
+        joined[name] = np.concatenate(values)
+    return joined
+
+
+def _count(arrays, parts):
+    return sum(len(arrays.parts[part]) for part in parts)
+
+
+def _labels(arrays, parts):
     """Title -> `[n]`, what means are taken of."""
-    return {"mean": train.label} if train.grade is None else {"mean": train.label, "grade": train.grade}
+    pairs = [arrays.parts[part] for part in parts]
+    found = {"mean": np.concatenate([of.label for of in pairs])}
+    if pairs[0].grade is not None:
+        found["grade"] = np.concatenate([of.grade for of in pairs])
+    return found
 
 
-def _list_columns(arrays, title, labels, values, asked, categories, part, folds, own, smoothing):
+def _list_columns(title, labels, values, asked, users, folds, own, smoothing):
     """The mean over an item's values of each one's mean, and of each one's mean with this user."""
     width = values.shape[1]
     repeated = {"labels": np.repeat(labels, width), "folds": np.repeat(folds, width)}
@@ -97,10 +128,10 @@ def _list_columns(arrays, title, labels, values, asked, categories, part, folds,
     size = int(max(values.max(initial=0), asked.max(initial=0))) + 1
 
     def crossed(users, lists):
-        return np.where((lists > 0) & (users[:, None] > 0), users[:, None].astype(np.int64) * size + lists, 0)
+        return np.where(lists > 0, users[:, None].astype(np.int64) * size + lists, 0)
 
-    pair_values = crossed(categories["train"]["user_id"], values).reshape(-1)
-    pair_asked = crossed(categories[part]["user_id"], asked).reshape(-1)
+    pair_values = crossed(users[0], values).reshape(-1)
+    pair_asked = crossed(users[1], asked).reshape(-1)
     kept, places = np.unique(np.concatenate([[0], pair_values, pair_asked]), return_inverse=True)
     places = places.reshape(-1)[1:]
     assert kept[0] == 0
@@ -122,8 +153,9 @@ def _list_columns(arrays, title, labels, values, asked, categories, part, folds,
 
 def _time_columns(arrays, part):
     """The clock, the day, and how long the item has been known when it is asked about."""
-    train, pairs = arrays.parts["train"], arrays.parts[part]
+    pairs = arrays.parts[part]
     first = np.full(max(int(arrays.parts[each].item.max(initial=0)) for each in PARTS) + 1, np.inf)
-    np.minimum.at(first, train.item, train.time)
+    for told in (arrays.parts[each] for each in TOLD[part]):
+        np.minimum.at(first, told.item, told.time)
     age = np.where(np.isfinite(first[pairs.item]), (pairs.time - first[pairs.item]) / DAY, np.nan)
     return {**clock(pairs.time), "day": pairs.time / DAY, "item age": age}
