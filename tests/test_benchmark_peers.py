@@ -20,7 +20,7 @@ import peer_table  # noqa: E402
 from export_split import export_split  # noqa: E402
 from peer_names import OURS, PEERS  # noqa: E402
 from peer_search import Setting, search  # noqa: E402
-from peer_split import SplitArrays, ndcg, top_items  # noqa: E402
+from peer_split import Part, SplitArrays, ndcg, top_items  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,22 @@ def test_lists_leave_out_what_was_seen_and_what_training_does_not_know(world):
         kept = items[items >= 0]
         allowed = set(np.flatnonzero(split.popularity > 0)) - set(split.parts["test"].seen[user].indices)
         assert kept.tolist() == sorted(allowed, reverse=True)
+
+
+def test_strangers_in_the_test_are_shown_what_was_popular_until_then():
+    # Training has one like, of item 0; validation two of item 2, and a dislike of item 1.
+    none, asked = csr_matrix((1, 3), dtype=np.float32), np.array([1])
+    part = Part(asked, none, none, np.zeros(1), (np.zeros(2, int), np.zeros(0, int)))
+    train = [np.array([0]), np.array([0]), np.zeros(1), np.ones(1), np.array([True])]
+    later = [np.array([0, 2, 0]), np.array([2, 2, 1]), np.ones(3), np.array([True, True, False])]
+    features = csr_matrix((3, 0), dtype=np.float32)
+    split = SplitArrays(3, 3, *train, *later, features, np.zeros((3, 0)), {"validation": part, "test": part})
+    np.testing.assert_array_equal(split.popularity_of("validation"), [1, 0, 0])
+    np.testing.assert_array_equal(split.popularity_of("test"), [1, 0, 2])
+    scorer = lambda part, positions: np.array([[0.0, 1.0, 0.0]])  # noqa: E731
+    peer = peer_run.Peer(train=None, settings={})
+    assert peer_run.recommend(peer, split, scorer, "validation", 1).tolist() == [[0]]
+    assert peer_run.recommend(peer, split, scorer, "test", 2).tolist() == [[2, 0]]
 
 
 def test_fit_keeps_the_lists_of_the_best_pass(world):

@@ -37,7 +37,7 @@ class Peer:
             ends training, or is stopped.
         settings: what is tuned.
         takes_profiles: bool. Scores a user by the items of the profile, also one who was not in training. The others
-            show strangers what is popular.
+            show strangers what is popular, in the test by training and validation.
         ranks_new_items: bool. Has something to say of items without interactions in training. For the others these
             stand last: their vectors are as they were drawn.
         falls_back: bool. Strangers get the popular items from here; else the peer sees to that.
@@ -123,7 +123,8 @@ def recommend(peer: Peer, split: SplitArrays, scorer: Scorer, part: str, k: int)
             scores[:, split.popularity == 0] = -np.inf
         if peer.falls_back:
             liked = np.diff(asked.liked.indptr)[positions] > 0
-            scores[~(liked if peer.takes_profiles else is_trained[asked.users[positions]])] = split.popularity
+            is_known = liked if peer.takes_profiles else is_trained[asked.users[positions]]
+            scores[~is_known] = split.popularity_of(part)
         seen = asked.seen[positions]
         scores[np.repeat(np.arange(len(positions)), np.diff(seen.indptr)), seen.indices] = -np.inf
         lists[positions] = top_items(scores, k)

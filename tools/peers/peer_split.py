@@ -122,6 +122,13 @@ class SplitArrays:
         """`[n_items]` float32 training positives of each item."""
         return np.asarray(self.matrix.sum(axis=0), np.float32).ravel()
 
+    def popularity_of(self, part: str) -> np.ndarray:
+        """`[n_items]` float32 positives of each item that whoever is asked in a part knows of, as our models count."""
+        if part == "validation":
+            return self.popularity
+        later = np.bincount(self.later_item[self.later_positive], minlength=self.n_items)
+        return self.popularity + later.astype(np.float32)
+
 
 def csr_arrays(name: str, matrix: csr_matrix) -> dict[str, np.ndarray]:
     """A matrix as the three arrays that `SplitArrays.load` reads back."""
