@@ -190,6 +190,31 @@ def test_fit_keeps_the_predictions_of_the_best_pass():
     np.testing.assert_array_equal(fitted["predictions"], labels)
 
 
+def test_quickest_pass_is_that_of_six_without_the_first_of_a_call():
+    asked = []
+
+    def call(name, *ends):
+        moments = iter(ends)
+
+        def passes(count):
+            asked.append((name, count))
+            return next(moments)
+
+        return passes
+
+    # 3, 2 and 3 seconds, then 5, 1.5 and 4; the first passes, of 1 and of 0.1 seconds, do not count.
+    one = call("one", [1.0, 4.0, 6.0, 9.0], [20.1, 25.1, 26.6, 30.6])
+    other = call("other", [10.0, 12.0, 14.0, 16.0], [40.0, 42.0, 44.0, 45.0])
+    np.testing.assert_allclose(ranker_run.quickest_passes(one, other), [1.5, 1.0])
+    assert asked == [("one", 4), ("other", 4), ("one", 4), ("other", 4)]
+
+
+@pytest.mark.parametrize("script", sorted({peer.script for peer in PEERS.values() if peer.is_deepfm}))
+def test_every_deepfm_is_timed_as_ours_are(script):
+    text = (TOOLS / "ranking_peers" / script).read_text(encoding="utf-8")
+    assert re.search(r"RankingPeer\(train, SETTINGS, at_width, in_one_call\)", text)
+
+
 def test_resampled_auc_of_a_user_who_is_all_and_of_two():
     labels, scores = np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.5, 0.6])
     alone = ranking_table.TestPairs(labels, np.zeros(4, int))

@@ -184,8 +184,9 @@ def _show(title, benchmark, pairs, reasons, titles):
     remarks = [
         *differences(rows, judged),
         "intervals: 95%, bootstrap over users of the AUC averaged over seeds; training s: wall clock of one fit, in "
-        "ours with validation and calibration; examples/s: training pairs of the passes after the first; peak "
-        "MB: the whole process, libraries included",
+        "ours with validation and calibration; peak MB: the whole process, libraries included",
+        "examples/s: training pairs of the quickest of six passes, for the peers and for one member of ours; of two "
+        "calls of the library's fit with four passes each the first pass, with which it sets up, is left out",
         "log loss and calibration error are those of the chances as a model gives them: ours are calibrated on the "
         "validation part where the configuration says so, the peers are not",
         f"tried: settings; {EDGE} where the minutes ended with one of the chosen at the edge of those tried",

@@ -79,7 +79,6 @@ PEERS = {
             # Words are choices: the search would walk numbers on beyond 1.
             "columns": Setting("0.8", ["0.4", "0.6", "0.8", "1"]),
         },
-        has_passes=False,
     ),
     "catboost": RankingPeer(
         train_catboost,
@@ -89,7 +88,6 @@ PEERS = {
             "smoothing": Setting(10.0, [2.0, 5.0, 10.0, 20.0, 50.0]),
             "l2": Setting(3.0, [1.0, 3.0, 10.0, 30.0]),
         },
-        has_passes=False,
     ),
 }
 

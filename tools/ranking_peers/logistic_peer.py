@@ -36,7 +36,6 @@ PEERS = {
     "logistic": RankingPeer(
         train,
         {"c": Setting(0.3, [0.03, 0.1, 0.3, 1.0, 3.0]), "with_clock": Setting(False, [False, True])},
-        has_passes=False,
     )
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tf_keras
 from export_pairs import part_pairs
-from ranker_run import peak_memory, write_predictions
+from ranker_run import peak_memory, quickest_passes, write_predictions
 from ranking_names import OURS
 
 from mmrec_tf.config_file import load_config
@@ -83,16 +83,20 @@ def _speed(fitted, prepared):
     dataset = prepared.ranking_dataset()
     steps = int(dataset.cardinality())
     # Of different batches: the rows that one batch names would stay in the processor's cache.
-    passes = {"as it is": dataset, "ready": dataset.take(READY).cache()}
-    seconds = {name: [] for name in passes}
-    for _ in range(2):
-        for name, batches in passes.items():
-            clock = _Clock()
-            fitted.fit(batches.repeat(), steps_per_epoch=steps, epochs=4, callbacks=[clock], verbose=0)
-            seconds[name] += np.diff(clock.ends).tolist()
-    quickest, ready = (min(seconds[name]) for name in passes)
+    quickest, ready = quickest_passes(
+        *(_in_one_call(fitted, of, steps) for of in (dataset, dataset.take(READY).cache()))
+    )
     count = sum(int(np.prod(batch["label"].shape)) for batch in dataset.take(1)) * steps
     return {"examples_per_second": count / quickest, "input_share": 1.0 - ready / quickest}
+
+
+def _in_one_call(fitted, batches, steps):
+    def call(passes):
+        clock = _Clock()
+        fitted.fit(batches.repeat(), steps_per_epoch=steps, epochs=passes, callbacks=[clock], verbose=0)
+        return clock.ends
+
+    return call
 
 
 class _Clock(tf_keras.callbacks.Callback):

@@ -30,8 +30,11 @@ __all__ = ["RankingPeer", "Setting", "main", "peak_memory", "threads", "write_pr
 Predict = Callable[[str], np.ndarray]
 """Takes a part's name and gives `[n]` chances of a positive."""
 
-TIMED_PASSES = 3
-"""Passes at our ranker's size, of which the first is left out of the time."""
+InOneCall = Callable[[int], list[float]]
+"""Makes a number of passes in one call of a library's fit, and gives the moments when each of them ended."""
+
+CALLS, PASSES_A_CALL = 2, 4
+"""Of what is timed; the first pass of a call, with which a library sets up, is left out."""
 
 
 @dataclass
@@ -43,14 +46,14 @@ class RankingPeer:
             ends training, or is stopped.
         settings: what is tuned.
         at_width: widths (see `PairArrays`) -> settings of the size of our ranker; None where size means something else.
-        has_passes: bool. Goes through the training pairs once for each pass that it counts; trees and the iterations of
-            a solver do not, and have no examples a second.
+        in_one_call: (arrays, settings, seed) -> `InOneCall` of a model that is timed. None for what does not go through
+            the training pairs in passes, as trees and solvers do not, and has no examples a second.
     """
 
     train: Callable[[PairArrays, dict, int], Iterator[tuple[float, Predict]]]
     settings: Mapping[str, Setting]
     at_width: Callable[[dict], dict] | None = None
-    has_passes: bool = True
+    in_one_call: Callable[[PairArrays, dict, int], InOneCall] | None = None
 
 
 def main(peers: Mapping[str, RankingPeer]) -> None:
@@ -67,8 +70,11 @@ def main(peers: Mapping[str, RankingPeer]) -> None:
     fitted = fit(peer, arrays, settings, task.seed, task.deadline)
     facts = {**fitted, "peak_memory_mb": peak_memory()}
     predictions = facts.pop("predictions")
-    if peer.at_width is not None:
-        facts["examples_per_second_at_width"] = rate_at_width(peer, arrays, settings, task.seed)
+    if peer.in_one_call is not None:
+        at_width = {**settings, **peer.at_width(arrays.widths)}
+        for name, timed in (("examples_per_second", settings), ("examples_per_second_at_width", at_width)):
+            (seconds,) = quickest_passes(peer.in_one_call(arrays, timed, task.seed))
+            facts[name] = len(arrays.parts["train"]) / seconds
     write_predictions(task.out, task.name, task.seed, predictions, facts)
 
 
@@ -77,11 +83,10 @@ def fit(peer: RankingPeer, arrays: PairArrays, settings: dict, seed: int, deadli
 
     Returns:
         dict with the test pairs' `predictions` `[n]` float64, `validation_auc`, `passes` and `best_passes`, `seconds`
-        of training alone, `is_cut_short` by the deadline, and `examples_per_second` of the passes after the first,
-        which also makes the model; None without `has_passes`.
+        of training alone, and `is_cut_short` by the deadline.
     """
     training = peer.train(arrays, settings, seed)
-    seconds = first_seconds = passes = first_passes = best_passes = 0.0
+    seconds = passes = best_passes = 0.0
     best, since, predictions, is_cut_short = -math.inf, 0, None, False
     while True:
         wall = time.perf_counter()
@@ -90,8 +95,6 @@ def fit(peer: RankingPeer, arrays: PairArrays, settings: dict, seed: int, deadli
         if step is None:
             break
         passes, predict = step
-        if predictions is None:
-            first_seconds, first_passes = seconds, passes
         # With nothing to stop by, the last pass is the best there is.
         validation = arrays.parts["validation"]
         found = auc(validation.label, predict("validation")) if _is_judged(arrays) else passes
@@ -103,32 +106,28 @@ def fit(peer: RankingPeer, arrays: PairArrays, settings: dict, seed: int, deadli
         if since >= PATIENCE or is_cut_short:
             training.close()
             break
-    if passes > first_passes:
-        rate = (passes - first_passes) * len(arrays.parts["train"]) / max(seconds - first_seconds, 1e-9)
-    else:
-        rate = passes * len(arrays.parts["train"]) / max(seconds, 1e-9)
     return {
         "predictions": predictions,
         "validation_auc": best,
         "passes": passes,
         "best_passes": best_passes,
         "seconds": seconds,
-        "examples_per_second": rate if peer.has_passes else None,
         "is_cut_short": is_cut_short,
         "settings": settings,
     }
 
 
-def rate_at_width(peer: RankingPeer, arrays: PairArrays, settings: dict, seed: int) -> float:
-    """Examples a second of the passes after the first, with the peer as wide as our ranker."""
-    training = peer.train(arrays, {**settings, **peer.at_width(arrays.widths)}, seed)
-    next(training)
-    wall = time.perf_counter()
-    for _ in range(TIMED_PASSES - 1):
-        next(training)
-    rate = (TIMED_PASSES - 1) * len(arrays.parts["train"]) / (time.perf_counter() - wall)
-    training.close()
-    return rate
+def quickest_passes(*calls: InOneCall) -> list[float]:
+    """Seconds of the quickest pass of each, of six in the midst of a running fit; all take turns.
+
+    Ours are timed by it as the peers are: nobody pays what a call sets up, and other work on the machine, which makes
+    passes slower and never quicker, counts as little as it can.
+    """
+    seconds = [[] for _ in calls]
+    for _ in range(CALLS):
+        for found, call in zip(seconds, calls):
+            found += np.diff(call(PASSES_A_CALL)).tolist()
+    return [min(found) for found in seconds]
 
 
 def write_predictions(folder: Path, name: str, seed: int, predictions: np.ndarray, facts: dict) -> None:
