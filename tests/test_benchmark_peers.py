@@ -193,7 +193,24 @@ def test_every_named_peer_is_in_its_script(name):
 def test_names_and_folders_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(Exception, match="there is no surprise"):
         benchmark_peers._names("popularity,surprise")
-    asked = {"split": "ab12", "minutes": 2.0, "config": ""}
-    assert benchmark_peers.claim(tmp_path, asked) == ""
-    assert benchmark_peers.claim(tmp_path, asked) == ""
-    assert "another split" in benchmark_peers.claim(tmp_path, {**asked, "minutes": 3.0})
+
+
+def test_folder_of_another_split_configuration_or_budget_is_refused(tmp_path):
+    asked = {"split": "ab12", "minutes": 2.0, "config": "train:\n  epochs: 3\n  seed: 1\n"}
+    assert benchmark_peers.claim(tmp_path, asked, set(), []) == ""
+    (tmp_path / "ease.seed1.json").touch()
+    (tmp_path / "ease.settings.json").touch()
+    (tmp_path / "user_knn.settings.json").touch()
+    made = benchmark_peers.made_rows(tmp_path)
+    assert made == {"ease", "user_knn"}
+    assert benchmark_peers.claim(tmp_path, asked, made, []) == ""
+    other = {**asked, "config": "train:\n  epochs: 4\n  seed: 1\n"}
+    said = benchmark_peers.claim(tmp_path, other, made, ["ease"])
+    assert "another configuration (train.epochs 3, now 4). Give another --out" in said
+    assert said.endswith("--again ease,user_knn")
+    assert "of 2 minutes" in benchmark_peers.claim(tmp_path, {**asked, "minutes": 3.0}, made, [])
+    assert "another split" in benchmark_peers.claim(tmp_path, {**asked, "split": "cd34"}, made, [])
+    # What was refused has left no trace; with all rows made anew it is taken.
+    assert benchmark_peers.claim(tmp_path, asked, made, []) == ""
+    assert benchmark_peers.claim(tmp_path, other, made, ["ease", "user_knn"]) == ""
+    assert "epochs 4, now 3" in benchmark_peers.claim(tmp_path, asked, made, [])

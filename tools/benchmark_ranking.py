@@ -15,8 +15,8 @@ and the clock. A peer has `--minutes` to find its settings by the validation par
 training part once for each seed. Our rankers are trained with the configuration as it is.
 
 `--out` holds the pairs, the predictions and `table.md`; what is there is not made again, so a stopped call goes on and
-`--seeds` can grow. `--again NAME` makes a row anew. A peer that cannot be installed or fails leaves its reason in the
-table.
+`--seeds` can grow. Results of another split, configuration or number of minutes are refused there. `--again NAME` makes
+a row anew. A peer that cannot be installed or fails leaves its reason in the table.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 HERE = REPOSITORY / "tools" / "ranking_peers"
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tools"), str(REPOSITORY / "tools" / "peers"), str(HERE)]
 
-from benchmark_peers import Benchmark, claim, say  # noqa: E402
+from benchmark_peers import Benchmark, claim, made_rows, say  # noqa: E402
 from ranking_names import FAMILY, OURS, PEERS  # noqa: E402
 
 
@@ -64,7 +64,7 @@ def main() -> int:
         "minutes": arguments.minutes,
         "config": dump_config(config),
     }
-    problem = claim(out, wanted)
+    problem = claim(out, wanted, made_rows(out / "scores"), arguments.again)
     if problem:
         print(problem, file=sys.stderr)
         return 2
