@@ -25,7 +25,8 @@ class GradedRanker(LossScaledModel):
     """
 
     def __init__(self, ranker: Ranker, grades: Grades, weight: float = 1.0, **kwargs):
-        super().__init__(**kwargs)
+        # Labels keep all their digits under a mixed policy; the layers cast what they take themselves.
+        super().__init__(autocast=False, **kwargs)
         self.ranker = ranker
         self.weight = weight
         self.likes = GradedLikes(grades.shares.tolist(), grades.like)

@@ -47,7 +47,8 @@ class DistilledRanker(LossScaledModel):
         weight: float = 0.5,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Labels keep all their digits under a mixed policy; the layers cast what they take themselves.
+        super().__init__(autocast=False, **kwargs)
         if not temperature > 0.0:
             raise ValueError(f"temperature must be above 0, got {temperature}.")
         if not 0.0 <= weight <= 1.0:
@@ -97,7 +98,8 @@ class PrunedRanker(LossScaledModel):
     """
 
     def __init__(self, ranker: Ranker, sparsity: float, **kwargs):
-        super().__init__(**kwargs)
+        # Labels keep all their digits under a mixed policy; the layers cast what they take themselves.
+        super().__init__(autocast=False, **kwargs)
         if not 0.0 <= sparsity < 1.0:
             raise ValueError(f"sparsity must lie in [0, 1), got {sparsity}.")
         self.ranker = ranker

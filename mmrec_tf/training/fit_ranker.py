@@ -9,7 +9,7 @@ from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.build import build_ranker
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.training.fit import fit
-from mmrec_tf.training.precision import twin_in
+from mmrec_tf.training.precision import layers_in, twin_in
 
 Progress = Callable[[str, int, int], None]
 
@@ -45,8 +45,11 @@ def fit_ranker(
         return build_ranker(alone, prepared.users, prepared.items, prepared.context, prepared.trends())
 
     learner = twin_in(config.train.precision, model, build)
+    # Keras scales the loss by the policy of the model that it compiles.
+    with layers_in(config.train.precision):
+        fitted = learner if wrap is None else wrap(learner)
     history = fit(
-        learner if wrap is None else wrap(learner),
+        fitted,
         dataset,
         epochs=options.epochs,
         learning_rate=options.learning_rate,

@@ -5,9 +5,13 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.models.build import build_ranker
+from mmrec_tf.models.rankers.base import Ranker
+from mmrec_tf.models.smaller_ranker import DistilledRanker, PrunedRanker
 from mmrec_tf.run import new_run
-from mmrec_tf.stages import judged_users, train_ranking, train_retrieval
+from mmrec_tf.stages import judged_users, taught_grades, train_ranking, train_retrieval
 from mmrec_tf.training.fit import fit
+from mmrec_tf.training.fit_ranker import fit_ranker
 from mmrec_tf.training.lazy_adam import LazyAdam
 from mmrec_tf.training.precision import layers_in, twin_in
 from tests import tiny_world
@@ -121,6 +125,30 @@ def test_both_stages_are_fitted_in_it_and_kept_in_float32(policy, tmp_path, monk
         np.testing.assert_array_equal(one, other)
     candidates = lists.retrieval(again, 5)
     np.testing.assert_array_equal(lists.scores(ranking_again, candidates), lists.scores(ranking, candidates))
+
+
+WRAPS = {
+    "graded": lambda known: taught_grades(known),
+    "distilled": lambda known: lambda learner: DistilledRanker(learner, lambda inputs: inputs["label"]),
+    "pruned": lambda known: lambda learner: PrunedRanker(learner, sparsity=0.5),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
+def test_what_trains_in_a_rankers_place_scales_its_loss(wrap, tmp_path, monkeypatch):
+    stars = 1.0 + np.arange(len(tiny_world.interactions()[0])) % 5
+    sections = {"ranking": {"negatives": 0, "hard_negatives": 0}, "train": {**SHORT, "precision": "mixed_float16"}}
+    known = tiny_world.prepared(tmp_path, stars, positive_from=4.0, **sections)
+    model, fitted = build_ranker(known.config, known.users, known.items, known.context, known.trends()), []
+    monkeypatch.setattr(
+        "mmrec_tf.training.fit_ranker.fit", lambda model, *args, **options: spy(fitted, model, args, options)
+    )
+    history = fit_ranker(known, model, known.ranking_dataset(), wrap=wrap(known))
+    assert not isinstance(fitted[0], Ranker)
+    assert isinstance(fitted[0].optimizer, tf_keras.mixed_precision.LossScaleOptimizer)
+    assert np.isfinite(history["loss"]).all()
+    assert policies_of(model) == {"float32"}
+    assert tf_keras.mixed_precision.global_policy().name == "float32"
 
 
 def spy(fitted, model, arguments, options):
