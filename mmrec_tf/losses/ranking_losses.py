@@ -6,15 +6,22 @@ from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.losses.listwise_losses import ApproxNdcgLoss, ListMleLoss, PairwiseLoss, SoftmaxListLoss
 from mmrec_tf.losses.ordinal_loss import OrdinalLoss
 
+_NONE = tf_keras.losses.Reduction.NONE
+"""Keras takes no mean itself where a `tf.distribute` strategy trains."""
+
 _LOSSES = {
     "click": {
-        "log_loss": lambda: tf_keras.losses.BinaryCrossentropy(from_logits=True),
+        "log_loss": lambda: tf_keras.losses.BinaryCrossentropy(from_logits=True, reduction=_NONE),
         "pairwise": PairwiseLoss,
         "softmax": SoftmaxListLoss,
         "list_mle": ListMleLoss,
         "approx_ndcg": ApproxNdcgLoss,
     },
-    "rating": {"mse": tf_keras.losses.MeanSquaredError, "huber": tf_keras.losses.Huber, "ordinal": OrdinalLoss},
+    "rating": {
+        "mse": lambda: tf_keras.losses.MeanSquaredError(reduction=_NONE),
+        "huber": lambda: tf_keras.losses.Huber(reduction=_NONE),
+        "ordinal": lambda levels: OrdinalLoss(levels, reduction=_NONE),
+    },
 }
 
 
@@ -31,6 +38,9 @@ def build_ranking_loss(target: str, name: str | None = None, levels: list[float]
         name: of clicks `log_loss`, `pairwise`, `softmax`, `list_mle` or `approx_ndcg`; of ratings `mse`, `huber`
             (linear from 1 on) or `ordinal`. None for the first of them.
         levels: list of float, rising. The ratings there are; for `ordinal`.
+
+    Returns:
+        A `GroupLoss`, which gives a scalar; or a loss that gives `[pairs]` weighted losses, whose mean the caller takes.
 
     Raises:
         ConfigError: for an unknown target or name, with the nearest known one, or `ordinal` without levels.
@@ -52,4 +62,4 @@ def build_ranking_loss(target: str, name: str | None = None, levels: list[float]
         raise ConfigError(
             "models.ranking.loss ordinal needs the ratings there are: set models.ranking.levels, as in [1, 2, 3, 4, 5]."
         )
-    return OrdinalLoss(levels)
+    return losses[name](levels)

@@ -39,7 +39,12 @@ class MainTarget:
                 tf.reshape(weights, [-1]),
             )
         with float32_tasks():
-            return self.task(labels=labels, predictions=raw, sample_weight=weights)
+            losses = self.task(labels=labels, predictions=raw, sample_weight=weights)
+        return losses if self.judges_groups else self.mean_of(losses, weights)
+
+    def mean_of(self, losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """A float32 scalar of `[pairs]` weighted losses: their mean over all pairs, whatever their weights."""
+        return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype))
 
     def target_scores(self, inputs: dict, **options) -> dict[str, tf.Tensor]:
         """Each target's score by name, the main one first, without similarity: a click's logit, or a rating.

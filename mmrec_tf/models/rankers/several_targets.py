@@ -140,6 +140,12 @@ class SeveralTargets(Ranker):
             [self.targets[name]["weight"] * losses[name] for name in self.target_heads]
         )
 
+    def mean_of(self, losses, weights):
+        # Of several targets a row may say nothing of the main one; each is judged by the rows that do.
+        if not self.targets:
+            return super().mean_of(losses, weights)
+        return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.reduce_sum(weights))
+
     def joint(self, scores: dict[str, tf.Tensor], name: str) -> tf.Tensor:
         """The logit of a target and of all that it comes after, of `target_scores`; or the number."""
         after = self.targets[name]["after"] if name in self.targets else None

@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss, mean_squared_error
 from mmrec_tf.models.build import build_ranker
 from mmrec_tf.models.rankers import ranker_names
 from tests import tiny_world
-from tests.models.rankers.worlds import pairs, randomized, with_trends
+from tests.models.rankers.worlds import only_ids, pairs, randomized, with_trends
 
 SPEC = {"categorical": {"device": 3}, "multi_categorical": {"places": 4}, "numbers": ["hour"]}
 # ESMM is none without a second target; see test_several_targets.
@@ -156,7 +156,7 @@ def test_click_loss_is_the_weighted_log_loss_of_logits():
     inputs["weight"] = tf.constant(np.random.default_rng(1).integers(0, 2, [6, 5]).astype(np.float32))
     scores, labels, weights = (array.numpy().ravel() for array in (model(inputs), inputs["label"], inputs["weight"]))
     chances = 1 / (1 + np.exp(-scores))
-    # Keras divides by the number of pairs, not by the sum of their weights.
+    # Divided by the number of pairs, not by the sum of their weights.
     expected = log_loss(labels, chances, sample_weight=weights) * weights.sum() / weights.size
     assert float(model.compute_loss(inputs)) == pytest.approx(expected, rel=1e-4)
 
@@ -166,6 +166,29 @@ def test_rating_loss_is_the_squared_error():
     inputs["label"] = tf.constant([1.0, 2.0, 3.0, 4.0, 5.0, 3.5])
     expected = mean_squared_error(inputs["label"], model(inputs))
     assert float(model.compute_loss(inputs)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"loss": "softmax"},
+        {"target": "rating"},
+        {"target": "rating", "loss": "huber"},
+        {"target": "rating", "loss": "ordinal", "levels": [0.0, 1.0, 2.0]},
+    ],
+    ids=["log_loss", "softmax", "mse", "huber", "ordinal"],
+)
+def test_the_loss_is_the_same_under_a_strategy(settings):
+    inputs, plain = pairs(group=3), randomized(only_ids("fm", 5, items=31, **settings))
+    inputs["user_index"] = tf.ones_like(inputs["user_index"])
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+    with strategy.scope():
+        model = only_ids("fm", 5, items=31, **settings)
+    model.set_weights(plain.get_weights())
+    expected = float(plain.compute_loss(inputs, training=True))
+    found = strategy.run(lambda: model.compute_loss(inputs, training=True))
+    assert float(found) == pytest.approx(expected, rel=1e-6)
 
 
 def test_group_losses_judge_each_users_items_together():

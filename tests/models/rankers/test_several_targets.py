@@ -81,6 +81,19 @@ def test_losses_and_their_sums_against_numpy(name):
     assert float(learned.compute_loss(inputs)) == pytest.approx(total + 0.5 * np.log(0.5), rel=1e-4)
 
 
+def test_pairs_that_say_nothing_of_the_main_target_do_not_divide_its_loss():
+    model = tiny_world.ranker(model="shared_bottom", dropout=0.0, targets=TARGETS)
+    inputs = {**batch(), **{name: pairs()[name][:2] for name in ("user_index", "history", "item_index")}}
+    inputs["targets"] = {name: {key: of[key][:2] for key in of} for name, of in inputs["targets"].items()}
+    inputs["label"] = tf.constant([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    inputs["weight"] = tf.constant([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
+    scores = model.target_scores(inputs)["click"].numpy().astype(np.float64)
+    # Four of the six pairs count.
+    lost = [np.log1p(np.exp(-scores[0, 0])), *np.log1p(np.exp([scores[0, 1], scores[0, 2], scores[1, 0]]))]
+    model.compute_loss(inputs)
+    assert float(model.means["click"].result()) == pytest.approx(sum(lost) / 4, rel=1e-5)
+
+
 def test_learned_weights_start_as_asked_and_go_to_where_the_losses_are():
     model, inputs = ranker(), batch()
     # `ranker` has moved them; made anew they are as asked.
