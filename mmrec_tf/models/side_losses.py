@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from mmrec_tf.models.adversarial import adversarial_vectors
+from mmrec_tf.models.negative_masks import NegativeMask
 from mmrec_tf.models.retrieval_scores import Queries
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 def loss_of_pushed(model: TwoTower, queries: Queries, item_index: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     """The in-batch retrieval loss on modality vectors that are pushed where it hurts; see `adversarial_vectors`."""
     vectors = model.items.lookup(item_index)["vectors"]
-    counted = item_index != item_index[:, None]
-    expected = tf.math.log(tf.gather(model.sampling_probabilities, item_index) * float(item_index.shape[0] or 1))
+    counted = NegativeMask({"own": item_index}, {"ids": item_index})
+    # What a window is padded with is no example, and no negative.
+    examples = tf.maximum(tf.reduce_sum(tf.cast(item_index > 0, tf.float32)), 1.0)
+    expected = tf.math.log(tf.gather(model.sampling_probabilities, item_index) * examples)
 
     def loss(vectors, queries):
         item = model.items(item_index, training=True, vectors=vectors, added=model.added(True)[1])

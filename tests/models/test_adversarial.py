@@ -7,6 +7,8 @@ import tf_keras
 
 from mmrec_tf.models.adversarial import adversarial_vectors
 from mmrec_tf.models.build import build_two_tower
+from mmrec_tf.models.retrieval_scores import Queries
+from mmrec_tf.models.side_losses import loss_of_pushed
 from tests import tiny_world
 from tests.tiny_world import retrieval_batch
 
@@ -65,6 +67,24 @@ def test_the_loss_is_that_of_the_vectors_and_of_the_pushed_ones():
     assert worse > own
     assert float(hardened.compute_loss(batch, training=True)) == pytest.approx(own + 0.7 * worse, rel=1e-4)
     assert float(hardened.compute_loss(batch, training=False)) == pytest.approx(own, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [20, None], ids=["known size", "any size"])
+def test_what_windows_are_padded_with_is_no_negative(size):
+    model = model_with(adversarial={"weight": 1.0, "epsilon": 0.4})
+    batch = tensors(slice(0, 100, 5))
+    place = model.embed_query(batch["user_index"], batch["history"])[:, : tiny_world.DIM]
+    rows = [place, tf.ones([20]), tf.fill([20], model.periods - 1), batch["item_index"], tf.ones([20])]
+    padded = [tf.concat([part, tf.zeros_like(part[:4])], axis=0) for part in rows]
+
+    def loss(place, gain, moment, item_index, weight):
+        return loss_of_pushed(model, Queries(place, gain, moment), item_index, weight)
+
+    expected = float(loss(*rows))
+    if size is None:
+        loss = tf.function(loss, input_signature=[tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in rows])
+        assert float(loss(*rows)) == pytest.approx(expected, rel=1e-5)
+    assert float(loss(*padded)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_hardened_model_loses_less_to_an_attack():
