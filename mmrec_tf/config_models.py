@@ -210,7 +210,8 @@ class EvaluationConfig(StrictModel):
         k: list of int. Cut-offs of the ranking metrics; the first is the headline.
         baselines: list of str. Models trained on the same split and shown in the same table: `BASELINE_NAMES`, or a
             name of your own that `register_recommender` knows. The default three are quick; `ease`, the models trained
-            by gradient descent and `hybrid` take longer.
+            by gradient descent and `hybrid` take longer. One that the data cannot feed is refused before training;
+            one that then fails is left out with a warning.
         batch_size: int. Users scored at a time.
     """
 

@@ -15,7 +15,9 @@ from mmrec_tf.config_pretraining import STAGES
 from mmrec_tf.data.splits import split_interactions
 from mmrec_tf.data.validation import load_data
 from mmrec_tf.errors import ConfigError, RunError
+from mmrec_tf.evaluation.comparison import check_baselines
 from mmrec_tf.evaluation.report import write_report
+from mmrec_tf.evaluation.training_data import training_data
 from mmrec_tf.exploration import fit_explorer, save_explorer
 from mmrec_tf.features.item_vectors import build_encoders, resolve_encoders
 from mmrec_tf.features.prepared import Prepared, prepare
@@ -76,6 +78,7 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
             prepared = prepare(data, config, progress, encoders)
         # Before hours of training, not after them.
         judged_users(prepared, "test")[0].check_anybody()
+        check_baselines(config.evaluation.baselines, training_data(prepared), config.seed)
         tuned = {}
         if features_to_tune(config):
             with _timed(seconds, "tune encoders"):

@@ -38,7 +38,9 @@ def prepared(users, items, times, catalogue=None, **sections):
     return prepare(data, tiny_world.config(schema=SCHEMA.model_dump(), **sections))
 
 
-def trained(folder, users, items, times, catalogue=None, train=None, split=None, retrieval=None):
+def trained(
+    folder, users, items, times, catalogue=None, train=None, split=None, retrieval=None, baselines=("popularity",)
+):
     """A two-tower model, and the comparison that a run would make of it."""
     known = prepared(
         users,
@@ -48,7 +50,7 @@ def trained(folder, users, items, times, catalogue=None, train=None, split=None,
         retrieval=retrieval or {},
         split=split or {"method": "leave_one_out"},
         train={"epochs": 2, "batch_size": 16, **(train or {})},
-        evaluation={"k": [10], "baselines": ["popularity"]},
+        evaluation={"k": [10], "baselines": list(baselines)},
         store=folder,
     )
     model, history = train_retrieval(known)
@@ -95,6 +97,13 @@ def test_a_test_split_with_nothing_new_is_said_to_be_one(tmp_path):
     users, items, _ = world()
     with pytest.raises(MmrecError, match="holds no user"):
         trained(tmp_path, np.repeat(users, 2), np.repeat(items, 2), np.arange(2 * len(users)))
+
+
+def test_a_baseline_that_the_data_cannot_feed_costs_the_run_nothing_but_its_row(tmp_path):
+    # No label says how much was liked.
+    with pytest.warns(UserWarning, match="the baseline explicit_als is left out of the comparison.*set data.label"):
+        _, comparison = trained(tmp_path, *world(), baselines=["popularity", "explicit_als"])
+    assert list(comparison["groups"]["all"]) == ["popularity", "two-tower"]
 
 
 def test_a_catalogue_smaller_than_k(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,10 +97,26 @@ def compare(
     return Comparison(list(ks), groups)
 
 
+def check_baselines(names: Sequence[str], training: TrainingData, seed: int = 0) -> None:
+    """Refuses baselines that the data cannot feed, without fitting any.
+
+    Args:
+        names, training, seed: what `fit_baselines` will be given.
+
+    Raises:
+        ConfigError: when a name is not known.
+        DataError: when a baseline needs something that the data do not have.
+    """
+    for name in names:
+        build_recommender(name, seed).check(training)
+
+
 def fit_baselines(
     names: Sequence[str], training: TrainingData, seed: int = 0, progress: Progress | None = None
 ) -> dict[str, RecommenderModel]:
     """The named baselines, fitted with their default settings.
+
+    One that cannot be fitted is left out with a warning: what it would be compared with took longer to train.
 
     Args:
         names: which of `recommender_names`.
@@ -113,11 +130,16 @@ def fit_baselines(
 
     Raises:
         ConfigError: when a name is not known.
-        DataError: when a baseline needs something that the data do not have.
     """
     training = training if isinstance(training, TrainingData) else TrainingData(training)
     unfitted = {name: build_recommender(name, seed) for name in names}
-    return {name: model.fit(training, progress) for name, model in unfitted.items()}
+    fitted = {}
+    for name, model in unfitted.items():
+        try:
+            fitted[name] = model.fit(training, progress)
+        except MmrecError as error:
+            warnings.warn(f"the baseline {name} is left out of the comparison: {error}", stacklevel=2)
+    return fitted
 
 
 def baseline_scorers(

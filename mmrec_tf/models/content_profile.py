@@ -36,12 +36,15 @@ class ContentProfile(RecommenderModel):
     def __init__(self, weights: Mapping[str, float] | None = None):
         self.weights = weights
 
-    def fit(self, training: TrainingData, progress: Progress | None = None) -> ContentProfile:
+    def check(self, training: TrainingData) -> None:
         if training.items is None or not training.items.vectors:
             raise DataError(
                 "content needs items with media or vectors: declare a text, image, audio, video or vector feature in "
                 "schema.item, or leave content out of evaluation.baselines."
             )
+
+    def fit(self, training: TrainingData, progress: Progress | None = None) -> ContentProfile:
+        self.check(training)
         names = sorted(training.items.vectors)
         weights = dict.fromkeys(names, 1.0) if self.weights is None else dict(self.weights)
         if set(weights) - set(names) or min(weights.values(), default=0.0) < 0.0 or not any(weights.values()):

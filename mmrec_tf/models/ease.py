@@ -45,17 +45,20 @@ class Ease(RecommenderModel):
         self.regularization = regularization
         self.max_items = max_items
 
-    def fit(self, training: TrainingData, progress: Progress | None = None) -> Ease:
-        user_items = consumed(training.positives)
-        self.counts = item_counts(training.positives)
-        self.items = np.flatnonzero(self.counts)
-        size = len(self.items)
+    def check(self, training: TrainingData) -> None:
+        size = np.count_nonzero(item_counts(training.positives))
         if size > self.max_items:
             raise DataError(
                 f"ease would need {8 * size**2 / 1e9:,.1f} GB for the {size:,} items that training has seen; max_items "
                 f"is {self.max_items:,}. Take item_knn, whose memory grows with the interactions, or raise max_items "
                 "where there is memory for it."
             )
+
+    def fit(self, training: TrainingData, progress: Progress | None = None) -> Ease:
+        self.check(training)
+        user_items = consumed(training.positives)
+        self.counts = item_counts(training.positives)
+        self.items = np.flatnonzero(self.counts)
         self.weights = self._weights(user_items[:, self.items])
         if progress:
             progress("EASE", 1, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmrec_tf.models.factor_model import FactorModel, ratings_of
+from mmrec_tf.models.factor_model import FactorModel, check_ratings, ratings_of
 from mmrec_tf.models.recommender_model import Progress, TrainingData
 from mmrec_tf.models.row_batches import one_blas_thread, padded, row_batches
 
@@ -43,6 +43,9 @@ class ExplicitAls(FactorModel):
         self.regularization = regularization
         self.iterations = iterations
         self.seed = seed
+
+    def check(self, training: TrainingData) -> None:
+        check_ratings(training, "explicit_als")
 
     def fit(self, training: TrainingData, progress: Progress | None = None) -> ExplicitAls:
         by_user = ratings_of(training, "explicit_als")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mmrec_tf.data.pipelines import gathered_batches
-from mmrec_tf.models.factor_model import ratings_of
+from mmrec_tf.models.factor_model import check_ratings, ratings_of
 from mmrec_tf.models.factor_network import FactorNetwork
 from mmrec_tf.models.network_model import NetworkModel
 from mmrec_tf.models.recommender_model import TrainingData
@@ -52,6 +52,9 @@ class ExplicitSgd(NetworkModel):
         seed: int = 0,
     ):
         super().__init__(factors, regularization, learning_rate, epochs, batch_size, seed)
+
+    def check(self, training: TrainingData) -> None:
+        check_ratings(training, "explicit_sgd")
 
     def _network(self, training: TrainingData) -> FactorNetwork:
         return FactorNetwork(

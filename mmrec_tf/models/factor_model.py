@@ -63,6 +63,19 @@ class FactorModel(RecommenderModel):
         return (profiles @ self.item_factors.astype(np.float64)) / lengths[:, None]
 
 
+def check_ratings(training: TrainingData, name: str) -> None:
+    """Refuses data without ratings.
+
+    Raises:
+        DataError: saying where they are named.
+    """
+    if training.labels is None or training.user_rows is None:
+        raise DataError(
+            f"{name} learns from ratings, and these data have none: set data.label to the column that holds them, or "
+            f"leave {name} out of evaluation.baselines."
+        )
+
+
 def ratings_of(training: TrainingData, name: str):
     """CSR `[n_users, n_items]` float32 of ratings, the mean where a pair was rated more than once.
 
@@ -73,11 +86,7 @@ def ratings_of(training: TrainingData, name: str):
     """
     from scipy.sparse import csr_matrix
 
-    if training.labels is None or training.user_rows is None:
-        raise DataError(
-            f"{name} learns from ratings, and these data have none: set data.label to the column that holds them, or "
-            f"leave {name} out of evaluation.baselines."
-        )
+    check_ratings(training, name)
     places = np.asarray(training.user_rows, np.int64) * training.n_items + np.asarray(training.item_rows, np.int64)
     places, which, times = np.unique(places, return_inverse=True, return_counts=True)
     means = np.bincount(which, np.asarray(training.labels, np.float64), minlength=len(places)) / times

@@ -66,12 +66,17 @@ class HybridBlend(RecommenderModel):
         self.components = components
         self.seed = seed
 
-    def fit(self, training: TrainingData, progress: Progress | None = None) -> HybridBlend:
+    def check(self, training: TrainingData) -> None:
         if training.held_out is None or not len(training.held_out.asked):
             raise DataError(
                 "hybrid fits its weights on validation users, and there are none: hold some out with split.validation, "
                 "or leave hybrid out of evaluation.baselines."
             )
+        for model in (self.components or {}).values():
+            model.check(training)
+
+    def fit(self, training: TrainingData, progress: Progress | None = None) -> HybridBlend:
+        self.check(training)
         chosen = self.default_components(training) if self.components is None else self.components
         self.fitted = {name: model.fit(training, progress) for name, model in chosen.items()}
         self.weights = self._found_weights(training.held_out, progress)

@@ -62,6 +62,7 @@ class NetworkModel(FactorModel):
         return type(self).__name__
 
     def fit(self, training: TrainingData, progress: Progress | None = None) -> RecommenderModel:
+        self.check(training)
         dataset, steps, is_trained = self._dataset(training)
         self.network = self._network(training)
         optimizer = tf_keras.optimizers.Adagrad(

@@ -45,12 +45,15 @@ class RecentPopularity(RecommenderModel):
             raise ConfigError(f"half_life must be above 0 days, got {half_life}.")
         self.half_life = half_life
 
-    def fit(self, training: TrainingData, progress: Progress | None = None) -> RecentPopularity:
+    def check(self, training: TrainingData) -> None:
         if training.times is None or training.item_rows is None:
             raise DataError(
                 "recent_popularity needs the moments of the interactions: declare a timestamp feature in "
                 "schema.context, or leave recent_popularity out of evaluation.baselines."
             )
+
+    def fit(self, training: TrainingData, progress: Progress | None = None) -> RecentPopularity:
+        self.check(training)
         self.bring_up_to_date(training)
         self.chosen_half_life = self.half_life or _USUAL
         if self.half_life is None and training.held_out is not None:

@@ -134,6 +134,18 @@ class RecommenderModel(abc.ABC):
 
     SEARCH: ClassVar[dict[str, tuple]] = {}
 
+    def check(self, training: TrainingData) -> None:
+        """Refuses data that the model cannot be fitted on, without fitting it; by default it takes all.
+
+        `fit` refuses the same, but where hours of training other models come first, nobody wants to wait for that.
+
+        Args:
+            training: what `fit` will be given.
+
+        Raises:
+            DataError: saying what the data lack.
+        """
+
     @abc.abstractmethod
     def fit(self, training: TrainingData, progress: Progress | None = None) -> RecommenderModel:
         """Learns from the training interactions.

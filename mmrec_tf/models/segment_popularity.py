@@ -37,9 +37,21 @@ class SegmentPopularity(RecommenderModel):
         self.segment = segment
         self.prior = prior
 
+    def check(self, training: TrainingData) -> None:
+        known = training.user_segments
+        names = self._names(training)
+        if not names or names[0] not in known:
+            asked = "" if self.segment is None else f" named {self.segment!r}"
+            raise DataError(
+                f"segment_popularity needs a categorical feature of the users{asked}; these data have "
+                f"{', '.join(known) or 'none'}. Declare one in schema.user, or leave segment_popularity out of "
+                "evaluation.baselines."
+            )
+
     def fit(self, training: TrainingData, progress: Progress | None = None) -> SegmentPopularity:
         from scipy.sparse import csr_matrix
 
+        self.check(training)
         places = self._segments(training)
         # Row 0 stays empty: those of no known segment are served by everybody's popularity.
         rows = np.flatnonzero(places)
@@ -65,18 +77,12 @@ class SegmentPopularity(RecommenderModel):
         weight = np.where(totals > 0.0, self.prior, max(self.prior, 1.0))
         return ((counts + weight * self.shares) / (totals + weight).clip(min=1e-12)).astype("float32")
 
+    def _names(self, training):
+        return list(training.user_segments) if self.segment is None else [self.segment]
+
     def _segments(self, training):
         """`[n_users]` int: 0 where no segment is known, else a number for each combination that occurs."""
-        known = training.user_segments
-        names = list(known) if self.segment is None else [self.segment]
-        if not names or names[0] not in known:
-            asked = "" if self.segment is None else f" named {self.segment!r}"
-            raise DataError(
-                f"segment_popularity needs a categorical feature of the users{asked}; these data have "
-                f"{', '.join(known) or 'none'}. Declare one in schema.user, or leave segment_popularity out of "
-                "evaluation.baselines."
-            )
-        columns = np.stack([np.asarray(known[name]) for name in names], axis=1)
+        columns = np.stack([np.asarray(training.user_segments[name]) for name in self._names(training)], axis=1)
         is_known = (columns > 0).any(axis=1)
         places = np.zeros(len(columns), np.int64)
         if is_known.any():

@@ -44,12 +44,14 @@ class Vbpr(Bpr):
         super().__init__(factors, regularization, learning_rate, epochs, batch_size, negatives, seed)
         self.content_factors = content_factors
 
-    def _network(self, training: TrainingData) -> FactorNetwork:
+    def check(self, training: TrainingData) -> None:
         if training.items is None or not training.items.vectors:
             raise DataError(
                 "vbpr needs items with media or vectors: declare a text, image, audio, video or vector feature in "
                 "schema.item, or leave vbpr out of evaluation.baselines."
             )
+
+    def _network(self, training: TrainingData) -> FactorNetwork:
         return FactorNetwork(
             training.n_users,
             training.n_items,

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mmrec_tf.config_file import load_config
-from mmrec_tf.errors import RunError
+from mmrec_tf.errors import DataError, RunError
 from mmrec_tf.recommend.recommender import Recommender
 from mmrec_tf.workflow import OpenRun, train_run
 
@@ -88,6 +88,17 @@ def test_interrupted_training_leaves_the_earlier_run_whole(small_shop, tmp_path)
         train_run(load_config(small_shop), target, overwrite=True, progress=interrupt)
     assert (target / "config.yaml").read_text() == "earlier"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("name", ["explicit_als", "hybrid"])
+def test_a_baseline_that_the_data_cannot_feed_is_refused_before_training(small_shop, tmp_path, name):
+    # Purchases have no label, and this split no validation part.
+    settings = ["split.method=temporal", "split.validation=0.0", f"evaluation.baselines=[popularity, {name}]"]
+    steps = []
+    with pytest.raises(DataError, match=f"leave {name} out of evaluation.baselines"):
+        train_run(load_config(small_shop, settings), tmp_path / "run", progress=lambda *step: steps.append(step[0]))
+    assert steps and not [step for step in steps if step.startswith("training")]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_changed_tables_are_refused(small_run, small_shop, tmp_path):

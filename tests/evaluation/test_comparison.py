@@ -6,9 +6,19 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from mmrec_tf.config import EvaluationConfig
+from mmrec_tf.config_models import BASELINE_NAMES
 from mmrec_tf.errors import ConfigError, DataError, MmrecError
-from mmrec_tf.evaluation.comparison import Comparison, baseline_scorers, compare, fit_baselines, metric_title
+from mmrec_tf.evaluation.comparison import (
+    Comparison,
+    baseline_scorers,
+    check_baselines,
+    compare,
+    fit_baselines,
+    metric_title,
+)
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
+from mmrec_tf.models import recommenders
+from mmrec_tf.models.bpr import Bpr
 from mmrec_tf.models.item_knn import ItemKnn
 from mmrec_tf.models.matrix_factorization import MatrixFactorization
 from mmrec_tf.models.popularity import Popularity
@@ -79,8 +89,46 @@ def test_mistakes_are_named():
         compare({"ours": np.zeros((0, 3), int)}, nobody, [3])
     with pytest.raises(ConfigError, match="no baseline 'explicit_asl'. Did you mean 'explicit_als'"):
         fit_baselines(["popularity", "explicit_asl"], csr_matrix((2, 2)))
-    with pytest.raises(DataError, match="recent_popularity needs the moments"):
-        fit_baselines(["recent_popularity"], csr_matrix((2, 2)))
+    with pytest.raises(ConfigError, match="no baseline 'explicit_asl'. Did you mean 'explicit_als'"):
+        check_baselines(["popularity", "explicit_asl"], TrainingData(csr_matrix((2, 2))))
+
+
+NEEDY = {
+    "recent_popularity": "declare a timestamp feature",
+    "segment_popularity": "needs a categorical feature of the users",
+    "ease": "20,001 items",
+    "explicit_als": "set data.label",
+    "explicit_sgd": "set data.label",
+    "vbpr": "items with media",
+    "content": "items with media",
+    "hybrid": "hold some out with split.validation",
+}
+
+
+@pytest.mark.parametrize("name", BASELINE_NAMES)
+def test_a_baseline_that_the_data_cannot_feed_is_known_before_it_is_fitted(name):
+    # One user who took up one item more than EASE takes, and nothing else is told.
+    training = TrainingData(csr_matrix(np.ones((1, 20_001), "float32")))
+    if name not in NEEDY:
+        check_baselines([name], training)
+        return
+    with pytest.raises(DataError, match=NEEDY[name]):
+        check_baselines(["popularity", name], training)
+    with pytest.warns(UserWarning, match=f"the baseline {name} is left out of the comparison: .*{NEEDY[name]}"):
+        fitted = fit_baselines(["popularity", name], training)
+    assert list(fitted) == ["popularity"]
+
+
+def test_a_baseline_whose_training_diverges_is_left_out(monkeypatch):
+    class Diverging(Bpr):
+        def __init__(self, seed=0):
+            super().__init__(factors=2, learning_rate=float("inf"), epochs=2, batch_size=4, seed=seed)
+
+    monkeypatch.setitem(recommenders._RECOMMENDERS, "bpr", Diverging)
+    train = csr_matrix(np.eye(4, dtype="float32"))
+    with pytest.warns(UserWarning, match="the baseline bpr is left out.*no longer a number"):
+        fitted = fit_baselines(["bpr", "popularity"], train)
+    assert list(fitted) == ["popularity"]
 
 
 def test_baselines_are_fitted_in_order_and_score_from_the_profiles():

@@ -6,6 +6,7 @@ from mmrec_tf.errors import ConfigError, DataError
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.models import hybrid_blend
 from mmrec_tf.models.hybrid_blend import HybridBlend
+from mmrec_tf.models.recent_popularity import RecentPopularity
 from mmrec_tf.models.recommender_model import Asked, HeldOut, RecommenderModel, TrainingData
 from tests.tiny_world import item_table
 
@@ -112,5 +113,8 @@ def test_catalogue_smaller_than_the_list_and_everything_seen():
 def test_mistakes_are_named():
     with pytest.raises(DataError, match="hybrid fits its weights on validation users"):
         HybridBlend().fit(TrainingData(csr_matrix((2, 2))))
+    held_out = _held_out(np.zeros((2, 2)), np.eye(2))
+    with pytest.raises(DataError, match="recent_popularity needs the moments"):
+        HybridBlend({"recent": RecentPopularity()}).check(TrainingData(csr_matrix((2, 2)), held_out=held_out))
     with pytest.raises(ConfigError, match="components is empty"):
         HybridBlend({})
