@@ -60,8 +60,11 @@ class ContentProfile(RecommenderModel):
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             self.vectors[name] = np.where(lengths > 0.0, vectors / np.maximum(lengths, 1e-12), 0.0).astype(np.float32)
             self.masks[name] = np.asarray(mask, bool)
-        self.counts = item_counts(training.positives)
+        self.bring_up_to_date(training)
         return self
+
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        self.counts = item_counts(interactions.positives)
 
     def score(self, asked: Asked) -> np.ndarray:
         profiles = consumed(asked.profiles)

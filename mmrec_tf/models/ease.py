@@ -57,12 +57,15 @@ class Ease(RecommenderModel):
     def fit(self, training: TrainingData, progress: Progress | None = None) -> Ease:
         self.check(training)
         user_items = consumed(training.positives)
-        self.counts = item_counts(training.positives)
+        self.bring_up_to_date(training)
         self.items = np.flatnonzero(self.counts)
         self.weights = self._weights(user_items[:, self.items])
         if progress:
             progress("EASE", 1, 1)
         return self
+
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        self.counts = item_counts(interactions.positives)
 
     def score(self, asked: Asked) -> np.ndarray:
         profiles = consumed(asked.profiles)

@@ -25,6 +25,9 @@ class FactorModel(RecommenderModel):
         item_factors: `[n_items, width]` float32.
     """
 
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        self.counts = item_counts(interactions.positives)
+
     def score(self, asked: Asked) -> np.ndarray:
         profiles = consumed(asked.profiles)
         users = self._from_profiles(profiles)
@@ -41,7 +44,7 @@ class FactorModel(RecommenderModel):
         """Takes over trained factors; `is_trained` `[n_users]` bool says whose are more than initial numbers."""
         self.user_factors = np.asarray(users, np.float32)
         self.item_factors = np.asarray(items, np.float32)
-        self.counts = item_counts(training.positives)
+        self.bring_up_to_date(training)
         self._is_trained = is_trained
         liked = consumed(training.positives)
         rows = np.flatnonzero(is_trained & (np.diff(liked.indptr) > 0))

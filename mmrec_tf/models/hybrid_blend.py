@@ -82,6 +82,10 @@ class HybridBlend(RecommenderModel):
         self.weights = self._found_weights(training.held_out, progress)
         return self
 
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        for model in self.fitted.values():
+            model.bring_up_to_date(interactions)
+
     def score(self, asked: Asked) -> np.ndarray:
         scores = np.zeros(asked.profiles.shape, np.float32)
         for name, weight in self.weights.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmrec_tf.models.recommender_model import Asked, Progress, RecommenderModel, TrainingData, consumed
+from mmrec_tf.models.recommender_model import Asked, Progress, RecommenderModel, TrainingData, consumed, item_counts
 
 _BLOCK = 512
 """Items whose neighbours are found at a time, so that no item-by-item matrix is ever held."""
@@ -71,8 +71,12 @@ class ItemKnn(RecommenderModel):
         similarities = csr_matrix((flat_values.astype("float32"), flat_columns, indptr), shape=(n_items, n_items))
         self.similarities = similarities
         self._profile_to_item = similarities.T.tocsr()
-        self._below_zero = counts / (counts.max(initial=0.0) + 1.0) - 1.0
+        self.bring_up_to_date(training)
         return self
+
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        counts = item_counts(consumed(interactions.positives))
+        self._below_zero = counts / (counts.max(initial=0.0) + 1.0) - 1.0
 
     def score(self, asked: Asked) -> np.ndarray:
         scores = (consumed(asked.profiles) @ self._profile_to_item).toarray()

@@ -77,8 +77,11 @@ class MatrixFactorization(RecommenderModel):
                 if progress:
                     progress("matrix factorisation", iteration + 1, self.iterations)
         self.item_factors = items
-        self.counts = item_counts(user_items)
+        self.bring_up_to_date(training)
         return self
+
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        self.counts = item_counts(interactions.positives)
 
     def score(self, asked: Asked) -> np.ndarray:
         profiles = occurrences(asked.profiles)

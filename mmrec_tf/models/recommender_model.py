@@ -164,7 +164,8 @@ class RecommenderModel(abc.ABC):
     def bring_up_to_date(self, interactions: TrainingData) -> None:
         """Takes interactions after training too, as far as they are counted and nothing is learned of them.
 
-        What is popular is counted; by default nothing is, and a model stays as it is.
+        What is popular is counted, also by models that only fall back on it; by default nothing is, and a model stays
+        as it is.
 
         Args:
             interactions: those of training and what came after them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmrec_tf.models.recommender_model import Asked, Progress, RecommenderModel, TrainingData, consumed
+from mmrec_tf.models.recommender_model import Asked, Progress, RecommenderModel, TrainingData, consumed, item_counts
 
 _BLOCK = 64
 """Profiles compared with all users at a time."""
@@ -41,9 +41,12 @@ class UserKnn(RecommenderModel):
         self.user_items = consumed(training.positives)
         self._item_users = self.user_items.T.tocsr()
         self._norms = np.sqrt(np.diff(self.user_items.indptr)).astype("float32")
-        counts = np.diff(self._item_users.indptr).astype("float32")
-        self._below_zero = counts / (counts.max(initial=0.0) + 1.0) - 1.0
+        self.bring_up_to_date(training)
         return self
+
+    def bring_up_to_date(self, interactions: TrainingData) -> None:
+        counts = item_counts(consumed(interactions.positives))
+        self._below_zero = counts / (counts.max(initial=0.0) + 1.0) - 1.0
 
     def score(self, asked: Asked) -> np.ndarray:
         scores = np.empty(asked.profiles.shape, "float32")

@@ -6,6 +6,7 @@ from mmrec_tf.errors import ConfigError, DataError
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.models import hybrid_blend
 from mmrec_tf.models.hybrid_blend import HybridBlend
+from mmrec_tf.models.popularity import Popularity
 from mmrec_tf.models.recent_popularity import RecentPopularity
 from mmrec_tf.models.recommender_model import Asked, HeldOut, RecommenderModel, TrainingData
 from tests.tiny_world import item_table
@@ -77,6 +78,22 @@ def test_scores_are_the_weighted_sum_of_the_parts():
             unseen = scores[~is_seen[row]]
             expected[row] += weight * (scores - unseen.mean()) / unseen.std()
     np.testing.assert_allclose(model.score(asked), expected, atol=1e-4)
+
+
+def test_the_parts_are_brought_up_to_date():
+    # Two items, the second taken up by both users after training, which knew the first alone.
+    training = TrainingData(
+        csr_matrix([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1]), np.array([0, 0]), times=np.array([0.0, 0.0]),
+        held_out=_held_out(np.zeros((2, 2)), [[1, 0], [1, 0]]),
+    )  # fmt: skip
+    model = HybridBlend({"popularity": Popularity(), "recent": RecentPopularity()}).fit(training)
+    stranger = Asked(csr_matrix((1, 2)))
+    assert model.recommend(stranger, 2).tolist() == [[0, 1]]
+    later = np.repeat([0, 1], [2, 4])
+    model.bring_up_to_date(
+        TrainingData(csr_matrix([[1.0, 2.0], [1.0, 2.0]]), np.array([0, 1] * 3), later, times=later * 864_000.0)
+    )
+    assert model.recommend(stranger, 2).tolist() == [[1, 0]]
 
 
 def test_a_single_good_component_keeps_all_the_weight():

@@ -90,6 +90,28 @@ def test_an_empty_profile_of_a_stranger_gets_what_is_popular(name):
     np.testing.assert_array_equal(model.recommend(asked, 4)[0], expected)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "hybrid"])
+def test_what_is_popular_is_brought_up_to_date_and_what_was_learned_stays(name):
+    # Item 3 comes to be the most popular after training: ten of the users take it up at once.
+    users, items, times = tiny_world.interactions()
+    later = np.concatenate([users, np.arange(10)]), np.concatenate([items, np.full(10, 3)])
+    known = _training(*later, tiny_world.USERS, tiny_world.ITEMS, np.concatenate([times, np.full(10, 150.0)]))
+    model = _build(name, seed=5).fit(_world())
+    stranger = Asked(csr_matrix((1, tiny_world.ITEMS)), np.array([-1]))
+    asked = Asked(_world().positives[:4], np.arange(4), np.full(4, 50.0))
+    before, found = model.recommend(stranger, 4)[0], model.score(asked)
+    model.bring_up_to_date(known)
+    expected = np.argsort(-item_counts(known.positives), kind="stable")[:4]
+    if name == "recent_popularity":
+        expected = expected[:1]
+    assert before[0] != 3
+    np.testing.assert_array_equal(model.recommend(stranger, 4)[0, : len(expected)], expected)
+    if name not in ("popularity", "segment_popularity"):
+        is_learned = found > 0.0 if name in ("item_knn", "user_knn") else np.ones(found.shape, bool)
+        assert is_learned.any()
+        np.testing.assert_array_equal(model.score(asked)[is_learned], found[is_learned])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_awkward_data(name):
     # A single user, who did the same thing over and over; users with one interaction, in a catalogue smaller than the
