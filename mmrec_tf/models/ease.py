@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from mmrec_tf.errors import ConfigError, DataError
-from mmrec_tf.models.recommender_model import Asked, Progress, RecommenderModel, TrainingData, consumed, item_counts
+from mmrec_tf.models.recommender_model import (
+    Asked,
+    Progress,
+    RecommenderModel,
+    TrainingData,
+    consumed,
+    item_counts,
+    tells_nothing,
+)
 
 _BLOCK = 1024
 """Items of the weights that are worked on at a time."""
@@ -23,8 +31,8 @@ class Ease(RecommenderModel):
 
     The inverse is dense. It is taken of those items alone that somebody consumed in training, in float32 by Cholesky:
     with n of them, fitting takes n^3 multiply-adds and 8 n^2 bytes (3.2 GB for 20,000 items), and the fitted model
-    keeps 4 n^2 bytes. Items that nobody consumed score zero; an empty profile gets the popular items. Repeated
-    interactions count once.
+    keeps 4 n^2 bytes. Items that nobody consumed score zero; a profile that is empty, or says nothing of other items,
+    gets the popular ones. Repeated interactions count once.
 
     Args:
         regularization: float. Weight of the squared weights. Defaults to 100.
@@ -71,8 +79,7 @@ class Ease(RecommenderModel):
         profiles = consumed(asked.profiles)
         scores = np.zeros(profiles.shape, "float32")
         scores[:, self.items] = profiles[:, self.items] @ self.weights
-        is_empty = np.diff(profiles.indptr) == 0
-        scores[is_empty] = self.counts
+        scores[tells_nothing(scores, profiles)] = self.counts
         return scores
 
     def _weights(self, user_items):

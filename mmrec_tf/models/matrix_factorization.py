@@ -13,6 +13,7 @@ from mmrec_tf.models.recommender_model import (
     TrainingData,
     item_counts,
     occurrences,
+    tells_nothing,
 )
 from mmrec_tf.models.row_batches import one_blas_thread, padded, row_batches
 
@@ -30,7 +31,7 @@ class MatrixFactorization(RecommenderModel):
 
     With the items fixed, each user's factors solve a small linear system, and the other way round. Scoring does that
     one solve for the profile it is given (folding in), so that users who were not in training are served like the
-    others. A profile with nothing in it gets the popular items.
+    others. A profile that is empty, or holds only items that nobody consumed in training, gets the popular items.
 
     Of the settings tried, the defaults did best on the held-out interactions of MovieLens latest-small and of the demo
     shop together.
@@ -88,7 +89,7 @@ class MatrixFactorization(RecommenderModel):
         with one_blas_thread():
             users = self._solve(profiles, self.item_factors)
         scores = users @ self.item_factors.T
-        scores[np.diff(profiles.indptr) == 0] = self.counts
+        scores[tells_nothing(scores, profiles)] = self.counts
         return scores
 
     def _solve(self, matrix: csr_matrix, fixed: np.ndarray) -> np.ndarray:

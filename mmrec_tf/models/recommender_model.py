@@ -220,6 +220,13 @@ def occurrences(matrix: csr_matrix) -> csr_matrix:
     return counts
 
 
+def tells_nothing(scores: np.ndarray, profiles: csr_matrix) -> np.ndarray:
+    """`[batch]` bool: whose scores are zero for every item that is not in the profile, one without repeated entries."""
+    rows, columns = stored_entries(profiles)
+    seen = np.bincount(rows, scores[rows, columns] != 0.0, minlength=len(scores))
+    return np.count_nonzero(scores, axis=1) == seen
+
+
 def item_counts(matrix: csr_matrix) -> np.ndarray:
     """`[n_items]` float32, the sum of each column: how popular the items are."""
     return np.asarray(matrix.sum(axis=0), dtype="float32").ravel()

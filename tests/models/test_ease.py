@@ -61,6 +61,16 @@ def test_repeats_count_once_and_an_empty_profile_gets_the_popular_items():
     np.testing.assert_array_equal(once.score(Asked(disliked))[0], dense.sum(axis=0))
 
 
+@pytest.mark.parametrize("profile", [[0], [2, 4]])
+def test_a_profile_that_says_nothing_of_other_items_gets_the_popular_ones(profile):
+    # Popularity 1, 0, 1, 3, 1: item 0 met no other, and items 2 and 4 none but each other.
+    positives = np.array([[1, 0, 0, 0, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 0]])
+    model = Ease().fit(TrainingData(csr_matrix(positives, dtype="float32")))
+    asked = Asked(csr_matrix((np.ones(len(profile)), ([0] * len(profile), profile)), shape=(1, 5)))
+    expected = [item for item in [3, 0, 2, 4, 1] if item not in profile]
+    assert model.recommend(asked, len(expected)).tolist() == [expected]
+
+
 def test_no_interactions_at_all():
     scores = Ease().fit(TrainingData(csr_matrix((3, 4)))).score(Asked(csr_matrix(np.eye(2, 4))))
     np.testing.assert_array_equal(scores, np.zeros((2, 4)))

@@ -74,6 +74,13 @@ def test_a_profile_without_positives_gets_the_popular_items(empty):
     np.testing.assert_array_equal(scores[0], counts.sum(axis=0))
 
 
+def test_a_profile_of_items_that_training_has_not_seen_gets_the_popular_items():
+    # Popularity 1, 0, 1, 2.
+    positives = csr_matrix(np.array([[1, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]], dtype="float32"))
+    model = MatrixFactorization().fit(TrainingData(positives))
+    assert model.recommend(Asked(csr_matrix(([1.0], ([0], [1])), shape=(1, 4))), 3).tolist() == [[3, 0, 2]]
+
+
 def test_a_seen_item_that_was_not_liked_does_not_count():
     counts = csr_matrix(_counts())
     model = MatrixFactorization(factors=4, iterations=2).fit(TrainingData(counts))

@@ -4,7 +4,7 @@ from scipy.sparse import csr_matrix
 
 from mmrec_tf.errors import DataError
 from mmrec_tf.models.popularity import Popularity
-from mmrec_tf.models.recommender_model import Asked, TrainingData, best_columns, consumed, occurrences
+from mmrec_tf.models.recommender_model import Asked, TrainingData, best_columns, consumed, occurrences, tells_nothing
 from tests.tiny_world import item_table
 
 
@@ -48,6 +48,13 @@ def test_copies_do_not_change_what_they_are_made_of():
     np.testing.assert_array_equal(consumed(doubled).toarray(), [[0, 1], [0, 0]])
     assert doubled.nnz == 3 and doubled.data.tolist() == [1.0, 2.0, 0.0] and matrix.nnz == 2
     assert occurrences(doubled).nnz == consumed(doubled).nnz == 1
+
+
+def test_scores_tell_nothing_where_all_that_is_unseen_has_none():
+    # Nothing at all, the seen item alone, an unseen one too, below zero, and only an unseen one.
+    scores = np.array([[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, -1, 0], [0, 0, 1]], dtype="float32")
+    profiles = csr_matrix(np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 0, 0]], dtype="float32"))
+    assert tells_nothing(scores, profiles).tolist() == [True, True, False, False, False]
 
 
 def test_mistakes_are_named():
