@@ -52,6 +52,20 @@ def test_similarities_of_candidates(models):
     np.testing.assert_allclose(lists().similarities(model, candidates), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("batch_size", [256, 2])
+def test_similarities_hold_what_is_remembered_of_the_history(batch_size):
+    # Item 5 is remembered of everything: it gains for users 0 and 3, and not for user 19, who has no history.
+    model = tiny_world.remembering_two_tower(raised=5)
+    candidates = np.array([[5, 0], [29, 5], [5, -1]])
+    history = tiny_world.sequences().latest(USERS)
+    towers, remembered = queries(model) @ model.candidate_embeddings()[1:].T, model.remembered(history).numpy()[:, 1:]
+    assert (remembered > 0.0).sum(axis=1).tolist() == [1, 1, 0]
+    found = lists(batch_size=batch_size).similarities(model, candidates)
+    there = candidates >= 0
+    expected = np.take_along_axis(towers + remembered, candidates, axis=1)
+    np.testing.assert_allclose(found[there], expected[there], atol=1e-6)
+
+
 def test_scores_are_the_rankers_whatever_the_batch(models):
     _, model = models
     candidates = np.array([[5, 0, -1], [29, 17, 4], [3, -1, -1]])
