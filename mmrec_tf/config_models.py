@@ -212,7 +212,7 @@ class EvaluationConfig(StrictModel):
             name of your own that `register_recommender` knows. The default three are quick; `ease`, the models trained
             by gradient descent and `hybrid` take longer. One that the data cannot feed is refused before training;
             one that then fails is left out with a warning.
-        batch_size: int. Users scored at a time.
+        batch_size: int. Users scored at a time, fewer where the catalogue has more than 2^26 / batch_size items.
     """
 
     k: list[int] = Field(default_factory=lambda: [10, 20, 50])

@@ -14,6 +14,7 @@ from mmrec_tf.evaluation.evaluator import Scorer, rank_items
 from mmrec_tf.evaluation.ranking_metrics import GROUPS, METRICS, group_metrics
 from mmrec_tf.models.recommender_model import Asked, RecommenderModel, TrainingData
 from mmrec_tf.models.recommenders import build_recommender, recommender_names
+from mmrec_tf.models.rows_at_once import rows_at_once
 
 Progress = Callable[[str, int, int], None]
 
@@ -70,7 +71,7 @@ def compare(
             They are shown in this order; the last that is not a baseline is the report's headline.
         evaluation_set: who wants what.
         ks: cut-offs; the first is the headline.
-        batch_size: int. Users scored at a time. Defaults to 256.
+        batch_size: int. Users scored at a time, fewer of a large catalogue. Defaults to 256.
         progress: called with (description, done, total).
 
     Returns:
@@ -80,11 +81,11 @@ def compare(
         MmrecError: when there is nobody to evaluate, finished lists have the wrong shape, or a score is NaN.
     """
     evaluation_set.check_anybody()
-    results = {}
+    results, most = {}, rows_at_once(batch_size, evaluation_set.item_count)
     for name, model in models.items():
         if callable(model):
             shown = _titled(progress, f"ranking with {name.replace('_', ' ')}")
-            lists = rank_items(model, len(evaluation_set), evaluation_set.profiles, max(ks), batch_size, shown)
+            lists = rank_items(model, len(evaluation_set), evaluation_set.profiles, max(ks), most, shown)
         else:
             lists = np.asarray(model)
             if lists.ndim != 2 or len(lists) != len(evaluation_set) or lists.shape[1] < max(ks):

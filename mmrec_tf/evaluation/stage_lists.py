@@ -8,9 +8,8 @@ from mmrec_tf.evaluation.evaluator import rank_by_embeddings, rank_items
 from mmrec_tf.features.context_features import Context
 from mmrec_tf.models.batched_calls import call_in_batches
 from mmrec_tf.models.rankers.base import Ranker
+from mmrec_tf.models.rows_at_once import rows_at_once
 from mmrec_tf.models.two_tower import TwoTower
-
-_MOST_SCORES = 2**26
 
 
 class StageLists:
@@ -20,7 +19,7 @@ class StageLists:
         before: what is known of the users: histories come from here.
         user_rows: `[n]` int. The users.
         profiles: sparse `[n, items]`. What each has seen and is not shown again.
-        batch_size: int. Users at a time.
+        batch_size: int. Users at a time, fewer where all items of a large catalogue are scored.
         times: `[n]` float. When each of them asks; None where that is not known.
         trends: what the times' periods are; see `Trends`. Without times or trends all ask after the last period began.
         context: what is known of each user's request; None for nothing.
@@ -53,7 +52,7 @@ class StageLists:
             return queries[positions] @ candidates[1:].T + self.memory(model, positions)
 
         # All scores of a batch are held at once.
-        batch_size = max(1, min(self.batch_size, _MOST_SCORES // len(candidates)))
+        batch_size = rows_at_once(self.batch_size, len(candidates))
         return rank_items(scores, len(queries), self.profiles, k, batch_size=batch_size)
 
     def similarities(self, model: TwoTower, candidates: np.ndarray) -> np.ndarray:
@@ -61,8 +60,9 @@ class StageLists:
         queries, items = self.embeddings(model)
         scores = np.stack([items[row + 1] @ query for query, row in zip(queries, candidates)])
         if model.remembers:
-            for start in range(0, len(queries), self.batch_size):
-                rows = np.arange(start, min(start + self.batch_size, len(queries)))
+            most = rows_at_once(self.batch_size, len(items))
+            for start in range(0, len(queries), most):
+                rows = np.arange(start, min(start + most, len(queries)))
                 # Item -1, none, takes the last item's number, which nobody looks at.
                 scores[rows] += np.take_along_axis(self.memory(model, rows), candidates[rows], axis=1)
         return scores
@@ -80,7 +80,8 @@ class StageLists:
     def memory(self, model: TwoTower, positions: np.ndarray | None = None) -> np.ndarray:
         """`[n, items]` float32: what the neighbours of the users' latest items add to the score."""
         history = self.asked["history"] if positions is None else self.asked["history"][positions]
-        return call_in_batches(model.remembered, history, batch_size=self.batch_size)[:, 1:]
+        most = rows_at_once(self.batch_size, model.items.lookup.size)
+        return call_in_batches(model.remembered, history, batch_size=most)[:, 1:]
 
     def embeddings(self, model: TwoTower) -> tuple[np.ndarray, np.ndarray]:
         """Queries and candidates, index 0 (no item) included, whose dot product is the towers' score.

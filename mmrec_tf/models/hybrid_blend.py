@@ -21,6 +21,7 @@ from mmrec_tf.models.recommender_model import (
     best_columns,
     stored_entries,
 )
+from mmrec_tf.models.rows_at_once import rows_at_once
 from mmrec_tf.models.user_knn import UserKnn
 
 _SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -30,6 +31,7 @@ _DEPTH = 100
 """Best items of each component among which the blend looks for weights."""
 
 _ROWS = 256
+"""The most users scored at a time."""
 
 
 class HybridBlend(RecommenderModel):
@@ -143,8 +145,10 @@ class HybridBlend(RecommenderModel):
         depth = min(depth, n_items)
         items = np.full((len(asked), depth * len(self.fitted)), -1, np.int32)
         values = np.zeros((*items.shape, len(self.fitted)), np.float32)
-        for start in range(0, len(asked), _ROWS):
-            some = asked[start : start + _ROWS]
+        # The scores of all components are held together.
+        most = rows_at_once(_ROWS, n_items, len(self.fitted))
+        for start in range(0, len(asked), most):
+            some = asked[start : start + most]
             seen = stored_entries(some.profiles)
             scores = [_standardised(model.score(some), some) for model in self.fitted.values()]
             is_candidate = np.zeros((len(some), n_items), bool)

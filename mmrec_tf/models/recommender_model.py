@@ -19,6 +19,7 @@ import numpy as np
 
 from mmrec_tf.errors import DataError
 from mmrec_tf.features.feature_table import FeatureTable
+from mmrec_tf.models.rows_at_once import rows_at_once
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 _ROWS = 256
-"""Users scored at a time, so that memory does not grow with their number."""
+"""The most users scored at a time, so that memory does not grow with their number."""
 
 
 @dataclass
@@ -194,8 +195,9 @@ class RecommenderModel(abc.ABC):
             `[batch, k]` int32 item rows, best first, equal scores in row order, -1 where fewer than k are left.
         """
         lists = np.full((len(asked), k), -1, np.int32)
-        for start in range(0, len(asked), _ROWS):
-            some = asked[start : start + _ROWS]
+        rows = rows_at_once(_ROWS, asked.profiles.shape[1])
+        for start in range(0, len(asked), rows):
+            some = asked[start : start + rows]
             scores = np.array(self.score(some), np.float32)
             scores[stored_entries(some.profiles)] = -np.inf
             best = best_columns(scores, min(k, scores.shape[1]))

@@ -17,7 +17,7 @@ from mmrec_tf.evaluation.comparison import (
     metric_title,
 )
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
-from mmrec_tf.models import recommenders
+from mmrec_tf.models import recommenders, rows_at_once
 from mmrec_tf.models.bpr import Bpr
 from mmrec_tf.models.item_knn import ItemKnn
 from mmrec_tf.models.matrix_factorization import MatrixFactorization
@@ -78,6 +78,18 @@ def test_progress_names_the_model():
     calls = []
     compare({"item_knn": lambda p: np.ones((len(p), 4))}, _users(), [1], progress=lambda *call: calls.append(call))
     assert calls == [("ranking with item knn", 2, 2)]
+
+
+def test_fewer_users_at_a_time_where_the_catalogue_is_large(monkeypatch):
+    monkeypatch.setattr(rows_at_once, "MOST_SCORES", 4)
+    sizes = []
+
+    def scorer(positions):
+        sizes.append(len(positions))
+        return np.array([[9.0, 3, 2, 1], [4, 3, 2, 1]])[positions]
+
+    found = compare({"popularity": scorer}, _users(), [1, 3]).groups["all"]["popularity"]
+    assert sizes == [1, 1] and found == _compared().groups["all"]["popularity"]
 
 
 def test_mistakes_are_named():

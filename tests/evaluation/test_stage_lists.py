@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from mmrec_tf.evaluation import stage_lists
 from mmrec_tf.evaluation.stage_lists import StageLists, predict_pairs, reordered
+from mmrec_tf.models import rows_at_once
 from tests import tiny_world
 
 USERS = np.array([0, 3, 19])
@@ -50,6 +52,27 @@ def test_similarities_of_candidates(models):
     candidates = np.array([[5, 0], [29, 17], [3, 3]])
     expected = np.einsum("nd,nmd->nm", queries(model), model.candidate_embeddings()[1:][candidates])
     np.testing.assert_allclose(lists().similarities(model, candidates), expected, atol=1e-6)
+
+
+def test_fewer_users_at_a_time_where_the_catalogue_is_large(monkeypatch):
+    # Two users of 31 table indices have 62 scores.
+    model, sizes = tiny_world.remembering_two_tower(raised=5), []
+    candidates = np.array([[5, 0], [29, 5], [5, 2]])
+    expected = lists().similarities(model, candidates), lists().retrieval(model, 10)
+    call = stage_lists.call_in_batches
+
+    def counting(method, *inputs, batch_size):
+        sizes.append((len(inputs[0]), batch_size))
+        return call(method, *inputs, batch_size=batch_size)
+
+    monkeypatch.setattr(stage_lists, "call_in_batches", counting)
+    monkeypatch.setattr(rows_at_once, "MOST_SCORES", 62)
+    found = lists().similarities(model, candidates), lists().retrieval(model, 10)
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-6)
+    np.testing.assert_array_equal(found[1], expected[1])
+    assert sizes == [(2, 2), (1, 2), (2, 2), (2, 2)]
+    lists().memory(model)
+    assert sizes[-1] == (3, 2)
 
 
 @pytest.mark.parametrize("batch_size", [256, 2])

@@ -4,7 +4,7 @@ from scipy.sparse import csr_matrix
 
 from mmrec_tf.errors import ConfigError, DataError
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
-from mmrec_tf.models import hybrid_blend
+from mmrec_tf.models import hybrid_blend, rows_at_once
 from mmrec_tf.models.hybrid_blend import HybridBlend
 from mmrec_tf.models.popularity import Popularity
 from mmrec_tf.models.recent_popularity import RecentPopularity
@@ -78,6 +78,16 @@ def test_scores_are_the_weighted_sum_of_the_parts():
             unseen = scores[~is_seen[row]]
             expected[row] += weight * (scores - unseen.mean()) / unseen.std()
     np.testing.assert_allclose(model.score(asked), expected, atol=1e-4)
+
+
+def test_fewer_users_at_a_time_where_the_scores_of_all_parts_are_many(monkeypatch):
+    components, training = _random_world()
+    whole = HybridBlend(components).fit(training)
+    # Three tables of 30 scores for each of the 40 users: 3 x 7 x 30 = 630.
+    monkeypatch.setattr(rows_at_once, "MOST_SCORES", 640)
+    steps = []
+    model = HybridBlend(components).fit(training, progress=lambda _, done, total: steps.append(done))
+    assert steps == [7, 14, 21, 28, 35, 40] and model.weights == whole.weights
 
 
 def test_the_parts_are_brought_up_to_date():

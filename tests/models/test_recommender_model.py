@@ -3,6 +3,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from mmrec_tf.errors import DataError
+from mmrec_tf.models import rows_at_once
 from mmrec_tf.models.popularity import Popularity
 from mmrec_tf.models.recommender_model import Asked, TrainingData, best_columns, consumed, occurrences, tells_nothing
 from tests.tiny_world import item_table
@@ -31,6 +32,22 @@ def test_many_users_are_ranked_as_one_by_one():
     together = model.recommend(Asked(matrix), 4)
     single = np.concatenate([model.recommend(Asked(matrix)[row : row + 1], 4) for row in range(600)])
     np.testing.assert_array_equal(together, single)
+
+
+def test_fewer_users_at_a_time_where_the_catalogue_is_large(monkeypatch):
+    sizes = []
+
+    class Counting(Popularity):
+        def score(self, asked):
+            sizes.append(len(asked))
+            return super().score(asked)
+
+    matrix = csr_matrix(np.eye(5, 12, dtype="float32"))
+    model = Counting().fit(TrainingData(matrix))
+    whole = model.recommend(Asked(matrix), 4)
+    monkeypatch.setattr(rows_at_once, "MOST_SCORES", 24)
+    np.testing.assert_array_equal(model.recommend(Asked(matrix), 4), whole)
+    assert sizes == [5, 2, 2, 1]
 
 
 def test_a_part_of_those_asked_keeps_rows_and_times_together():
