@@ -22,22 +22,45 @@ class AdversarialConfig(StrictModel):
     epsilon: float = Field(default=0.02, gt=0.0, le=100.0)
 
 
+HISTORY_SETTINGS = ("blocks", "heads", "dropout")
+
+HISTORY_ENCODERS: dict[str, tuple[str, ...]] = {
+    "mean": (),
+    "gru": (),
+    "attention_pooling": (),
+    "transformer": HISTORY_SETTINGS,
+}
+"""What `models.retrieval.history.encoder` takes, and which of `HISTORY_SETTINGS` each is made with;
+`register_history_encoder` adds to it."""
+
+
 class HistoryConfig(StrictModel):
     """How the query tower reads a user's latest items.
 
     Args:
-        encoder: `mean` (weighted by how recent they are), `gru`, `attention_pooling` or `transformer`.
+        encoder: `mean` (weighted by how recent they are), `gru`, `attention_pooling` or `transformer`, or a name of
+            your own that `register_history_encoder` knows.
         blocks, heads: int. Of the transformer.
         dropout: float. Of the transformer.
         all_positions: bool. Train on every position of a window of history at once: one pass of the encoder for as many
             examples, which see shorter histories.
     """
 
-    encoder: Literal["mean", "gru", "attention_pooling", "transformer"] = "mean"
+    encoder: str = "mean"
     blocks: int = Field(default=2, ge=1)
     heads: int = Field(default=2, ge=1)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     all_positions: bool = False
+
+    @field_validator("encoder")
+    @classmethod
+    def _known(cls, encoder):
+        if encoder not in HISTORY_ENCODERS:
+            raise ValueError(
+                f"there is no history encoder {encoder!r}.{suggestion(encoder, HISTORY_ENCODERS)} "
+                f"Allowed: {', '.join(HISTORY_ENCODERS)}."
+            )
+        return encoder
 
 
 class NegativesConfig(StrictModel):

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmrec_tf.config import Config
+from mmrec_tf.config_models import HISTORY_ENCODERS
 from mmrec_tf.config_tasks import named_heads
 from mmrec_tf.data.click_log import POSITION_BUCKETS
 from mmrec_tf.data.target_statistics import can_cross
@@ -201,9 +202,7 @@ def _periods(config, size):
 
 def _history_encoder(options):
     history = options.history
-    settings = {}
-    if history.encoder == "transformer":
-        settings = {"blocks": history.blocks, "heads": history.heads, "dropout": history.dropout}
+    settings = {name: getattr(history, name) for name in HISTORY_ENCODERS[history.encoder]}
     return build_history_encoder(history.encoder, options.dim, options.history_length, **settings)
 
 

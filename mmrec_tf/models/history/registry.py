@@ -2,6 +2,7 @@
 
 import inspect
 
+from mmrec_tf.config_models import HISTORY_ENCODERS, HISTORY_SETTINGS
 from mmrec_tf.errors import ConfigError, suggestion
 from mmrec_tf.models.history.attention_pooling import AttentionPoolingHistory
 from mmrec_tf.models.history.base import HistoryEncoder
@@ -18,7 +19,9 @@ _ENCODERS: dict[str, type[HistoryEncoder]] = {
 
 
 def register_history_encoder(name: str, encoder: type[HistoryEncoder]) -> None:
-    """Makes an encoder of your own available by name.
+    """Makes an encoder of your own available as `models.retrieval.history.encoder: name`.
+
+    It is made with `dim` and `length`, and with those of `blocks`, `heads` and `dropout` that its init names.
 
     Branches on tensors are to be written as `tf.where`, `tf.cond` or `tf.while_loop`: AutoGraph leaves alone what the
     package's own code calls.
@@ -31,6 +34,8 @@ def register_history_encoder(name: str, encoder: type[HistoryEncoder]) -> None:
             f"register_history_encoder({name!r}, ...) takes a subclass of HistoryEncoder, got {encoder!r}."
         )
     _ENCODERS[name] = encoder
+    parameters = inspect.signature(encoder.__init__).parameters
+    HISTORY_ENCODERS[name] = tuple(setting for setting in HISTORY_SETTINGS if setting in parameters)
 
 
 def history_encoder_names() -> list[str]:

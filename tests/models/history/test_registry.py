@@ -1,8 +1,10 @@
 """Encoders of histories by name."""
 
+import inspect
+
 import pytest
 
-from mmrec_tf.config_models import HistoryConfig
+from mmrec_tf.config_models import HISTORY_ENCODERS, HISTORY_SETTINGS, HistoryConfig
 from mmrec_tf.errors import ConfigError
 from mmrec_tf.models.history import (
     AttentionPoolingHistory,
@@ -14,6 +16,7 @@ from mmrec_tf.models.history import (
     register_history_encoder,
     registry,
 )
+from tests import tiny_world
 
 BY_NAME = {
     "attention_pooling": AttentionPoolingHistory,
@@ -45,12 +48,28 @@ def test_unknown_names_and_options_are_refused():
         build_history_encoder("transformer", 4, 6, layers=2)
 
 
+def test_the_configuration_knows_what_each_encoder_is_made_with():
+    assert {name: set(settings) for name, settings in HISTORY_ENCODERS.items()} == {
+        name: set(inspect.signature(encoder.__init__).parameters) & set(HISTORY_SETTINGS)
+        for name, encoder in BY_NAME.items()
+    }
+    with pytest.raises(ValueError, match="no history encoder 'grus'. Did you mean 'gru'. Allowed: mean, gru,"):
+        tiny_world.config(retrieval={"history": {"encoder": "grus"}})
+
+
 def test_an_encoder_of_your_own(monkeypatch):
     class Own(MeanHistory):
-        pass
+        def __init__(self, dim, length, heads=1, **kwargs):
+            super().__init__(dim, length, **kwargs)
+            self.heads = heads
 
     monkeypatch.setattr(registry, "_ENCODERS", dict(registry._ENCODERS))
+    monkeypatch.setitem(HISTORY_ENCODERS, "own", ())
     register_history_encoder("own", Own)
     assert type(build_history_encoder("own", 4, 6)) is Own
+    # Through the configuration, which gives it the settings that its init names.
+    built = tiny_world.two_tower(history={"encoder": "own", "heads": 3, "blocks": 5}).query_tower.history
+    assert type(built) is Own
+    assert (built.dim, built.length, built.heads) == (tiny_world.DIM, tiny_world.HISTORY, 3)
     with pytest.raises(ConfigError, match="takes a subclass of HistoryEncoder, got <class 'int'>"):
         register_history_encoder("whole", int)
