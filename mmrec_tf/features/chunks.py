@@ -1,5 +1,10 @@
-"""The feature store's files: chunks of rows, written whole, memory-mapped when read, merged when they are many."""
+"""The feature store's files: chunks of rows, written whole, memory-mapped when read, merged when they are many.
 
+A mapping keeps a file open, and a process may have a thousand files open or fewer. One chunk is therefore mapped at a
+time, however many there are.
+"""
+
+import errno
 import json
 import os
 import warnings
@@ -11,6 +16,7 @@ import numpy as np
 
 from mmrec_tf.data.file_memory import decoders
 from mmrec_tf.data.whole_files import remove, write_whole
+from mmrec_tf.errors import EncoderError
 
 KEY_BYTES = 16
 UNKNOWN, UNDECODABLE, STORED = 0, 1, 2
@@ -23,28 +29,33 @@ _NO_KEY = bytes(KEY_BYTES)
 
 
 class StoredVectors:
-    """The complete chunks of one encoder, memory-mapped.
+    """What the complete chunks of one encoder hold: their keys in memory, their vectors mapped when they are gathered.
 
-    Chunks may be merged by other processes at any time: what was opened stays readable, and a folder that changes while
-    it is listed is listed again.
+    Chunks may be merged by other processes at any time: a folder that has changed since it was listed is listed again.
 
     Args:
         directory: holds the chunks; it need not exist.
         dim: int. Width of the vectors.
         dtype: str. In which they are stored, `float32` or `float16`.
+
+    Raises:
+        EncoderError: if a chunk cannot be read, which says nothing about what is in it.
     """
 
     def __init__(self, directory: Path, dim: int, dtype: str = "float32"):
-        self._dim = dim
-        self.chunks = open_chunks(directory, dim, dtype)
-        arrays = list(self.chunks.values())
-        lengths = [len(chunk) for chunk in arrays]
-        keys = np.concatenate([keys_of(chunk) for chunk in arrays] or [np.zeros(0, f"S{KEY_BYTES}")])
-        present = np.concatenate([chunk["present"] for chunk in arrays] or [np.zeros(0, bool)])
-        chunk_numbers = np.repeat(np.arange(len(arrays)), lengths)
+        self._directory, self._dim, self._dtype = directory, dim, dtype
+        self._load()
+
+    def _load(self):
+        rows = _keys_and_presence(self._directory, self._dim, self._dtype)
+        self.paths = list(rows)
+        lengths = [len(keys) for keys, _ in rows.values()]
+        keys = np.concatenate([keys for keys, _ in rows.values()] or [np.zeros(0, f"S{KEY_BYTES}")])
+        present = np.concatenate([present for _, present in rows.values()] or [np.zeros(0, bool)])
+        chunk_numbers = np.repeat(np.arange(len(rows)), lengths)
         row_numbers = np.concatenate([np.arange(length) for length in lengths] or [np.zeros(0, int)])
         # Other libraries may decode what these could not.
-        current = np.array([path.stem.endswith(f"-{decoders()}") for path in self.chunks], bool)
+        current = np.array([path.stem.endswith(f"-{decoders()}") for path in self.paths], bool)
         counts = present | np.repeat(current, lengths)
         # Of several rows with one key, the first after sorting counts: one with a vector, if there is one.
         order = np.flatnonzero(counts)[np.argsort(~present[counts], kind="stable")]
@@ -73,16 +84,27 @@ class StoredVectors:
 
     def gather(self, keys: list[bytes | None]) -> tuple[np.ndarray, np.ndarray]:
         """`[keys, dim]` float32, zeros where there is no vector, and `[keys]` bool, whether there is one."""
+        while (found := self._gather(keys)) is None:
+            self._load()
+        return found
+
+    def _gather(self, keys: list[bytes | None]) -> tuple[np.ndarray, np.ndarray] | None:
+        """What `gather` gives; None when a chunk is not there any more, as it has been merged into another one."""
         vectors = np.zeros((len(keys), self._dim), np.float32)
         places, known = self._find(keys)
         mask = known.copy()
         mask[known] = self._present[places[known]]
         places = places[mask]
         positions = np.flatnonzero(mask)
-        for number, chunk in enumerate(self.chunks.values()):
+        for number in np.unique(self._chunk_numbers[places]):
             here = self._chunk_numbers[places] == number
-            if here.any():
-                vectors[positions[here]] = chunk["vector"][self._row_numbers[places[here]]]
+            try:
+                chunk = _open_chunk(self.paths[number], self._dim, self._dtype)
+            except FileNotFoundError:
+                chunk = None
+            if chunk is None:
+                return None
+            vectors[positions[here]] = chunk["vector"][self._row_numbers[places[here]]]
         return vectors, mask
 
     def _find(self, keys: list[bytes | None]) -> tuple[np.ndarray, np.ndarray]:
@@ -118,24 +140,35 @@ def make_rows(keys: list[bytes], present: list[bool], vectors: np.ndarray, dtype
     return rows
 
 
-def open_chunks(directory: Path, dim: int, dtype: str) -> dict[Path, np.ndarray]:
-    """The directory's complete chunks by path, memory-mapped. Damaged ones give a warning and are left out."""
+def _keys_and_presence(directory: Path, dim: int, dtype: str) -> dict[Path, tuple[np.ndarray, np.ndarray]]:
+    """The keys of each complete chunk and whether they have vectors. Damaged ones give a warning and are left out."""
     while True:
-        chunks = {}
-        paths = _listed(directory)
+        rows = {}
         try:
-            for path in paths:
+            for path in _listed(directory):
                 chunk = _open_chunk(path, dim, dtype)
                 if chunk is not None:
-                    chunks[path] = chunk
+                    # Copies, as what stays a part of the mapping keeps the file open.
+                    rows[path] = keys_of(chunk).copy(), chunk["present"].copy()
         except FileNotFoundError:
             # It has been merged into another one since.
             continue
-        return chunks
+        return rows
 
 
 def chunk_paths(directory: Path) -> list[Path]:
-    return sorted(path for path in directory.glob("*.npy") if not path.name.startswith("."))
+    """The directory's chunks; none where there is no directory.
+
+    Raises:
+        EncoderError: if the directory cannot be read.
+    """
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(directory, error) from error
+    return sorted(directory / name for name in names if name.endswith(".npy") and not name.startswith("."))
 
 
 def _listed(directory: Path) -> list[Path]:
@@ -148,11 +181,14 @@ def _listed(directory: Path) -> list[Path]:
 
 
 def _open_chunk(path: Path, dim: int, dtype: str) -> np.ndarray | None:
+    """The chunk, memory-mapped; None, with a warning, when it is damaged."""
     try:
         chunk = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise
     except (ValueError, OSError, EOFError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise _unreadable(path, error) from error
         reason = str(error)
     else:
         if isinstance(chunk, np.ndarray) and chunk.ndim == 1 and chunk.dtype == row_type(dim, dtype):
@@ -161,6 +197,14 @@ def _open_chunk(path: Path, dim: int, dtype: str) -> np.ndarray | None:
         reason = "it holds something else"
     warnings.warn(f"the chunk {path} is damaged and is computed anew ({reason}). It can be deleted.", stacklevel=4)
     return None
+
+
+def _unreadable(path: Path, error: OSError) -> EncoderError:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        advice = "Close files, or let more of them be open at a time (ulimit -n), and run this again."
+    else:
+        advice = "What it holds is not lost by that: let it be read, and run this again."
+    return EncoderError(f"{path}, which belongs to the feature store, cannot be read: {error.strerror}. {advice}")
 
 
 def write_chunk(directory: Path, about: dict, rows: np.ndarray) -> Path:
@@ -176,10 +220,7 @@ def write_chunk(directory: Path, about: dict, rows: np.ndarray) -> Path:
 
 def merge_small_chunks(directory: Path, about: dict) -> None:
     """Merges chunks when there are many small ones, as daily additions leave them."""
-    if len(chunk_paths(directory)) <= _MOST_SMALL_CHUNKS:
-        return
-    chunks = open_chunks(directory, about["dim"], about["dtype"])
-    small = {path: chunk for path, chunk in chunks.items() if chunk.nbytes < _LARGE_BYTES // 2}
+    small = [path for path in chunk_paths(directory) if _size(path) < _LARGE_BYTES // 2]
     if len(small) > _MOST_SMALL_CHUNKS:
         rewrite_chunks(directory, about, small)
 
@@ -187,40 +228,58 @@ def merge_small_chunks(directory: Path, about: dict) -> None:
 def rewrite_chunks(
     directory: Path,
     about: dict,
-    chunks: dict[Path, np.ndarray],
+    paths: list[Path],
     keep: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> None:
     """Writes the chunks' rows into fewer chunks and removes the old ones, each after its rows are written.
 
+    A chunk that is damaged stays as it is; the rows of one that is gone are in the chunk that it was merged into.
+
     Args:
         directory: where the chunks are.
         about: what `encoder.json` says.
-        chunks: by path, as `open_chunks` gives them.
+        paths: of the chunks.
         keep: function from keys `[rows]` to `[rows]` bool, which rows stay; all when None.
     """
-    group: dict[Path, np.ndarray] = {}
-    for path, chunk in chunks.items():
-        group[path] = chunk
-        if sum(chunk.nbytes for chunk in group.values()) >= _LARGE_BYTES:
+    group, group_bytes = [], 0
+    for path in paths:
+        group.append(path)
+        group_bytes += _size(path)
+        if group_bytes >= _LARGE_BYTES:
             _rewrite_group(directory, about, group, keep)
-            group = {}
+            group, group_bytes = [], 0
     if group:
         _rewrite_group(directory, about, group, keep)
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _rewrite_group(directory, about, group, keep):
-    parts = []
-    for path, chunk in group.items():
-        # A chunk of other decoders says nothing about what these cannot decode.
-        rows = chunk if path.stem.endswith(f"-{decoders()}") else chunk[chunk["present"]]
-        parts.append(rows if keep is None else rows[keep(keys_of(rows))])
-    rows = np.concatenate(parts)
+    parts = {}
+    for path in group:
+        try:
+            chunk = _open_chunk(path, about["dim"], about["dtype"])
+        except FileNotFoundError:
+            continue
+        if chunk is not None:
+            # Copies, as what stays a part of the mapping keeps the file open. A chunk of other decoders says nothing
+            # about what these cannot decode.
+            rows = chunk.copy() if path.stem.endswith(f"-{decoders()}") else chunk[chunk["present"]]
+            parts[path] = rows if keep is None else rows[keep(keys_of(rows))]
+    if not parts:
+        return
+    rows = np.concatenate(list(parts.values()))
     rows = rows[np.argsort(~rows["present"], kind="stable")]
     # The first of several rows with one key.
     rows = rows[np.sort(np.unique(keys_of(rows), return_index=True)[1])]
     written = write_chunk(directory, about, rows) if len(rows) else None
     _make_permanent(directory)
-    for path in group:
+    for path in parts:
         if path != written:
             remove(path)
 

@@ -104,7 +104,8 @@ class FeatureStore:
             ids: the items', one per source, for messages; an item is called by its position when None.
 
         Raises:
-            EncoderError: if a vector is not finite, or not `encoder.dim` wide. What was computed before it is kept.
+            EncoderError: if a vector is not finite, or not `encoder.dim` wide, or a chunk cannot be read. What was
+                computed before it is kept.
         """
         start = time.perf_counter()
         keys = self.keys(sources, encoder.modality)
@@ -143,10 +144,12 @@ class FeatureStore:
             `[items, dim]` float32 vectors, zeros where there is none, and `[items]` bool, whether there is one.
 
         Raises:
-            EncoderError: if an item has content that was never embedded.
+            EncoderError: if an item has content that was never embedded, or a chunk cannot be read.
         """
         stored = StoredVectors(self.directory(encoder, dtype), encoder.dim, dtype)
         keys = self.keys(sources, encoder.modality)
+        vectors, mask = stored.gather(keys)
+        # Asked afterwards: gathering lists the chunks anew when another process has merged or pruned them.
         states = stored.states(keys)
         unknown = [position for position in np.flatnonzero(states == UNKNOWN) if keys[position] is not None]
         if unknown:
@@ -155,7 +158,7 @@ class FeatureStore:
                 f"store {self.folder}, stored as {dtype}, the first at position {unknown[0]}. Embed them first: mmrec "
                 "embed, or FeatureStore.embed."
             )
-        return stored.gather(keys)
+        return vectors, mask
 
     def status(self) -> dict:
         """What is stored: the folder, and for each encoder its name, modality, width, entries and bytes."""
@@ -219,10 +222,14 @@ class FeatureStore:
         full = StoredVectors(self.directory(encoder), encoder.dim)
         keys = list(first)
         keys = [key for key, state in zip(keys, full.states(keys)) if state == STORED]
+        rounded = {}
         for start in range(0, len(keys), writer.chunk_rows):
-            some = keys[start : start + writer.chunk_rows]
-            writer.add(some, [True] * len(some), full.gather(some)[0], list(map(first.get, some)))
-        return dict.fromkeys(keys, STORED)
+            vectors, there = full.gather(some := keys[start : start + writer.chunk_rows])
+            # Another process may have pruned some of them.
+            some = [key for key, is_there in zip(some, there) if is_there]
+            writer.add(some, [True] * len(some), vectors[there], list(map(first.get, some)))
+            rounded.update(dict.fromkeys(some, STORED))
+        return rounded
 
     def _encode(self, encoder, sources, first, writer: ChunkWriter, progress) -> dict[bytes, int]:
         """Encodes the sources at the positions that `first` names."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmrec_tf.data.file_memory import file_memory
 from mmrec_tf.data.whole_files import hidden_name, is_marked, remove, sweep
-from mmrec_tf.features.chunks import STORED, UNDECODABLE, StoredVectors, key_array, open_chunks, rewrite_chunks
+from mmrec_tf.features.chunks import STORED, UNDECODABLE, StoredVectors, key_array, rewrite_chunks
 from mmrec_tf.features.content import Source
 from mmrec_tf.features.feature_store import FeatureStore
 
@@ -130,10 +130,9 @@ def prune_store(store: FeatureStore, uses: list[FeatureUse]) -> int:
             remove(dropped)
             continue
         wanted = key_array(_keys_in(directory, uses, store))
-        chunks = open_chunks(directory, about["dim"], about["dtype"])
         stored = StoredVectors(directory, about["dim"], about["dtype"])
         if len(stored) and not np.isin(stored.keys, wanted).all():
-            rewrite_chunks(directory, about, chunks, keep=lambda keys: np.isin(keys, wanted))
+            rewrite_chunks(directory, about, stored.paths, keep=lambda keys: np.isin(keys, wanted))
     if store.folder.is_dir():
         sweep(store.folder)
         file_memory(store.folder).forget_vanished()
