@@ -42,6 +42,7 @@ def run_embed(config: Path, overrides: list[str] | None, status: bool, prune: bo
             # Validation has taken files out that are missing or broken, so the encoder never saw them.
             "problems": _problems(report, loaded, name),
             "undecodable": summary.undecodable,
+            "unreadable": summary.unreadable,
             "seconds": round(summary.seconds, 2),
         }
         for name, summary in summaries.items()

@@ -15,6 +15,7 @@ from mmrec_tf.schema import MEDIA_KINDS, Feature
 
 GOVERNED_BY = {
     "no_media": "missing_media",
+    "unreadable_media": "missing_media",
     "bad_vector": "undecodable_media",
     "bad_label": "label_out_of_range",
     "missing_number": "non_finite_number",
@@ -231,9 +232,12 @@ class TableChecks:
             remedy = "Addresses are not downloaded: fetch the files first and put their paths in the column."
         name, rows = feature.name, len(sources)
         self.found("missing_media", feature.column, _mask(found.missing, rows), remedy, None, found.missing, name)
+        remedy = "Let these files be read; they are tried again the next time."
+        unread = found.unreadable
+        self.found("unreadable_media", feature.column, _mask(unread, rows), remedy, None, unread, name)
         remedy = f"Replace the {feature.kind} file, or empty the cell."
         self.found("undecodable_media", feature.column, _mask(found.broken, rows), remedy, None, found.broken, name)
-        sources[[*found.missing, *found.broken, *found.absent]] = None
+        sources[[*found.missing, *found.unreadable, *found.broken, *found.absent]] = None
         return sources
 
     def _absent(self, feature: Feature, empty: np.ndarray, reasons: dict[int, str] | None = None):

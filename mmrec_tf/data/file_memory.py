@@ -99,9 +99,9 @@ class FileMemory:
         """Adds what was found to the file, if anything was; a folder that cannot be written to gives a warning."""
         if not self._changed or self.path is None:
             return
-        # Another process may have saved since.
-        files = {**_read(self.path), **{name: known for name, known in self._files.items() if known.settled}}
         try:
+            # Another process may have saved since.
+            files = {**_read(self.path), **{name: known for name, known in self._files.items() if known.settled}}
             self._write(files)
         except OSError as error:
             warnings.warn(
@@ -120,7 +120,11 @@ class FileMemory:
 
     def _loaded(self) -> dict[str, _Known]:
         if self._files is None:
-            self._files = _read(self.path) if self.path is not None else {}
+            try:
+                self._files = {} if self.path is None else _read(self.path)
+            except OSError as error:
+                warnings.warn(f"{self.path} cannot be read ({error.strerror}), so files are read anew.", stacklevel=2)
+                self._files = {}
         return self._files
 
     def _known(self, path, state: State) -> _Known | None:
@@ -168,6 +172,6 @@ def _read(path: Path) -> dict[str, _Known]:
         }
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         warnings.warn(f"{path} is damaged and is written anew ({error}).", stacklevel=2)
         return {}

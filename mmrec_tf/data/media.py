@@ -4,8 +4,10 @@ A broken photo should be found before training, by name, not as a decoder's erro
 distinct file is opened once, in a few threads (the decoders release Python's lock).
 """
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from mmrec_tf.data.audio_files import AbsentSoundError, UnusableAudioError, open
 from mmrec_tf.data.containers import MAX_FRAME_PIXELS, VIDEO_CONTAINERS, decoded_frames, open_container, picture_stream
 from mmrec_tf.data.file_memory import FileMemory
 from mmrec_tf.data.image_files import ImageTooLargeError, open_image
+from mmrec_tf.data.reading import reading_fault
 
 EXTENSIONS = {
     "image": (
@@ -34,6 +37,7 @@ MediaSource = Path | bytes | None
 _THREADS = 4
 _CHECKED_SIDE = 64
 # Small, so that JPEGs are decoded at an eighth of their size.
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 def parse_media(series: pd.Series, folder: Path) -> np.ndarray:
@@ -66,11 +70,13 @@ class MediaCheck:
 
     Args:
         missing: files that are not there.
+        unreadable: files that are there and could not be read, which says nothing about what is in them.
         broken: files or bytes that cannot be decoded.
         absent: videos without sound, where sound was asked for: nothing is wrong with them.
     """
 
     missing: dict[int, str] = field(default_factory=dict)
+    unreadable: dict[int, str] = field(default_factory=dict)
     broken: dict[int, str] = field(default_factory=dict)
     absent: dict[int, str] = field(default_factory=dict)
 
@@ -87,14 +93,15 @@ def check_media(
         sources: `[rows]` object, from `parse_media`.
         kind: str. `image`, `audio` or `video`.
         progress: called with (files done, files in all).
-        memory: what is known of files that have not changed; they are not opened again.
+        memory: what is known of files that have not changed; they are not opened again, but for those that could not
+            be read.
     """
     memory = memory or FileMemory()
     rows: dict[MediaSource, list[int]] = {}
     for row, source in enumerate(sources):
         if source is not None:
             rows.setdefault(source, []).append(row)
-    found = {"missing": {}, "broken": {}, "absent": {}}
+    found = {"missing": {}, "unreadable": {}, "broken": {}, "absent": {}}
     pool = ThreadPoolExecutor(_THREADS)
     try:
         faults = pool.map(lambda source: _remembered_fault(source, kind, memory), rows)
@@ -118,25 +125,44 @@ def _remembered_fault(source: Path | bytes, kind: str, memory: FileMemory) -> tu
         verdict = memory.verdict(source, state, kind)
         return None if verdict is None else tuple(verdict.split(": ", 1))
     fault = media_fault(source, kind)
-    memory.remember_verdict(source, state, kind, None if fault is None else ": ".join(fault))
+    if fault is None or fault[0] != "unreadable":
+        memory.remember_verdict(source, state, kind, None if fault is None else ": ".join(fault))
     return fault
 
 
 def media_fault(source: Path | bytes, kind: str) -> tuple[str, str] | None:
-    """`missing`, `broken` or `absent`, and the reason with the file's name; None when the source can be used.
+    """`missing`, `unreadable`, `broken` or `absent`, and the reason with the file's name; None when it can be used.
 
     An image is decoded whole (a JPEG at an eighth of its size, which reads all of its data but is quicker); of an
     audio file the header and the first samples are; of a video the header and the first picture.
     """
-    if isinstance(source, Path):
-        # os.path answers False, and does not raise, for names the file system cannot even hold.
-        if not os.path.isfile(source):
-            return "missing", f"{source} is {'a folder' if os.path.isdir(source) else 'not there'}"
-        name, size = str(source), os.path.getsize(source)
-    else:
-        name, size = f"{len(source):,} bytes", len(source)
-    if size == 0:
-        return "broken", f"{name}: empty file" if isinstance(source, Path) else "no bytes"
+    if isinstance(source, bytes):
+        return _content_fault(source, kind, f"{len(source):,} bytes") if source else ("broken", "no bytes")
+    try:
+        about = os.stat(source)
+    except (OSError, ValueError) as error:
+        # Some names the file system cannot even hold.
+        if isinstance(error, OSError) and error.errno not in _NOT_THERE:
+            return _unreadable(source, error.strerror)
+        return "missing", f"{source} is not there"
+    if not stat.S_ISREG(about.st_mode):
+        return "missing", f"{source} is {'a folder' if stat.S_ISDIR(about.st_mode) else 'no file'}"
+    if about.st_size == 0:
+        return "broken", f"{source}: empty file"
+    fault = _content_fault(source, kind, str(source))
+    if fault is None or fault[0] != "broken":
+        return fault
+    reason = reading_fault(source)
+    # A file that could not be read may be back by now.
+    return _content_fault(source, kind, str(source)) if reason is None else _unreadable(source, reason)
+
+
+def _unreadable(source: Path, reason: str) -> tuple[str, str]:
+    return "unreadable", f"{source} cannot be read ({reason})"
+
+
+def _content_fault(source: Path | bytes, kind: str, name: str) -> tuple[str, str] | None:
+    """`broken` or `absent` with the reason, by what the kind's decoder says; None when it has nothing to say."""
     try:
         reason = {"image": _image_fault, "audio": _audio_fault, "video": _video_fault}[kind](source)
     except AbsentSoundError as error:

@@ -22,6 +22,7 @@ ProblemKind = Literal[
     "bad_label",
     "bad_split",
     "missing_media",
+    "unreadable_media",
     "undecodable_media",
     "no_media",
     "empty_text",

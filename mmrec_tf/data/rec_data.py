@@ -23,7 +23,7 @@ class RecData:
 
     By kind: `id` and `categorical` -> str ("" = missing); `multi_categorical` -> list of str; `number` -> float64, NaN
     = missing; `timestamp` -> float64 seconds since 1970 UTC; `text` -> str ("" = missing); `image`, `audio`, `video`
-    -> absolute `pathlib.Path`, bytes or None (missing or undecodable); `vector` -> float32 `[dim]` array or None.
+    -> absolute `pathlib.Path`, bytes or None (not there or of no use); `vector` -> float32 `[dim]` array or None.
 
     Args:
         schema: the schema of these frames.

@@ -6,14 +6,14 @@ that filling up random batches wastes most of the work; sorting within a window 
 
 import bisect
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
 from mmrec_tf.encoders.base import Encoder
-from mmrec_tf.features.content import Source, decoded_in_order
+from mmrec_tf.features.content import NOT_READ, Source, decoded_in_order
 
 _SHAPES = 8
 """The most lengths that batches are filled up to, each of which the encoder is traced for."""
@@ -39,7 +39,7 @@ class Batch:
     undecodable: list[bytes] = field(default_factory=list)
 
 
-def decoded_batches(encoder: Encoder, sources: dict[bytes, Source]) -> Iterator[Batch]:
+def decoded_batches(encoder: Encoder, sources: dict[bytes, Source], decode: Callable | None = None) -> Iterator[Batch]:
     """Batches of at most `encoder.batch_size` contents, decoded in threads while earlier ones are encoded.
 
     The order depends on the contents alone. What is decoded and waits is bounded to about 256 MB.
@@ -47,13 +47,16 @@ def decoded_batches(encoder: Encoder, sources: dict[bytes, Source]) -> Iterator[
     Args:
         encoder: decodes, and says how long a content is.
         sources: by key.
+        decode: function of a key and its source, called in threads; the encoder's own of the source when None. What it
+            gives NOT_READ for is in no batch.
     """
     size = encoder.batch_size
     # Strings can wait by the thousand, and one of them is no work for a thread.
     item_bytes = 4 * math.prod(encoder.content_shape) if _is_array(encoder) else 1024
     ahead = max(1, min(2 * size, _AHEAD_BYTES // item_bytes))
     group = 64 if not _is_array(encoder) else 4 if item_bytes < 2**20 else 1
-    decoded = zip(sources, decoded_in_order(encoder.decode, sources.values(), ahead, group))
+    decode = decode or (lambda key, source: encoder.decode(source))
+    decoded = zip(sources, decoded_in_order(lambda entry: decode(*entry), sources.items(), ahead, group))
     return _Window(encoder).batches(decoded)
 
 
@@ -79,6 +82,8 @@ class _Window:
         wanted = 2 * size if _is_array(self._encoder) else _WINDOW_BATCHES * size
         undecodable = []
         for key, content in decoded:
+            if content is NOT_READ:
+                continue
             if content is None:
                 undecodable.append(key)
                 # It is not held back for long, as what is not stored has to be decoded again after a crash.

@@ -8,8 +8,11 @@ from hashlib import blake2b
 from pathlib import Path
 
 from mmrec_tf.data.file_memory import FileMemory
+from mmrec_tf.data.reading import reading_fault
 
 Source = str | Path | bytes
+NOT_READ = object()
+"""In the place of a content of which nothing can be said, as its file cannot be read at this moment."""
 _THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -79,7 +82,16 @@ class ContentKeys:
         return digest.digest()
 
 
-def decoded_in_order(decode: Callable, sources: Iterable[Source], ahead: int, group: int = 16) -> Iterator:
+def decoded(decode: Callable, source: Source):
+    """What `decode` makes of a source: a content, None where it cannot be decoded, or NOT_READ."""
+    content = decode(source)
+    if content is None and isinstance(source, Path):
+        # A file that could not be read may be back by now.
+        return NOT_READ if reading_fault(source) is not None else decode(source)
+    return content
+
+
+def decoded_in_order(decode: Callable, sources: Iterable, ahead: int, group: int = 16) -> Iterator:
     """What `decode` makes of each source, in order, worked out in threads.
 
     Args:
@@ -102,7 +114,7 @@ def decoded_in_order(decode: Callable, sources: Iterable[Source], ahead: int, gr
         pool.shutdown(cancel_futures=True)
 
 
-def _groups(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
+def _groups(sources: Iterable, size: int) -> Iterator[list]:
     group = []
     for source in sources:
         group.append(source)

@@ -1,6 +1,6 @@
 """Many contents through one encoder: decoding, batches, and one trace for each shape of batch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -11,18 +11,21 @@ from mmrec_tf.features.batches import decoded_batches, stacked
 from mmrec_tf.features.content import Source
 
 
-def encoded(encoder: Encoder, sources: dict[bytes, Source]) -> Iterator[tuple[list[bytes], list[bool], np.ndarray]]:
+def encoded(
+    encoder: Encoder, sources: dict[bytes, Source], decode: Callable | None = None
+) -> Iterator[tuple[list[bytes], list[bool], np.ndarray]]:
     """Keys, whether each could be decoded, and `[keys, dim]` float32 vectors, about a batch at a time.
 
     Args:
         encoder: decodes and encodes.
         sources: by key.
+        decode: as `decoded_batches` takes it; what it gives NOT_READ for is left out.
 
     Raises:
         EncoderError: if the vectors are not `encoder.dim` wide.
     """
     encode = tf.function(lambda batch: encoder(batch, training=False))
-    for batch in decoded_batches(encoder, sources):
+    for batch in decoded_batches(encoder, sources, decode):
         vectors = np.zeros((len(batch.keys) + len(batch.undecodable), encoder.dim), np.float32)
         if batch.keys:
             vectors[: len(batch.keys)] = _vectors(encoder, encode, stacked(encoder, batch.contents))

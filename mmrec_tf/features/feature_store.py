@@ -6,7 +6,9 @@ a changed photo or a changed encoder recomputes exactly what changed, and nothin
 """
 
 import json
+import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.features.chunk_writer import ChunkWriter, encoder_about
 from mmrec_tf.features.chunks import KEY_BYTES, STORED, UNDECODABLE, UNKNOWN, StoredVectors, merge_small_chunks
-from mmrec_tf.features.content import ContentKeys, Source
+from mmrec_tf.features.content import NOT_READ, ContentKeys, Source, decoded
 from mmrec_tf.features.encoding import encoded
 
 Progress = Callable[[str, int, int], None]
@@ -34,10 +36,11 @@ class EmbedSummary:
         total: items asked for; the sum of the next three.
         computed: vectors computed now.
         reused: items whose vector was there, or is that of an item with the same content.
-        absent: items without content, or with content that cannot be decoded.
+        absent: items without content, or with content that cannot be read or decoded.
         seconds: how long it took.
         undecodable: of the absent, those whose content cannot be decoded.
         first_undecodable: position of the first of them, or None.
+        unreadable: of the absent, those whose file is there and could not be read; they are tried again the next time.
     """
 
     total: int
@@ -47,6 +50,7 @@ class EmbedSummary:
     seconds: float
     undecodable: int = 0
     first_undecodable: int | None = None
+    unreadable: int = 0
 
 
 class FeatureStore:
@@ -60,8 +64,9 @@ class FeatureStore:
     A chunk is written under another name and renamed when it is complete, so a run that is killed loses at most the
     chunk it was filling; chunks are named after their content, so several processes can write at once, and each sweeps
     away the half-written files of those that are gone. Many small chunks are merged. Content that cannot be decoded is
-    remembered too, and not tried again until a library that decodes has changed. `files.json` holds the hashes of the
-    items' files. Nothing is written until there is something to store.
+    remembered too, and not tried again until a library that decodes has changed; nothing is remembered of a file that
+    cannot be read at the moment. `files.json` holds the hashes of the items' files. Nothing is written until there is
+    something to store.
 
     Args:
         folder: path of the store; made when it is needed.
@@ -80,6 +85,8 @@ class FeatureStore:
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
         self._keys = ContentKeys(KEY_BYTES, file_memory(self.folder))
+        # By directory, the keys of contents that could not be read when they were last embedded.
+        self._unread: dict[Path, set[bytes]] = {}
 
     def embed(
         self,
@@ -121,6 +128,18 @@ class FeatureStore:
         stored = int((states == STORED).sum())
         computed = sum(state == STORED for key, state in found.items() if key in first)
         undecodable = np.flatnonzero(states == UNDECODABLE)
+        unread = [
+            position
+            for position in np.flatnonzero(states == UNKNOWN).tolist()
+            if keys[position] is not None or _is_file(sources[position], encoder.modality)
+        ]
+        self._unread[self.directory(encoder, dtype)] = {keys[position] for position in unread}
+        if unread:
+            warnings.warn(
+                f"the {encoder.modality} files of {len(unread)} of {len(keys)} items cannot be read, the first "
+                f"{sources[unread[0]]}. They count as absent for now, and are tried again the next time.",
+                stacklevel=2,
+            )
         return EmbedSummary(
             total=len(keys),
             computed=computed,
@@ -129,12 +148,15 @@ class FeatureStore:
             seconds=time.perf_counter() - start,
             undecodable=len(undecodable),
             first_undecodable=int(undecodable[0]) if len(undecodable) else None,
+            unreadable=len(unread),
         )
 
     def read(
         self, encoder: Encoder, sources: Sequence[Source | None], dtype: str = "float32"
     ) -> tuple[np.ndarray, np.ndarray]:
         """The items' vectors, as far as they have one.
+
+        Items whose files this store could not read when it last embedded them have none.
 
         Args:
             encoder, sources: as they were given to `embed`.
@@ -151,7 +173,8 @@ class FeatureStore:
         vectors, mask = stored.gather(keys)
         # Asked afterwards: gathering lists the chunks anew when another process has merged or pruned them.
         states = stored.states(keys)
-        unknown = [position for position in np.flatnonzero(states == UNKNOWN) if keys[position] is not None]
+        unread = {None} | self._unread.get(self.directory(encoder, dtype), set())
+        unknown = [position for position in np.flatnonzero(states == UNKNOWN) if keys[position] not in unread]
         if unknown:
             raise EncoderError(
                 f"{len(unknown)} of {len(keys)} items have no entry for this {encoder.modality} encoder in the feature "
@@ -232,15 +255,27 @@ class FeatureStore:
         return rounded
 
     def _encode(self, encoder, sources, first, writer: ChunkWriter, progress) -> dict[bytes, int]:
-        """Encodes the sources at the positions that `first` names."""
+        """Encodes the sources at the positions that `first` names; nothing is said of those that cannot be read."""
         found: dict[bytes, int] = {}
+        unread: list[bytes] = []
+
+        def decode(key: bytes, source: Source):
+            content = decoded(encoder.decode, source)
+            if content is NOT_READ:
+                unread.append(key)
+            return content
+
         wanted = {key: _as_path(sources[position], encoder.modality) for key, position in first.items()}
-        for keys, present, vectors in encoded(encoder, wanted):
+        for keys, present, vectors in encoded(encoder, wanted, decode):
             writer.add(keys, present, vectors, [first[key] for key in keys])
             found.update((key, STORED if there else UNDECODABLE) for key, there in zip(keys, present))
             if progress is not None:
-                progress(f"Embedding {encoder.modality}", len(found), len(first))
+                progress(f"Embedding {encoder.modality}", len(found) + len(unread), len(first))
         return found
+
+
+def _is_file(source, modality: str) -> bool:
+    return modality != "text" and isinstance(source, (str, Path)) and os.path.isfile(source)
 
 
 def _as_path(source, modality: str):

@@ -1,7 +1,9 @@
 """Facts about files that are kept while the files stay as they are."""
 
+import errno
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,3 +70,28 @@ def test_vanished_files_are_forgotten(old_file, tmp_path):
     old_file.unlink()
     assert memory.forget_vanished() == 1
     assert memory.forget_vanished() == 0
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(old_file, tmp_path, monkeypatch):
+    reasons = ["Stale file handle", None]
+    monkeypatch.setattr(media, "reading_fault", lambda path: reasons.pop(0))
+    first = check_media(np.array([old_file], object), "image", memory=FileMemory(tmp_path / "files.json"))
+    assert first.unreadable == {0: f"{old_file} cannot be read (Stale file handle)"} and first.broken == {}
+    second = check_media(np.array([old_file], object), "image", memory=FileMemory(tmp_path / "files.json"))
+    assert list(second.broken) == [0] and second.unreadable == {}
+
+
+def test_a_memory_that_cannot_be_read_is_not_damaged_and_stays(old_file, tmp_path, monkeypatch):
+    path = tmp_path / "files.json"
+    check_media(np.array([old_file], object), "image", memory=FileMemory(path))
+    before = path.read_bytes()
+
+    def fail(self):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch, pytest.warns(UserWarning) as caught:
+        patch.setattr(Path, "read_bytes", fail)
+        check_media(np.array([old_file], object), "image", memory=FileMemory(path))
+    messages = [str(warning.message) for warning in caught]
+    assert "cannot be read" in messages[0] and not any("damaged" in message for message in messages)
+    assert path.read_bytes() == before

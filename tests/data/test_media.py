@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 import zlib
 from pathlib import Path
 
@@ -10,9 +12,10 @@ from PIL import Image
 
 from mmrec_tf.data import media
 from mmrec_tf.data.audio_files import MAX_RATE
-from mmrec_tf.data.image_files import MAX_PIXELS
+from mmrec_tf.data.image_files import MAX_PIXELS, open_image
 from mmrec_tf.data.media import EXTENSIONS, check_media, media_fault, parse_media
 from tests.media_files import grey, tone, video
+from tests.open_files import open_files_limited
 
 
 def _photo(format="JPEG", size=(64, 48)) -> bytes:
@@ -153,6 +156,49 @@ def test_videos(clips, name, state, reason):
     else:
         assert fault[0] == state
         assert fault[1].startswith(str(clips / name)) and reason in fault[1]
+
+
+def test_files_that_cannot_be_read_are_not_broken(clips, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(_photo())
+    (tmp_path / "clip.wav").write_bytes(_clip())
+    for path, kind in (
+        (tmp_path / "photo.jpg", "image"),
+        (tmp_path / "clip.wav", "audio"),
+        (clips / "sound.m4a", "audio"),
+        (clips / "both.mp4", "video"),
+    ):
+        assert media_fault(path, kind) is None
+        with open_files_limited(0):
+            fault = media_fault(path, kind)
+        assert fault == ("unreadable", f"{path} cannot be read ({os.strerror(errno.EMFILE)})")
+        assert media_fault(path, kind) is None
+
+
+def test_a_file_that_is_back_at_once_is_judged_by_its_content(tmp_path, monkeypatch):
+    (tmp_path / "photo.jpg").write_bytes(_photo())
+    asked = []
+
+    def fails_once(source, side):
+        asked.append(source)
+        if len(asked) == 1:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return open_image(source, side)
+
+    monkeypatch.setattr(media, "open_image", fails_once)
+    assert media_fault(tmp_path / "photo.jpg", "image") is None
+    assert len(asked) == 2
+
+
+def test_a_folder_that_may_not_be_entered_does_not_make_its_files_missing(tmp_path, monkeypatch):
+    path = tmp_path / "photo.jpg"
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(media.os, "stat", refuse)
+        fault = media_fault(path, "image")
+    assert fault == ("unreadable", f"{path} cannot be read ({os.strerror(errno.EACCES)})")
 
 
 def test_a_silent_video_has_no_sound_and_no_fault(clips):

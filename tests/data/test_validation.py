@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mmrec_tf.config_file import parse_config
+from mmrec_tf.data import media
 from mmrec_tf.data.problems import ValidationReport
 from mmrec_tf.data.validation import load_data, validate_frames
 from mmrec_tf.errors import ConfigError, DataError
@@ -288,6 +289,20 @@ def test_media_policies_that_drop(media_tables, tmp_path, policies, kept):
     data, _ = validate_frames(MEDIA, *media_tables, media_folder=tmp_path, policies=policies)
     assert data.items["item"].tolist() == kept
     assert data.interactions["item"].tolist() == kept
+
+
+def test_media_that_cannot_be_read_go_by_the_policy_of_missing_ones(media_tables, tmp_path, monkeypatch):
+    # Only what decoders refuse is read, so this is about the broken file.
+    monkeypatch.setattr(media, "reading_fault", lambda path: "Input/output error")
+    data, report = validate_frames(MEDIA, *media_tables, media_folder=tmp_path)
+    assert ("unreadable_media", "items", "photo", 1, 2, "kept", 1) in _lines(report)
+    assert report.of_kind("undecodable_media") == []
+    (problem,) = report.of_kind("unreadable_media")
+    assert problem.value == f"{tmp_path / 'c.png'} cannot be read (Input/output error)"
+    assert "data.policies.missing_media" in problem.remedy
+    assert data.items["photo"].tolist() == [tmp_path / "a.png", None, None, None]
+    data, _ = validate_frames(MEDIA, *media_tables, media_folder=tmp_path, policies={"missing_media": "drop"})
+    assert data.items["item"].tolist() == ["a"]
 
 
 @pytest.mark.parametrize("kind", ["missing_media", "undecodable_media"])

@@ -3,7 +3,6 @@
 import errno
 import os
 import warnings
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from mmrec_tf.features.chunks import (
     rewrite_chunks,
     write_chunk,
 )
+from tests.open_files import open_files_limited
 
 ABOUT = {"dim": 2, "dtype": "float32"}
 
@@ -43,22 +43,6 @@ def check_whole(directory, count) -> None:
     assert mask.all()
     np.testing.assert_array_equal(vectors[:, 0], np.arange(1, count + 1))
     np.testing.assert_array_equal(vectors[:, 1], -np.arange(1, count + 1))
-
-
-@contextmanager
-def open_files_limited(spare: int):
-    """No more than `spare` files can be opened beside those that are open."""
-    resource = pytest.importorskip("resource")
-    free = [os.open(os.devnull, os.O_RDONLY) for _ in range(spare + 1)]
-    for descriptor in free:
-        os.close(descriptor)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # Descriptors are numbered from the lowest that is free, and the limit is on their numbers.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(free), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_more_chunks_than_files_that_may_be_open(tmp_path):

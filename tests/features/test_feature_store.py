@@ -1,5 +1,6 @@
 """The feature store: what is computed, what is reused, and what survives."""
 
+import errno
 import json
 import os
 import shutil
@@ -217,6 +218,55 @@ def test_images_by_path_and_bytes_share_their_content(tmp_path):
     shutil.copy(tmp_path / "blue.png", red)
     assert counts(store.embed(encoder, [red])) == (1, 1, 0, 0)
     assert not np.allclose(store.read(encoder, [red])[0], vectors[0])
+
+
+class Photos(ImageCnnEncoder):
+    """Calls `before` with each file just before it is decoded."""
+
+    before = staticmethod(lambda path: None)
+
+    def decode(self, source):
+        self.before(source)
+        return super().decode(source)
+
+
+def photo(path, colour) -> Path:
+    from PIL import Image
+
+    Image.new("RGB", (20, 20), colour).save(path)
+    return path
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_is_tried_again(tmp_path, monkeypatch):
+    sources = [photo(tmp_path / f"{colour}.png", colour) for colour in ("red", "blue")]
+    sources += [None, tmp_path / "broken.png"]
+    sources[3].write_bytes(b"no picture")
+    away, opened = set(), open
+
+    def open_unless_away(path, *arguments, **options):
+        if str(path) in map(str, away):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+        return opened(path, *arguments, **options)
+
+    encoder = Photos(dim=8, image_size=16)
+    encoder.before = lambda path: away.add(path) if path == sources[1] else None
+    store = FeatureStore(tmp_path / "store")
+    with monkeypatch.context() as patch:
+        # The blue photo goes after it was hashed, and before it is decoded.
+        patch.setattr("builtins.open", open_unless_away)
+        with pytest.warns(UserWarning, match=f"files of 1 of 4 items cannot be read, the first {sources[1]}"):
+            summary = store.embed(encoder, sources)
+        assert (*counts(summary), summary.undecodable, summary.unreadable) == (4, 1, 0, 3, 1, 1)
+        assert store.read(encoder, sources)[1].tolist() == [True, False, False, False]
+        # Now it cannot even be hashed.
+        with pytest.warns(UserWarning, match="cannot be read"):
+            again = FeatureStore(tmp_path / "store").embed(encoder, sources)
+        assert (again.computed, again.undecodable, again.unreadable) == (0, 1, 1)
+    encoder.before = lambda path: None
+    for reader in (store, FeatureStore(tmp_path / "store")):
+        summary = reader.embed(encoder, sources)
+        assert (summary.absent, summary.undecodable, summary.unreadable) == (2, 1, 0)
+        assert reader.read(encoder, sources)[1].tolist() == [True, True, False, False]
 
 
 def test_two_writers_at_once(tmp_path):
