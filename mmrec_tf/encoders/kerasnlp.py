@@ -136,6 +136,11 @@ class KerasNlpEncoder(Encoder):
             variable.trainable = variable.trainable and "lora_kernel" in variable.path
         self.lora_rank = rank
         self._adopt()
+        return self.lora_weights
+
+    @property
+    def lora_weights(self) -> list[tf.Variable]:
+        """The weights of the low-rank changes; none without such changes."""
         return [weight for weight in self.weights if "lora_kernel" in weight.name]
 
     def tuning_blocks(self) -> list[tuple[str, list[tf.Variable]]]:

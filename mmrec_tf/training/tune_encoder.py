@@ -8,8 +8,10 @@ import tf_keras
 
 from mmrec_tf.config_encoders import AugmentationConfig, TuningConfig
 from mmrec_tf.encoders.base import Encoder
+from mmrec_tf.encoders.frames import FramesEncoder
 from mmrec_tf.encoders.hub import HubEncoder
 from mmrec_tf.encoders.tuning import TuningPlan, plan_tuning
+from mmrec_tf.encoders.tuning.behind import AdaptedEncoder
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.two_tower import TwoTower
@@ -168,8 +170,17 @@ def _check(encoder: Encoder, tuning: TuningConfig) -> None:
 
 def _in_bfloat16(encoder: Encoder, tuning: TuningConfig) -> TuningPlan:
     """The same encoder once more, computing in bfloat16. The one that embeds the items goes on in float32."""
-    config = {**encoder.get_config(), "dtype": "mixed_bfloat16"}
-    copy = type(encoder).from_config(config)
+    copy = _bfloat16_copy(encoder)
     plan = plan_tuning(copy, tuning)
     copy.set_weights(encoder.get_weights())
     return plan
+
+
+def _bfloat16_copy(encoder: Encoder) -> Encoder:
+    """With weights as at first. What is inside another encoder is copied too: a layer's precision does not reach it."""
+    config = {**encoder.get_config(), "dtype": "mixed_bfloat16"}
+    if isinstance(encoder, AdaptedEncoder):
+        return type(encoder)(**{**config, "encoder": _bfloat16_copy(encoder.encoder)})
+    if isinstance(encoder, FramesEncoder):
+        return type(encoder)(**{**config, "image": _bfloat16_copy(encoder.image)})
+    return type(encoder).from_config(config)

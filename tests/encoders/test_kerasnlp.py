@@ -9,10 +9,11 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from mmrec_tf.config_encoders import EncoderConfig
+from mmrec_tf.config_encoders import EncoderConfig, TuningConfig
 from mmrec_tf.encoders.kerasnlp import KerasNlpEncoder, _add_token_type
 from mmrec_tf.encoders.pretrained.bert import BertEncoder
 from mmrec_tf.encoders.registry import build_encoder
+from mmrec_tf.encoders.tuning import plan_tuning
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.schema import Feature
 from tests.layer_checks import check_layer
@@ -264,6 +265,16 @@ def test_low_rank_changes(presets):
     with pytest.raises(EncoderError, match="has low-rank changes already, of rank 2"):
         encoder.enable_lora(4)
     assert len(plain.enable_lora(2)) == 4 == len(plain.trainable_weights)
+
+
+@pytest.mark.parametrize(("adapter", "block"), [("lora", "lora/"), ("bottleneck", "behind/")])
+def test_a_copy_with_adapters_has_the_same_plan(presets, adapter, block):
+    tuning = TuningConfig(mode="adapter", adapter=adapter, rank=2, layer_decay=0.5)
+    plan = plan_tuning(KerasNlpEncoder(str(presets["bert"])), tuning)
+    copy = plan_tuning(type(plan.encoder).from_config(plan.encoder.get_config()), tuning)
+    # Two factors for each of two kernels, or a bottleneck's two matrices and two biases.
+    assert len(plan.weights) == 4 and all(name.startswith(block) for name in plan.weights)
+    assert list(copy.weights) == list(plan.weights) and copy.rates == plan.rates == [1.0] * 4
 
 
 def test_blocks_from_the_input_to_the_output(tmp_path):

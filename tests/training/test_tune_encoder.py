@@ -5,8 +5,10 @@ import pytest
 import tensorflow as tf
 
 from mmrec_tf.config_encoders import TuningConfig
+from mmrec_tf.encoders.frames import FramesEncoder
 from mmrec_tf.encoders.hub import HubEncoder
 from mmrec_tf.encoders.image_cnn import ImageCnnEncoder
+from mmrec_tf.encoders.tuning import plan_tuning
 from mmrec_tf.encoders.tuning.sentence_bert import SentenceBertEncoder
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
@@ -149,31 +151,65 @@ def test_what_a_module_cannot(tales, tmp_path):
     np.testing.assert_array_equal(hub(tf.constant(["word1"])), before)
 
 
-def test_a_light_encoder_is_trained_end_to_end(tales):
-    # Pictures of one grey each, dark ones for even groups: a picture's brightness is what an untrained network ignores.
+class Pictures(ImageCnnEncoder):
+    """Pictures of one grey each, dark ones for even groups: what an untrained network ignores is their brightness."""
+
+    def decode(self, source):
+        return pictures()[int(source) - 1]
+
+
+def pictures() -> np.ndarray:
     groups = tale_world.groups_of_items()
-    random = np.random.default_rng(0)
-    noise = random.integers(0, 60, (len(groups), 16, 16, 3))
-    pictures = (noise + 120 * (groups % 2)[:, None, None, None]).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 60, (len(groups), 16, 16, 3))
+    return (noise + 120 * (groups % 2)[:, None, None, None]).astype(np.uint8)
 
-    class Pictures(ImageCnnEncoder):
-        def decode(self, source):
-            return pictures[int(source) - 1]
 
-    encoder = Pictures(dim=16, image_size=16)
-    names = [str(row + 1).encode() for row in range(len(groups))]
+def picture_world(tales: Prepared, encoder: Pictures) -> Prepared:
+    names = [str(row + 1).encode() for row in range(tale_world.OLD + tale_world.NEW)]
     data = tales.data.__class__(
         tales.data.schema, tales.data.interactions, tales.data.items.assign(tale=names), tales.data.users
     )
-    vectors = encoder(pictures).numpy()
+    vectors = encoder(pictures()).numpy()
     items = tales.items.build(
         data.items, tales.data.schema.item, np.arange(240), {"tale": (vectors, np.ones(300, bool))}
     )
-    world = Prepared(data, tales.config, tales.split, tales.users, items, {})
+    return Prepared(data, tales.config, tales.split, tales.users, items, {})
+
+
+def test_a_light_encoder_is_trained_end_to_end(tales):
+    encoder = Pictures(dim=16, image_size=16)
+    before = encoder(pictures()).numpy()
+    world = picture_world(tales, encoder)
     set_seed(1)
     retrieval, _ = train_retrieval(world, most_epochs=3)
     tuning = TuningConfig(mode="full", learning_rate=0.01, epochs=3, batch_size=32)
     result = tune_encoder(world, retrieval, encoder, "tale", tuning)
     assert result.summary["share"] == 1.0
     assert result.summary["loss after"] < result.summary["loss before"]
-    assert np.abs(encoder(pictures).numpy() - vectors).max() > 0.01
+    assert np.abs(encoder(pictures()).numpy() - before).max() > 0.01
+
+
+def test_an_adapter_behind_a_light_encoder_learns_in_mixed_precision(tales, monkeypatch):
+    encoder = Pictures(dim=16, image_size=16)
+    world = picture_world(tales, encoder)
+    losses = iter([2.0, 1.0])
+    monkeypatch.setattr(module.EncoderTuning, "evaluate", lambda *_, **__: {"loss": next(losses)})
+    tuning = TuningConfig(mode="adapter", mixed_precision=True, batch_size=64, max_steps=2)
+    result = tune_encoder(world, untrained(world), encoder, "tale", tuning)
+    assert result.plan.encoder.encoder is encoder
+    # It starts at zero, as no change.
+    assert np.any(result.plan.weights["behind/bottleneck_up"].numpy())
+
+
+@pytest.mark.parametrize("mode", ["full", "adapter"])
+def test_mixed_precision_reaches_an_encoder_inside_another(mode):
+    frames = FramesEncoder(ImageCnnEncoder(dim=8, image_size=16), frames=2)
+    tuning = TuningConfig(mode=mode, mixed_precision=True)
+    plan = plan_tuning(frames, tuning)
+    copy = module._in_bfloat16(plan.encoder, tuning)
+    over_images = copy.encoder if mode == "full" else copy.encoder.encoder
+    assert over_images.image.compute_dtype == "bfloat16" and frames.image.compute_dtype == "float32"
+    videos = np.random.default_rng(0).integers(0, 256, (3, 2, 16, 16, 3))
+    # bfloat16 has 8 bits, so numbers come out near those of float32, and not the same.
+    difference = np.abs(copy.encoder(videos).numpy() - plan.encoder(videos).numpy()).max()
+    assert 1e-5 < difference < 0.05

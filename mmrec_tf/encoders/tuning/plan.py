@@ -117,6 +117,11 @@ def blocks_by_name(weights: list[tf.Variable]) -> Blocks:
 
 
 def _with_adapters(encoder: Encoder, tuning: TuningConfig) -> tuple[Encoder, Blocks]:
+    # Adapters that an earlier plan has put in, as a copy of a planned encoder has them, keep their names.
+    if isinstance(encoder, AdaptedEncoder):
+        return encoder, [("behind", list(encoder.adapter.trainable_weights))]
+    if getattr(encoder, "lora_rank", 0):
+        return encoder, [("lora", encoder.lora_weights)]
     blocks = [(name, [w for w in weights if is_adapter_weight(w)]) for name, weights in blocks_of(encoder)]
     blocks = [(name, weights) for name, weights in blocks if weights]
     if blocks:

@@ -95,6 +95,18 @@ def test_a_module_gets_its_adapter_behind(text_module):
     np.testing.assert_allclose(plan.encoder(texts), encoder(texts), atol=1e-6)
 
 
+@pytest.mark.parametrize("frames", [False, True])
+def test_a_copy_of_an_adapted_encoder_has_the_same_plan(frames):
+    encoder = ImageCnnEncoder(dim=8, image_size=16)
+    wanted = tuning("adapter", layer_decay=0.5)
+    plan = plan_tuning(FramesEncoder(encoder, frames=2) if frames else encoder, wanted)
+    copy = plan_tuning(AdaptedEncoder.from_config(plan.encoder.get_config()), wanted)
+    # A bottleneck is four weights behind the vector: its two matrices and their biases.
+    names = ["down", "down_bias", "up", "up_bias"]
+    assert list(copy.weights) == list(plan.weights) == [f"behind/bottleneck_{name}" for name in names]
+    assert copy.rates == plan.rates == [1.0] * 4
+
+
 def test_an_image_encoder_inside_another(image_module):
     frames = FramesEncoder(EfficientNetLiteEncoder(str(image_module), adapter="lora"), frames=2)
     plan = plan_tuning(frames, tuning("adapter"))
