@@ -16,7 +16,8 @@ def augment_images(images: tf.Tensor, options: AugmentationConfig, seed: tf.Tens
     """Each image changed in its own way, as the options' strengths say.
 
     Mirroring, crop, rotation and zoom are one resampling, so that an image is blurred once; what comes in from outside
-    is the image mirrored at its edge. A video's frames all change in the same way.
+    is the image mirrored at its edge. A video's frames all change in the same way; those of zeros, which fill a shorter
+    video up, stay zeros.
 
     Args:
         images: `[batch, height, width, 3]`, or `[batch, frames, height, width, 3]`; uint8, or float in [0, 1].
@@ -35,13 +36,16 @@ def augment_images(images: tf.Tensor, options: AugmentationConfig, seed: tf.Tens
     is_video = images.shape.rank == 5
     if not is_video:
         pixels = pixels[:, tf.newaxis]
+    # A black image is still an image: only frames fill up.
+    is_there = tf.reduce_any(pixels > 0.0, axis=[2, 3, 4], keepdims=True) if is_video else tf.ones([1] * 5, tf.bool)
     seeds = split_seed(seed, 3)
     if options.flip or options.crop or options.rotation or options.zoom:
         pixels = _moved(pixels, options, seeds[0])
     if options.colour:
-        pixels = _recoloured(pixels, options.colour, seeds[1])
+        pixels = _recoloured(pixels, is_there, options.colour, seeds[1])
     if options.cutout:
         pixels = _covered(pixels, options.cutout, seeds[2])
+    pixels = tf.where(is_there, pixels, 0.0)
     pixels = tf.clip_by_value(pixels if is_video else pixels[:, 0], 0.0, 1.0)
     changed = tf.cast(tf.round(pixels * 255.0), dtype) if dtype == tf.uint8 else tf.cast(pixels, dtype)
     return tf.ensure_shape(changed, images.shape)
@@ -75,8 +79,11 @@ def _moved(pixels, options, seed):
     return tf.reshape(moved, shape)
 
 
-def _recoloured(pixels, strength, seed):
-    """Brightness and contrast by a factor, saturation and hue as one matrix in luminance and colour differences."""
+def _recoloured(pixels, is_there, strength, seed):
+    """Brightness and contrast by a factor, saturation and hue as one matrix in luminance and colour differences.
+
+    Contrast is about the mean of the frames that are there, `[batch, frames, 1, 1, 1]` bool.
+    """
     brightness, contrast, saturation, hue = (drawn[:, 0] for drawn in uniform(pixels, 4, seed))
 
     def factor(drawn):
@@ -93,7 +100,10 @@ def _recoloured(pixels, strength, seed):
     shape = tf.shape(pixels)
     flat = tf.reshape(pixels, [shape[0], -1, 3])
     flat = tf.matmul(flat, matrix, transpose_b=True) * factor(brightness)
-    mean = tf.reduce_mean(flat, axis=[1, 2], keepdims=True)
+    shares = tf.cast(is_there[..., 0, 0], tf.float32)
+    shares /= tf.maximum(tf.reduce_sum(shares, axis=1, keepdims=True), 1.0)
+    of_frames = tf.reduce_mean(tf.reshape(flat, [shape[0], shape[1], -1]), axis=2, keepdims=True)
+    mean = tf.reduce_sum(of_frames * shares, axis=1, keepdims=True)
     return tf.reshape((flat - mean) * factor(contrast) + mean, shape)
 
 

@@ -115,6 +115,19 @@ def test_frames_of_a_video_change_alike():
         np.testing.assert_array_equal(found[:, frame], augmented(noise(3), **EVERYTHING))
 
 
+def test_what_fills_a_short_video_up_stays_zeros():
+    frames = np.repeat(noise(3)[:, None], 4, axis=1)
+    frames[:, 2:] = 0
+    # A black frame has nothing, an almost black one has.
+    frames[0, 1] = 0
+    frames[0, 1, 0, 0, 0] = 1
+    for options in (EVERYTHING, {"cutout": 0.4, "colour": 0.5}):
+        found = augmented(frames, **options)
+        assert not found[:, 2:].any() and found[:, :2].any(axis=(2, 3, 4)).all()
+        # What is there changes as it would in a video of this length: contrast is about its own mean.
+        np.testing.assert_array_equal(found[:, :2], augmented(frames[:, :2], **options))
+
+
 def test_in_a_dataset_with_unknown_batch():
     dataset = tf.data.Dataset.from_tensor_slices(noise(5)).batch(2)
     dataset = dataset.map(lambda batch: augment_images(batch, AugmentationConfig(**EVERYTHING), [0, 1]))
