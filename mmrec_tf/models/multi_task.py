@@ -97,7 +97,7 @@ class MultiTask(LossScaledModel):
         if not names:
             return {}
         items, tower = self.two_tower.items, self.two_tower.candidate_tower
-        known = items.lookup(inputs["item_index"])
+        known = items.lookup(tf.reshape(inputs["item_index"], [-1]))
         content = items.fusion(known["vectors"], known["masks"], training=training)
         shared = {
             "categories": {**known["categorical"], **known["multi_categorical"]},

@@ -7,8 +7,9 @@ import tensorflow as tf
 from mmrec_tf.config_tasks import TasksConfig
 from mmrec_tf.errors import DataError
 from mmrec_tf.models.multi_task import build_multi_task
+from mmrec_tf.training.fit import fit
 from tests import tiny_world
-from tests.multi_task_world import first_batch, world
+from tests.multi_task_world import CALM, first_batch, world
 
 
 def test_a_batch_in_which_nothing_is_counted(tmp_path):
@@ -35,6 +36,29 @@ def test_items_without_a_category_are_not_counted(tmp_path):
     batch["item_index"] = tf.constant([1, 4, 7, 2])
     read = model._read_items(batch, training=False)["category"]
     assert float(model.heads["category"].loss(read)[1]) == 1
+
+
+@pytest.mark.parametrize("feature", ["category", "tags"])
+def test_windows_of_which_all_positions_are_learned(tmp_path, feature):
+    windows = {**CALM, "history": {"encoder": "transformer", "all_positions": True}}
+    prepared, _, model = world(
+        tmp_path,
+        heads=[{"task": "category", "feature": feature}],
+        retrieval=windows,
+        fusion={"modality_dropout": 0.0},
+    )
+    batch = first_batch(prepared)
+    items = batch["item_index"].numpy()
+    assert items.ndim == 2 and (items == 0).any()
+    loss, count = model._judge(batch, training=True)
+    # Each item that is not padding, as often as it stands in the windows.
+    shown = {**batch, "item_index": tf.constant(items[items > 0])}
+    expected, expected_count = model._judge(shown, training=True)
+    name = next(iter(model.heads))
+    assert float(count[name]) == float(expected_count[name])
+    assert float(loss[name]) == pytest.approx(float(expected[name]), rel=1e-5)
+    history = fit(model, prepared.multi_task_dataset(12), epochs=1, learning_rate=0.01, patience=1)
+    assert np.isfinite(history["loss"]).all()
 
 
 @pytest.mark.parametrize(
