@@ -91,7 +91,8 @@ class RankingConfig(StrictModel):
             `data.positive_from`; by default where the label has three values or more, no negatives are drawn and none
             are left out. For `log_loss`.
         negatives_kept: float in (0, 1]. Share of the interactions that are no positives which training takes, of logs
-            that have too many; the predicted chances are put right for it. For clicks without drawn negatives.
+            that have too many; the predicted chances are put right for it, and other targets count those that are left
+            for as many as there were. For clicks without drawn negatives.
         position: str. The number of `schema.context` that says in which place an item was shown. What the place does
             to the chance of a click is learned beside the ranker and left out when it is served. For `log_loss`.
         calibration: `none`, `temperature`, `platt` (the default) or `isotonic`: how chances of clicks are made to come

@@ -244,6 +244,10 @@ class Prepared:
         options, train = self.config.models.ranking, self.split.train
         rows = trained_rows(self.labels(train), options.negatives_kept, options.position, self.config.seed)
         examples = self.ranking_examples(train[rows], self.sequences())
+        # A negative of the main target stands for all that were left out, also to targets that do not wait for it.
+        stands_for = np.where(examples["label"] > 0, 1.0, 1.0 / options.negatives_kept).astype(np.float32)
+        for name in set(options.targets) - set(options.targets_after_main):
+            examples["targets"][name]["weight"] *= stands_for
         if options.encodes_targets:
             examples["statistics"] = {name: told[rows] for name, told in self.training_statistics.items()}
         return ranking_dataset(

@@ -10,7 +10,7 @@ from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.models.build import build_ranker
 from mmrec_tf.schema import Schema
-from tests import tiny_world
+from tests import target_world, tiny_world
 
 SCHEMA = Schema(
     user={"user_id": "id"},
@@ -73,6 +73,22 @@ def test_negatives_are_thinned_in_training_alone_and_counted_again(tmp_path):
     model = build_ranker(world.config, world.users, world.items, world.context)
     # Odds of 1 to 1 among half of the negatives are 1 to 2.
     assert float(model.predictions(np.float32([0.0]))[0]) == pytest.approx(1 / 3, rel=1e-5)
+
+
+def test_to_other_targets_the_negatives_that_are_left_stand_for_all(tmp_path):
+    frame = target_world.log()
+    frame["saved"] = np.arange(len(frame)) % 2
+    targets = {"purchase": {"column": "bought", "after": "click"}, "minutes": {"kind": "rating"}, "saved": {}}
+    batches = list(
+        target_world.prepared(tmp_path, frame=frame, targets=targets, negatives_kept=0.25).ranking_dataset(16)
+    )
+    clicked = np.concatenate([batch["label"].numpy().ravel() for batch in batches]) > 0
+    assert clicked.any() and not clicked.all()
+    # A purchase is learned together with the click, whose chances are put right; what is not clicked has no minutes.
+    expected = {"purchase": np.ones(len(clicked)), "minutes": clicked, "saved": np.where(clicked, 1.0, 4.0)}
+    for name, weights in expected.items():
+        found = np.concatenate([batch["targets"][name]["weight"].numpy().ravel() for batch in batches])
+        np.testing.assert_array_equal(found, weights)
 
 
 def test_a_ranker_that_is_trained_on_the_log_alone_is_judged_by_the_log_alone(tmp_path):
