@@ -5,6 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.errors import DataError
 from mmrec_tf.fused_adam import FusedAdam
 from mmrec_tf.schedule import warm_up_cosine
 from mmrec_tf.training.callbacks import BestByScore, Progress, StopOnBadLoss
@@ -40,7 +41,8 @@ def fit(
 
     Args:
         model: a `tfrs.Model`.
-        dataset: finite dataset of one epoch.
+        dataset: finite dataset of one epoch. One that does not tell its length is gone through once to count it; with
+            `tf.data.experimental.assert_cardinality` it tells.
         epochs: int. The most passes over the dataset.
         learning_rate: float. Peak of the schedule.
         patience: int. Epochs without a better score before training stops.
@@ -59,10 +61,10 @@ def fit(
         The history: name -> one value per epoch; `loss` is the mean over the epoch.
 
     Raises:
+        DataError: for a dataset without an end, or without a batch.
         RunError: when the loss is no longer a number.
     """
-    count = int(dataset.cardinality())
-    steps = max(count, 1)
+    steps = _length(dataset)
     schedule = warm_up_cosine(steps * epochs, learning_rate)
     averaging = {"use_ema": True, "ema_momentum": min(average, 1.0 - 0.5 / steps)} if average else {}
     adam = {"adam": FusedAdam, "lazy_adam": LazyAdam}[optimizer]
@@ -79,12 +81,23 @@ def fit(
     callbacks = [*([] if best is None else [best]), StopOnBadLoss(best)]
     if progress is not None:
         callbacks.append(Progress(progress, description, epochs))
-    if count > 0:
-        # One iterator for all epochs: to begin a new one takes as long as a step or two, and the next epoch's first
-        # batches are made while the last one's model is scored.
-        dataset = dataset.repeat()
-    history = model.fit(
-        dataset, epochs=epochs, steps_per_epoch=steps if count > 0 else None, callbacks=callbacks, verbose=0
-    ).history
+    # One iterator for all epochs: to begin a new one takes as long as a step or two, and the next epoch's first batches
+    # are made while the last one's model is scored.
+    history = model.fit(dataset.repeat(), epochs=epochs, steps_per_epoch=steps, callbacks=callbacks, verbose=0).history
     dropped = ("regularization_loss", "total_loss")
     return {name: [float(value) for value in values] for name, values in history.items() if name not in dropped}
+
+
+def _length(dataset):
+    """Batches of an epoch, which the schedule is laid out by."""
+    count = int(dataset.cardinality())
+    if count == tf.data.INFINITE_CARDINALITY:
+        raise DataError(
+            "the dataset has no end, and training needs one of one epoch. Take the repeat() out of it, or end it with "
+            "take(steps of an epoch)."
+        )
+    if count == tf.data.UNKNOWN_CARDINALITY:
+        count = int(dataset.reduce(tf.constant(0, tf.int64), lambda sofar, _: sofar + 1))
+    if count == 0:
+        raise DataError("the dataset has no batch, and training needs one or more. Look at what it filters out.")
+    return count

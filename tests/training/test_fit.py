@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from mmrec_tf.data.pipelines import gathered_batches
-from mmrec_tf.errors import RunError
+from mmrec_tf.errors import DataError, RunError
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
@@ -121,11 +121,22 @@ def test_every_epoch_is_the_dataset_once_whatever_its_order_and_the_steps_of_a_c
     assert int(model.optimizer.iterations) == 15
 
 
-def test_a_dataset_of_unknown_length_is_gone_through():
-    model = Slope()
-    fit(model, steps(10).filter(lambda values: True), epochs=2, learning_rate=0.1, patience=1)
-    # Keras counts the step that finds the end, too.
-    assert int(model.optimizer.iterations) in (20, 21)
+def test_a_dataset_of_unknown_length_is_trained_on_as_one_of_known_length():
+    known, unknown = Slope(), Slope()
+    for model, dataset in ((known, steps(10)), (unknown, steps(10).filter(lambda values: True))):
+        fit(model, dataset, epochs=2, learning_rate=0.1, patience=1)
+        assert int(model.optimizer.iterations) == 20
+    # A schedule for one step an epoch would have ended after two.
+    assert float(known.w) < -0.5
+    assert float(unknown.w) == float(known.w)
+
+
+def test_datasets_that_are_no_epoch_are_refused():
+    with pytest.raises(DataError, match="the dataset has no end.*Take the repeat\\(\\) out of it"):
+        fit(Slope(), steps(2).repeat(), epochs=1, learning_rate=0.1, patience=1)
+    for nothing in (steps(2).take(0), steps(2).filter(lambda values: False)):
+        with pytest.raises(DataError, match="the dataset has no batch"):
+            fit(Slope(), nothing, epochs=1, learning_rate=0.1, patience=1)
 
 
 def test_averages_reach_back_over_two_epochs_at_most():
