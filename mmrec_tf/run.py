@@ -6,6 +6,7 @@
     report.html                     the same for people
     features/{users,items}/         feature tables and vocabularies
     features/context.json           vocabularies and scales of what is known of a request
+    features/encoders.json          fingerprints of the encoders that were taken as they come
     checkpoints/                    the weights of the models
     checkpoints/pretrained/         encoders that a stage of pretraining has changed
     checkpoints/encoders/           what tuning has changed in them
@@ -27,7 +28,7 @@ import yaml
 
 from mmrec_tf import __version__
 from mmrec_tf.config import Config
-from mmrec_tf.config_encoders import TuningConfig
+from mmrec_tf.config_encoders import EncoderConfig, TuningConfig
 from mmrec_tf.config_file import dump_config, load_config
 from mmrec_tf.data.columns import parse_ids, parse_text
 from mmrec_tf.data.rec_data import RecData
@@ -35,7 +36,7 @@ from mmrec_tf.data.tables import read_table
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.encoders.registry import build_encoder
 from mmrec_tf.encoders.tuning import load_tuned, plan_tuning, save_tuned
-from mmrec_tf.errors import RunError
+from mmrec_tf.errors import EncoderError, RunError
 from mmrec_tf.features.context_features import ContextFeatures
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.item_vectors import encoder_config
@@ -49,6 +50,7 @@ from mmrec_tf.schema import Feature
 from mmrec_tf.training.tune_encoder import Tuned
 
 _ALL_WEIGHTS = TuningConfig(mode="full")
+_FINGERPRINTS = "features/encoders.json"
 
 
 class Run:
@@ -143,20 +145,42 @@ class Run:
         for name, encoder in encoders.items():
             save_tuned(self._pretrained, name, plan_tuning(encoder, _ALL_WEIGHTS), _ALL_WEIGHTS)
 
+    def save_fingerprints(self, config: Config, encoders: dict[str, Encoder]) -> None:
+        """Writes which encoders the vectors are from that were taken as they come; of others the weights are kept."""
+        (self.folder / "features").mkdir(exist_ok=True)
+        frozen = {name: encoder.fingerprint for name, encoder in encoders.items() if _is_as_it_comes(config, name)}
+        self.write_json(_FINGERPRINTS, frozen)
+
     def load_encoder(self, config: Config, name: str) -> Encoder:
         """The encoder of an item feature as the run's vectors were made: built anew, with the weights it has learned.
 
         Raises:
             RunError: if the schema has no such feature.
-            EncoderError: if the encoder cannot be built, or the weights are not there or fit another one.
+            EncoderError: if the encoder cannot be built, gives other vectors now than the run's, or the weights are not
+                there or fit another one.
         """
         feature = _feature(config, name)
         asked = encoder_config(config, feature)
+        if _is_as_it_comes(config, name):
+            return self._checked(build_encoder(feature, asked), asked, name)
         if name in pretrained_features(config):
             encoder = load_tuned(self._pretrained, name, encoder_to_pretrain(config, name), _ALL_WEIGHTS)
         else:
             encoder = build_encoder(feature, asked)
         return encoder if asked.tuning.mode == "frozen" else load_tuned(self._encoders, name, encoder, asked.tuning)
+
+    def _checked(self, encoder: Encoder, asked: EncoderConfig, name: str) -> Encoder:
+        # Runs of earlier versions have no fingerprints.
+        known = self.read_json(_FINGERPRINTS) if (self.folder / _FINGERPRINTS).is_file() else {}
+        if known.get(name, encoder.fingerprint) != encoder.fingerprint:
+            place = asked.path or asked.handle
+            raise EncoderError(
+                f"the encoder of {name!r}, {asked.type}{f' from {place}' if place else ''}, is not the one that the "
+                f"vectors of {self.folder} are from: its fingerprint was {known[name][:12]} and is "
+                f"{encoder.fingerprint[:12]}, so new vectors could not be compared with them. Put back the module or "
+                "the version of mmrec_tf that it was trained with, or train again with: mmrec train"
+            )
+        return encoder
 
     @property
     def _context(self) -> Path:
@@ -189,6 +213,12 @@ class Run:
                 f"{path} does not fit the model that this run describes: {error}. Either it is damaged, or another "
                 f"version of mmrec_tf wrote it (this is {__version__}): use that one, or train again with: mmrec train"
             ) from error
+
+
+def _is_as_it_comes(config: Config, name: str) -> bool:
+    """Whether nothing that is trained changes the encoder."""
+    is_frozen = encoder_config(config, _feature(config, name)).tuning.mode == "frozen"
+    return is_frozen and name not in pretrained_features(config)
 
 
 def _feature(config: Config, name: str) -> Feature:

@@ -85,6 +85,7 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
                 prepared, tuned = tune_encoders(prepared, encoders, progress)
         run.save_config(prepared.config)
         run.save_tables(prepared)
+        run.save_fingerprints(config, encoders)
         run.write_json("validation.json", report.to_dict())
         run.write_json("split.json", {"interactions": prepared.fingerprint()})
         history = {f"pretraining {stage}": done.history for stage, done in language.items()}

@@ -1,5 +1,7 @@
 """A run's directory: appears whole or not at all, and never replaces what is no run."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,7 +15,7 @@ from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.run import Run, check_same_ids, new_run, replacing
 from mmrec_tf.training.tune_encoder import Tuned
 from tests import tale_world
-from tests.tiny_encoders import make_text_network
+from tests.tiny_encoders import make_text_module, make_text_network
 
 
 def finished(folder, text="new"):
@@ -130,6 +132,34 @@ def test_tuned_encoders_come_back_with_the_vectors_they_gave(tmp_path):
     assert np.abs(loaded(texts) - build_encoders(config)["tale"](texts)).max() > 1e-3
     with pytest.raises(RunError, match="no item feature 'title' has an encoder. Those that have: tale"):
         run.load_encoder(config, "title")
+
+
+def test_an_encoder_that_gives_other_vectors_than_the_runs_is_refused(tmp_path):
+    module = make_text_module(tmp_path / "module")
+    config = tale_world.config(module, tmp_path, type="hub", max_tokens=None)
+    (tmp_path / "run").mkdir()
+    run = Run(tmp_path / "run")
+    # A run of an earlier version wrote nothing.
+    run.load_encoder(config, "tale")
+    run.save_fingerprints(config, build_encoders(config))
+    # Built anew, from another place too, it is the same.
+    run.load_encoder(config, "tale")
+    shutil.copytree(module, tmp_path / "copy")
+    run.load_encoder(tale_world.config(tmp_path / "copy", tmp_path, type="hub", max_tokens=None), "tale")
+    (module / "assets" / "note.txt").write_text("of another release")
+    with pytest.raises(EncoderError, match="encoder of 'tale', hub from .*module, is not the one .* Put back the mod"):
+        run.load_encoder(config, "tale")
+
+
+def test_of_an_encoder_that_has_learned_its_weights_tell(tmp_path):
+    network = make_text_network(tmp_path / "network")
+    tuned = tale_world.config(network, tmp_path, tuning="full")
+    frozen = tale_world.config(network, tmp_path).model_dump()
+    pretrained = Config.model_validate({**frozen, "pretraining": [{"stage": "masked_language"}]})
+    run = Run(tmp_path)
+    for config in (tuned, pretrained):
+        run.save_fingerprints(config, {"tale": None})
+        assert run.read_json("features/encoders.json") == {}
 
 
 def test_changed_tables_are_refused_with_the_first_difference():

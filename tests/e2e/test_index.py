@@ -11,8 +11,11 @@ import pytest
 import tensorflow as tf
 import yaml
 
+from mmrec_tf.encoders.hashed_text import HashedTextEncoder
+from mmrec_tf.errors import EncoderError
 from mmrec_tf.recommend.recommender import Recommender
 from mmrec_tf.serving.model_store import ModelStore
+from mmrec_tf.workflow import OpenRun
 from tests.scann_here import needs_scann
 
 pytestmark = pytest.mark.slow
@@ -73,6 +76,18 @@ def test_items_are_added_and_removed_without_training(run, small_shop, tmp_path)
     table_of_all = Recommender.load(run).recommend_all(["U0001", "nobody"], k=100)
     assert items["item_id"][5] not in set(table_of_all["item_id"])
     assert np.isfinite(table_of_all["score"]).all()
+    table.unlink()
+
+
+def test_items_are_not_put_into_another_encoders_space(small_run, small_shop, tmp_path, monkeypatch):
+    shutil.copytree(small_run.folder, tmp_path / "run")
+    table = small_shop.parent / "newer_items.csv"
+    items = pd.read_csv(small_shop.parent / "items.csv", dtype=str, keep_default_na=False)
+    items.iloc[[3]].assign(item_id=["TWIN3"]).to_csv(table, index=False)
+    monkeypatch.setattr(HashedTextEncoder, "revision", HashedTextEncoder.revision + 1)
+    with pytest.raises(EncoderError, match="hashed_text, is not the one that the vectors of .* are from"):
+        OpenRun(tmp_path / "run").index(table, [])
+    assert not (tmp_path / "run" / "index").exists()
     table.unlink()
 
 
