@@ -33,6 +33,8 @@ def decode_image(source: Path | bytes, size: int) -> np.ndarray | None:
     try:
         # A JPEG can be decoded at a fraction of its size, several times as fast; twice the target keeps it sharp.
         with open_image(source, 2 * size) as image:
+            # Pillow turns a TIFF upright while it loads it, and says afterwards that it is.
+            image.load()
             orientation = orientation_of(image)
             rgb = _shrunk(image, size) if image.width * image.height > LARGE_PIXELS else _as_rgb(image)
             square = ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR)
@@ -47,7 +49,7 @@ def decode_image(source: Path | bytes, size: int) -> np.ndarray | None:
 
 
 def orientation_of(image) -> int:
-    """The EXIF orientation, 1 to 8; 1, upright, where there is none or the EXIF data are damaged."""
+    """The EXIF orientation of a loaded image, 1 to 8; 1, upright, where there is none or the data are damaged."""
     try:
         return image.getexif().get(_ORIENTATION, 1)
     except (SyntaxError, ValueError, TypeError, KeyError, OSError, EOFError, struct.error):
@@ -82,7 +84,6 @@ def _shrunk(image, size: int):
     factor = max(1, side // (2 * size))
     cells = -(-side // factor)
     out = Image.new("RGB", (cells, cells))
-    image.load()
     brightest = _brightest(image)
     rows = max(1, 256 // factor) * factor
     for row in range(0, side, rows):

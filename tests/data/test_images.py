@@ -70,6 +70,32 @@ def test_every_orientation_as_pillow_has_it(orientation):
     np.testing.assert_array_equal(decode_image(data, 30), np.asarray(upright.convert("RGB")))
 
 
+UPRIGHT = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels.transpose(1, 0, 2)[::-1, ::-1],
+    8: lambda pixels: np.rot90(pixels),
+}
+"""What is to be done to the stored pixels, by the EXIF standard's description of each orientation."""
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}], ids=["plain", "compressed"])
+@pytest.mark.parametrize("large_pixels", [images.LARGE_PIXELS, 1], ids=["usual", "in strips"])
+def test_every_orientation_of_a_tiff(orientation, options, large_pixels, monkeypatch):
+    monkeypatch.setattr(images, "LARGE_PIXELS", large_pixels)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = decode_image(encoded(Image.fromarray(pixels), "TIFF", exif=exif, **options), 30)
+    # The middle 30 of the longer side are kept, whichever that is.
+    np.testing.assert_array_equal(found, UPRIGHT[orientation](pixels[:, 10:40]))
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_damaged_exif_data_do_not_cost_the_image():
     exif = Image.Exif()
