@@ -39,7 +39,7 @@ def decode_audio(
 
     Args:
         source: path of the file, or its bytes. WAV, FLAC, Ogg Vorbis or Opus, MP3, AIFF, AAC, and the sound of MP4
-            (M4A), MOV, WebM, MKV, AVI, MPEG, FLV and WMV.
+            (M4A), MOV, WebM, MKV, AVI, MPEG, FLV, WMV and OGV.
         sample_rate: int. Hz of the result.
         seconds: float. Length of a window.
         windows: int. The most windows.

@@ -11,7 +11,7 @@ from pathlib import Path
 VIDEO_CONTAINERS = ("mov", "matroska", "avi", "gif", "mpegts", "mpeg", "flv", "asf", "ogg")
 """Demuxers whose pictures are read: MP4 and MOV, WebM and MKV, AVI, GIF, MPEG, FLV, WMV, Ogg."""
 
-SOUND_CONTAINERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "aac", "gif")
+SOUND_CONTAINERS = ("mov", "matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "aac", "gif")
 """Demuxers whose sound is read where libsndfile does not know the file; a GIF opens and has none."""
 
 MAX_FRAME_PIXELS = 36_000_000

@@ -54,7 +54,7 @@ def decode_video(
       is treated as `scenes`, as a network for shots needs every frame.
 
     Args:
-        source: path of the file, or its bytes. MP4, MOV, WebM, MKV, AVI, GIF, MPEG, FLV, WMV.
+        source: path of the file, or its bytes. MP4, MOV, WebM, MKV, AVI, GIF, MPEG, FLV, WMV, OGV.
         frames: int. The most frames.
         size: int. Pixels of a frame's side.
         sampling: `uniform`, `keyframes`, `scenes` or `shots`.
