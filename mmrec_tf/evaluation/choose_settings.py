@@ -17,7 +17,7 @@ from mmrec_tf.models.recommender_model import RecommenderModel, TrainingData
 Progress = Callable[[str, int, int], None]
 
 _MOST_EXTENSIONS = 4
-"""Values that are added behind either end of a list."""
+"""Values that are added to a list, behind both of its ends together."""
 
 
 @dataclass
@@ -52,7 +52,8 @@ def choose_settings(
 
     It starts from the model's own defaults, tries the neighbours of each setting's value in its list, moves to the
     better one and on in that direction for as long as it gets better, and stops when no setting's neighbour is better.
-    At the end of a list of positive numbers it goes on by the ratio of the last two values, up to four times.
+    At the end of a list of positive numbers it goes on by the ratio of the last two values, up to four times in all
+    for both ends. A list of one value, the default itself, leaves nothing to try.
 
     Args:
         build: makes an unfitted recommender from settings.
@@ -75,6 +76,8 @@ def choose_settings(
     values = {name: list(options) for name, options in search.items()}
     known: dict[tuple, float] = {}
     best: Chosen | None = None
+    current = _start(build, values)
+    most = {name: len(options) + _MOST_EXTENSIONS for name, options in values.items()}
     trials: list[tuple[dict, float]] = []
 
     def tried(settings):
@@ -97,20 +100,20 @@ def choose_settings(
             progress("choosing settings", len(trials), len(trials))
         return score
 
-    current = _start(build, values)
     score = tried(current)
     is_better = True
     while is_better:
         is_better = False
         for name in values:
             for step in (1, -1):
-                while (value := _neighbour(values[name], current[name], step, len(search[name]))) is not None:
+                while (value := _neighbour(values[name], current[name], step, most[name])) is not None:
                     found = tried({**current, name: value})
                     if found is None or found <= score:
                         break
                     current, score, is_better = {**current, name: value}, found, True
     best.trials = trials
-    best.at_edge = [name for name in values if _is_at_edge([settings[name] for settings, _ in trials], current[name])]
+    several = [name for name, options in values.items() if len(options) > 1]
+    best.at_edge = [name for name in several if _is_at_edge([settings[name] for settings, _ in trials], current[name])]
     return best
 
 
@@ -124,13 +127,15 @@ def _start(build, values):
     return start
 
 
-def _neighbour(values, value, step, size):
+def _neighbour(values, value, step, most):
     """The next value in a direction, made up at the end of a list; None where there is none."""
     place = values.index(value) + step
     if 0 <= place < len(values):
         return values[place]
+    if not 2 <= len(values) < most:
+        return None
     inner = values[values.index(value) - step]
-    if len(values) < 2 or len(values) >= size + _MOST_EXTENSIONS or not value > 0 or not inner > 0:
+    if not value > 0 or not inner > 0:
         return None
     made = value * value / inner
     made = max(1, round(made)) if isinstance(value, int) else float(f"{made:.3g}")

@@ -60,6 +60,37 @@ def test_where_it_has_to_end_it_says_so():
     assert chosen.settings == {"width": 64} and chosen.at_edge == ["width"]
 
 
+def test_both_ends_share_what_may_be_added():
+    # From the default 1 the worse 2 is tried; then four values below it, which is as far as it goes.
+    chosen = choose_settings(_Hill, {"rate": (1.0, 2.0)}, _training(4, 2.0**-12))
+    assert sorted(settings["rate"] for settings, _ in chosen.trials) == [0.0625, 0.125, 0.25, 0.5, 1.0, 2.0]
+    # Above the default 1, 2 is better, 4 better still, and 8 worse. Then wide lists turn out to be better, with which
+    # the rate goes down: of the four values two are left for that end.
+    both = {"rate": (1.0, 2.0), "width": (4, 8)}
+
+    def judge(settings):
+        width, rate = settings
+        # Wide lists are best with a rate of 4, of all others with the lowest.
+        return -abs(np.log2(rate / 4.0)) if width == 4 else 10.0 - np.log2(rate)
+
+    training = _training(4, 1.0)
+    training.held_out.judge = judge
+    rates = {settings["rate"] for settings, _ in choose_settings(_Hill, both, training).trials}
+    assert rates == {1.0, 2.0, 4.0, 8.0, 0.5, 0.25}
+
+
+def test_a_default_outside_of_the_list_takes_nothing_from_it():
+    # To 0.25 and 0.5 the default 1 is added, and behind it 2, 4, 8 and 16.
+    chosen = choose_settings(_Hill, {"rate": (0.25, 0.5)}, _training(4, 2.0**12))
+    assert chosen.settings == {"rate": 16.0} and chosen.at_edge == ["rate"]
+
+
+def test_a_list_of_one_value_leaves_nothing_to_try():
+    chosen = choose_settings(_Hill, {"width": (4,), "rate": (0.5, 1.0, 2.0)}, _training(8, 2.0**-0.5))
+    assert chosen.settings["width"] == 4 and chosen.at_edge == []
+    assert {settings["width"] for settings, _ in chosen.trials} == {4}
+
+
 def test_zero_is_an_end_by_nature():
     class Shrunk(_Hill):
         def __init__(self, rate: float = 1.0):
