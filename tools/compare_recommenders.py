@@ -3,10 +3,10 @@
     python tools/compare_recommenders.py data/movies/config.yaml
     python tools/compare_recommenders.py data/movies/config.yaml --set split.method=temporal --tune --minutes 5
 
-Each is fitted on the training part alone, asked at the moment of each user's first held-out interaction, and judged on
-the test part by the package's evaluator. With --tune, settings are chosen on the validation part first, with the same
-budget for each; the seconds are those of the one fit that is judged, by the clock and of all cores together. A model
-that the data cannot feed is left out with the reason.
+Each is fitted on the training part alone, asked at the moment of the first interaction that each user is to find, and
+judged on the test part by the package's evaluator. With --tune, settings are chosen on the validation part first, with
+the same budget for each; the seconds are those of the one fit that is judged, by the clock and of all cores together. A
+model that the data cannot feed is left out with the reason.
 """
 
 import argparse

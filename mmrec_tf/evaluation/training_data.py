@@ -67,7 +67,12 @@ def asking_context(prepared: Prepared, evaluation_set: EvaluationSet, target: pd
 def _first_interactions(prepared, evaluation_set, target):
     """A row for each user of the evaluation set, in its order."""
     positives = prepared.data.positives(target)
-    users, times = prepared.rows(positives)[0], prepared.times(positives)
+    users, items = prepared.rows(positives)
+    # What was seen before is not to be found again, so nobody is asked when it comes.
+    wanted, size = evaluation_set.relevant.tocoo(), evaluation_set.item_count
+    is_wanted = np.isin(users * size + items, evaluation_set.user_rows[wanted.row] * size + wanted.col)
+    positives, users = positives[is_wanted], users[is_wanted]
+    times = prepared.times(positives)
     order = np.lexsort((times, users))
     places = np.searchsorted(users[order], evaluation_set.user_rows)
     return positives.iloc[order[places]]

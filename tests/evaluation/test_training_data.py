@@ -5,11 +5,12 @@ import pytest
 from mmrec_tf import stages
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.evaluation.evaluation_set import build_evaluation_set
-from mmrec_tf.evaluation.training_data import asking_times, known_interactions, training_data
+from mmrec_tf.evaluation.training_data import asking_context, asking_times, known_interactions, training_data
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.models.recent_popularity import RecentPopularity
 from mmrec_tf.models.recommender_model import Asked
+from mmrec_tf.schema import Schema
 from tests import tiny_world
 
 
@@ -95,6 +96,27 @@ def test_who_asks_several_times_asks_at_the_first(tmp_path):
     expected = [first[f"u{row}"] for row in users.user_rows]
     np.testing.assert_array_equal(asking_times(prepared, users, test), expected)
     assert training_data(prepared).held_out is None
+
+
+def test_who_comes_back_to_something_seen_is_asked_when_something_new_comes(tmp_path):
+    # User 0 takes up an item of training once more on a phone, and an item that is new on a tablet.
+    world = tiny_world.rec_data()
+    frame = world.interactions.assign(device=np.where(np.arange(108) % 2, "phone", "tablet"))
+    mine = set(frame["item_id"][frame["user_id"] == "u0"])
+    again, new = sorted(mine)[0], sorted(set(frame["item_id"]) - mine)[0]
+    later = pd.DataFrame({"user_id": "u0", "item_id": [new, again], "timestamp": [220.0, 210.0]})
+    frame = pd.concat([frame, later.assign(device=["tablet", "phone"])], ignore_index=True)
+    schema = tiny_world.SCHEMA.model_dump()
+    schema = Schema(**{**schema, "context": {"timestamp": "timestamp", "device": "categorical"}})
+    data = RecData(schema, frame, world.items, world.users)
+    split = {"method": "temporal", "validation_from": 200.0, "test_from": 205.0}
+    prepared = prepare(data, tiny_world.config(schema=schema.model_dump(), split=split, store=tmp_path / "store"))
+    train, test = prepared.split.train, prepared.split.test
+    users = build_evaluation_set(data, train, test, train)
+    assert users.user_rows.tolist() == [0] and users.relevant.indices.tolist() == [int(new[1:])]
+    assert asking_times(prepared, users, test).tolist() == [220.0]
+    known = prepared.context.categorical["device"].lookup(["tablet"])
+    assert asking_context(prepared, users, test)["categorical"]["device"].tolist() == known.tolist()
 
 
 def test_data_without_time_have_no_times(tmp_path):
