@@ -134,6 +134,41 @@ def test_search_names_the_edge_where_time_ran_out():
     assert found.at_edge == ["width"]
 
 
+def test_what_was_never_tried_is_an_edge_whatever_its_type():
+    settings = {
+        "dropout": Setting(0.0, [0.0, 0.2, 0.5]),
+        "logq": Setting(False, [False, True]),
+        "kind": Setting("a", ["a", "b", "c"]),
+        "depth": Setting(1, [1, 2]),
+        "fixed": Setting(3, [3]),
+    }
+    # The time is over after the first.
+    assert search(lambda s: 0.0, settings, lambda: False).at_edge == ["dropout", "logq", "kind", "depth"]
+    # With one more for each of dropout, logq and kind; of kind one is left.
+    calls = iter([True, True, True])
+    assert search(lambda s: 0.0, settings, lambda: next(calls, False)).at_edge == ["kind", "depth"]
+    # With all of them tried, 0 and one of what is counted are ends by nature.
+    assert search(lambda s: 0.0, settings, lambda: True).at_edge == []
+
+
+def test_search_stops_at_a_bound_and_marks_an_end_that_is_none():
+    # Larger is better, without end: 0.5 goes on by 0.5 / 0.2 = 2.5 to 1.25, which the bound cuts to 0.9.
+    bound = {"dropout": Setting(0.2, [0.0, 0.2, 0.5], high=0.9)}
+    found = search(lambda s: s["dropout"], bound, lambda: True)
+    assert found.settings == {"dropout": 0.9}
+    assert found.at_edge == []
+    assert max(settings["dropout"] for settings, _ in found.trials) == 0.9
+    # Smaller is better: 0.4 goes on by 2 to 0.2, and on to the bound.
+    found = search(lambda s: -s["share"], {"share": Setting(0.8, [0.4, 0.8], low=0.15)}, lambda: True)
+    assert (found.settings, found.at_edge) == ({"share": 0.15}, [])
+    calls = iter([True, True])
+    found = search(lambda s: s["dropout"], bound, lambda: next(calls, False))
+    assert found.settings == {"dropout": 0.9}
+    calls = iter([True])
+    found = search(lambda s: s["dropout"], bound, lambda: next(calls, False))
+    assert (found.settings, found.at_edge) == ({"dropout": 0.5}, ["dropout"])
+
+
 def _write(folder, name, seed, lists):
     peer_run.write_fit(folder, name, seed, lists, {"seconds": 2.0, "examples_per_second": 50.0})
 

@@ -14,6 +14,7 @@ TOOLS = Path(__file__).resolve().parents[1] / "tools"
 sys.path[:0] = [str(TOOLS), str(TOOLS / "peers"), str(TOOLS / "ranking_peers")]
 
 import benchmark_ranking  # noqa: E402
+import deepfm_settings  # noqa: E402
 import pair_arrays  # noqa: E402
 import ranker_run  # noqa: E402
 import ranking_table  # noqa: E402
@@ -213,6 +214,13 @@ def test_quickest_pass_is_that_of_six_without_the_first_of_a_call():
 def test_every_deepfm_is_timed_as_ours_are(script):
     text = (TOOLS / "ranking_peers" / script).read_text(encoding="utf-8")
     assert re.search(r"RankingPeer\(train, SETTINGS, at_width, in_one_call\)", text)
+
+
+def test_layers_halve_down_to_64_and_are_ours_at_our_width():
+    widths = [deepfm_settings.hidden_widths({"hidden": hidden}) for hidden in (64, 128, 256, 512)]
+    assert widths == [(64, 32), (128, 64), (256, 128, 64), (512, 256, 128, 64)]
+    ours = deepfm_settings.at_width({"dim": 32, "hidden": [100, 50, 20], "batch_size": 2048})
+    assert deepfm_settings.hidden_widths({"hidden": 64, **ours}) == (100, 50, 20)
 
 
 def test_resampled_auc_of_a_user_who_is_all_and_of_two():

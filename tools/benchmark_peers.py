@@ -273,7 +273,8 @@ def _show(title, rows, checked, out):
         *differences(rows),
         "intervals: 95%, bootstrap over users of NDCG@10 averaged over seeds; training s: wall clock of one fit; "
         "examples/s: passes over the training positives; peak MB: the whole process, libraries included",
-        f"tried: settings; {EDGE} where the minutes ended with one of the chosen at the edge of those tried",
+        f"tried: settings; {EDGE} where the search ended with one of the chosen at the edge of those tried, or with "
+        "values of it untried",
         checked,
         *(note for row in rows for note in notes(row)),
     ]

@@ -189,7 +189,8 @@ def _show(title, benchmark, pairs, reasons, titles):
         "calls of the library's fit with four passes each the first pass, with which it sets up, is left out",
         "log loss and calibration error are those of the chances as a model gives them: ours are calibrated on the "
         "validation part where the configuration says so, the peers are not",
-        f"tried: settings; {EDGE} where the minutes ended with one of the chosen at the edge of those tried",
+        f"tried: settings; {EDGE} where the search ended with one of the chosen at the edge of those tried, or with "
+        "values of it untried",
         benchmark.check(judged),
         *(note for row in rows for note in notes(row)),
     ]

@@ -20,11 +20,15 @@ class Setting:
     Args:
         start: the library's own suggestion.
         values: what is worth trying, in rising order for numbers. Numbers above zero go on beyond both ends by the
-            ratio of the last two; choices such as booleans and words do not.
+            ratio of the last two; choices, which are booleans and words without an order, do not.
+        low, high: where there is nothing beyond by nature, for numbers. None where a number can always be smaller, or
+            larger; zero, and one of something that is counted, are the least without being told.
     """
 
     start: object
     values: list
+    low: float | None = None
+    high: float | None = None
 
     @property
     def is_choice(self) -> bool:
@@ -33,7 +37,7 @@ class Setting:
 
 @dataclass
 class Found:
-    """The best settings, their score, everything that was tried, and numbers that ended at the edge of the tried."""
+    """The best settings, their score, everything that was tried, and what ended at the edge of the tried."""
 
     settings: dict
     score: float
@@ -92,23 +96,27 @@ def _walk(grid, setting, current):
         yield from [value for value in grid if value != current()]
         return
     for step in (1, -1):
-        while (value := _neighbour(grid, current(), step, len(setting.values))) is not None:
+        while (value := _neighbour(grid, current(), step, setting)) is not None:
             yield value
             if current() != value:
                 break
 
 
-def _neighbour(grid, value, step, size):
+def _neighbour(grid, value, step, setting):
     place = grid.index(value) + step
     if 0 <= place < len(grid):
         return grid[place]
-    if len(grid) < 2 or len(grid) >= size + MOST_EXTENSIONS:
+    if len(grid) < 2 or len(grid) >= len(setting.values) + MOST_EXTENSIONS:
         return None
     inner = grid[grid.index(value) - step]
     if not value > 0 or not inner > 0:
         return None
     made = value * value / inner
     made = max(1, round(made)) if isinstance(value, int) else float(f"{made:.3g}")
+    if setting.high is not None:
+        made = min(made, setting.high)
+    if setting.low is not None:
+        made = max(made, setting.low)
     if made in grid:
         return None
     grid.insert(len(grid) if step > 0 else 0, made)
@@ -116,11 +124,20 @@ def _neighbour(grid, value, step, size):
 
 
 def _edges(settings, trials, chosen):
+    """Names of what might have gone on: choices and numbers of which others are untried in the chosen's direction."""
     edges = []
     for name, setting in settings.items():
-        values = [trial[name] for trial, _ in trials]
-        # Zero, and one of something that is counted, are the end of a list by nature.
-        is_end = chosen[name] == 0 or (isinstance(chosen[name], int) and chosen[name] == 1 < max(values))
-        if not setting.is_choice and not is_end and chosen[name] in (min(values), max(values)):
+        tried = {trial[name] for trial, _ in trials}
+        if setting.is_choice or len(tried) == 1:
+            might_go_on = len(tried) < len(_grid(setting))
+        else:
+            might_go_on = (chosen[name] == min(tried) and not _is_least(chosen[name], setting)) or (
+                chosen[name] == max(tried) and chosen[name] != setting.high
+            )
+        if might_go_on:
             edges.append(name)
     return edges
+
+
+def _is_least(value, setting):
+    return value in (0, setting.low) or (isinstance(value, int) and value == 1)

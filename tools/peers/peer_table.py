@@ -33,7 +33,7 @@ HEADER = (
 )
 
 EDGE = "*"
-"""Stands behind the number of settings tried where one of the chosen is the last that was tried in its direction."""
+"""Stands behind the number of settings tried where one of the chosen is the last that was tried, or the only one."""
 
 
 @dataclass
@@ -146,7 +146,8 @@ def effort(row, untuned: str) -> list[str]:
     else:
         said.append(untuned)
     if row.tuning.get("trials") and row.tuning["at_edge"]:
-        said.append(f"the minutes ended at the edge of what was tried for {', '.join(row.tuning['at_edge'])}")
+        names = ", ".join(row.tuning["at_edge"])
+        said.append(f"the search ended at the edge of what was tried, or with values untried, for {names}")
     if any(facts.get("is_cut_short") for facts in row.facts):
         said.append("training was cut short by the minutes")
     return said
@@ -203,7 +204,7 @@ def markdown(title: str, rows: list[Row], remarks: list[str]) -> str:
 
 
 def tried(row) -> str:
-    """How many settings were tried, with `EDGE` behind it where a chosen one is the last in its direction."""
+    """How many settings were tried, with `EDGE` behind it where there might have been more to try."""
     if row.is_ours or not row.tuning:
         return "-"
     return f"{row.tuning['trials']}{EDGE if row.tuning['trials'] and row.tuning['at_edge'] else ''}"

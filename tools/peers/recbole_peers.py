@@ -143,13 +143,13 @@ PEERS = {
     "recbole_sasrec": Peer(
         trained("SASRec", 200, 1, {"loss_type": "CE"}),
         # RecBole makes a sequence of every interaction, so that a pass takes as long as the sequences are: its own
-        # start of 50 would leave hardly a pass to a small budget.
+        # start of 50 would leave hardly a pass to a small budget. A dropout of 1 would leave nothing to learn from.
         {
             "learning_rate": Setting(0.001, [0.0003, 0.001, 0.003]),
             "train_batch_size": Setting(512, [256, 512, 1024, 2048]),
             "MAX_ITEM_LIST_LENGTH": Setting(20, [10, 20, 50]),
-            "hidden_dropout_prob": Setting(0.5, [0.1, 0.2, 0.35, 0.5, 0.65]),
-            "attn_dropout_prob": Setting(0.5, [0.1, 0.2, 0.35, 0.5, 0.65]),
+            "hidden_dropout_prob": Setting(0.5, [0.1, 0.2, 0.35, 0.5, 0.65], high=0.9),
+            "attn_dropout_prob": Setting(0.5, [0.1, 0.2, 0.35, 0.5, 0.65], high=0.9),
             "hidden_size": Setting(64, [32, 64, 128]),
             "n_layers": Setting(2, [1, 2, 3]),
         },

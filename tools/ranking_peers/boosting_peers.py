@@ -24,7 +24,7 @@ def train_lightgbm(arrays, settings, seed):
             "learning_rate": settings["learning_rate"],
             "num_leaves": 2 ** settings["depth"],
             "min_data_in_leaf": settings["least"],
-            "feature_fraction": float(settings["columns"]),
+            "feature_fraction": settings["columns"],
             "bagging_fraction": 0.8,
             "bagging_freq": 1,
             "lambda_l2": 1.0,
@@ -49,7 +49,7 @@ def train_catboost(arrays, settings, seed):
     model = catboost.CatBoostClassifier(
         iterations=MOST_TREES,
         learning_rate=settings["learning_rate"],
-        depth=min(settings["depth"], MOST_DEPTH),
+        depth=settings["depth"],
         l2_leaf_reg=settings["l2"],
         random_seed=seed,
         thread_count=max(1, threads()),
@@ -76,15 +76,14 @@ PEERS = {
             "depth": Setting(5, [3, 4, 5, 6]),
             "smoothing": Setting(10.0, [2.0, 5.0, 10.0, 20.0, 50.0]),
             "least": Setting(20, [20, 50, 100, 200]),
-            # Words are choices: the search would walk numbers on beyond 1.
-            "columns": Setting("0.8", ["0.4", "0.6", "0.8", "1"]),
+            "columns": Setting(0.8, [0.4, 0.6, 0.8, 1.0], high=1.0),
         },
     ),
     "catboost": RankingPeer(
         train_catboost,
         {
             "learning_rate": Setting(0.05, [0.03, 0.05, 0.1]),
-            "depth": Setting(6, [3, 4, 6, 8]),
+            "depth": Setting(6, [3, 4, 6, 8], high=MOST_DEPTH),
             "smoothing": Setting(10.0, [2.0, 5.0, 10.0, 20.0, 50.0]),
             "l2": Setting(3.0, [1.0, 3.0, 10.0, 30.0]),
         },

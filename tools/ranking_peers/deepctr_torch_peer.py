@@ -52,7 +52,7 @@ def _made(arrays, settings, seed):
         columns,
         columns,
         dnn_hidden_units=hidden_widths(settings),
-        dnn_dropout=float(settings["dropout"]),
+        dnn_dropout=settings["dropout"],
         l2_reg_embedding=settings["l2"],
         l2_reg_linear=settings["l2"],
         seed=seed,

@@ -119,7 +119,7 @@ def _config(kinds, settings, seed, folder):
         "weight_decay": settings["weight_decay"],
         "embedding_size": settings["embedding_size"],
         "mlp_hidden_size": list(hidden_widths(settings)),
-        "dropout_prob": float(settings["dropout"]),
+        "dropout_prob": settings["dropout"],
         "train_batch_size": settings["batch_size"],
     }
     config = Config(model="DeepFM", dataset=_NAME, config_dict=values)
