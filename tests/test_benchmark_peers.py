@@ -1,5 +1,6 @@
 """tools/benchmark_peers.py: what is the same for every peer, on worlds small enough to work out by hand."""
 
+import argparse
 import json
 import re
 import sys
@@ -228,6 +229,28 @@ def test_every_named_peer_is_in_its_script(name):
 def test_names_and_folders_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(Exception, match="there is no surprise"):
         benchmark_peers._names("popularity,surprise")
+
+
+@pytest.mark.parametrize(
+    "asked, made, shown, run",
+    [
+        # Named under --again alone, a peer is made all the same.
+        (dict(again=["ease"]), set(), ["popularity", "ease"], {"popularity", "ease"}),
+        (dict(again=["two_tower"]), set(), ["popularity", *OURS], {"popularity", *OURS}),
+        # Finished rows stay in the table, of ours too, and are not made again.
+        (dict(), {"two_tower", "ease"}, ["popularity", "ease", "two_tower"], {"popularity"}),
+        (dict(without_ours=False), set(), ["popularity", *OURS], {"popularity", *OURS}),
+    ],
+)
+def test_rows_of_the_table_and_those_that_are_made(asked, made, shown, run):
+    arguments = argparse.Namespace(**{"peers": ["popularity"], "again": [], "without_ours": True, **asked})
+    assert benchmark_peers.rows_of(arguments, made, list(OURS)) == (shown, run)
+
+
+def test_again_takes_rows_of_ours_and_peers_takes_none():
+    assert benchmark_peers._names("ease,two_tower") == ["ease", "two_tower"]
+    with pytest.raises(Exception, match="there is no two_tower. Allowed: popularity"):
+        benchmark_peers._peers("two_tower")
 
 
 def test_folder_of_another_split_configuration_or_budget_is_refused(tmp_path):

@@ -17,15 +17,12 @@ a row anew. A peer that cannot be installed or fails leaves its reason in the ta
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-import yaml
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -35,6 +32,7 @@ sys.path[:0] = [str(REPOSITORY), str(HERE)]
 
 from environments import environment  # noqa: E402
 from peer_names import OURS, PEERS  # noqa: E402
+from results_folder import claim, made_rows  # noqa: E402
 
 
 def main() -> int:
@@ -52,6 +50,13 @@ def main() -> int:
     except MmrecError as error:
         print(error, file=sys.stderr)
         return 2
+    ours = [name for name in OURS if _is_made(name, config)]
+    unmade = sorted(set(arguments.again) & set(OURS) - set(ours))
+    if unmade:
+        print(
+            f"--again {', '.join(unmade)}: {arguments.config} has no ranker (models.ranking.enabled)", file=sys.stderr
+        )
+        return 2
     (out / "lists").mkdir(parents=True, exist_ok=True)
     asked = {"split": prepared.fingerprint(), "minutes": arguments.minutes, "config": dump_config(config)}
     problem = claim(out, asked, made_rows(out / "lists"), arguments.again)
@@ -66,17 +71,10 @@ def main() -> int:
     benchmark = Benchmark(arguments, out)
     for name in arguments.again:
         benchmark.forget(name)
-    # What an earlier call has left stands in the table too, whatever this one was asked for.
-    found = {path.name.split(".")[0] for path in (out / "lists").glob("*.seed*.json")}
-    reasons = {
-        name: benchmark.run_peer(name) if name in arguments.peers else ""
-        for name in PEERS
-        if name in found.union(arguments.peers)
-    }
-    ours = [] if arguments.without_ours else [name for name in OURS if _is_made(name, config)]
-    if ours:
-        reason = benchmark.run_ours(ours)
-        reasons |= dict.fromkeys(ours, reason)
+    shown, asked = rows_of(arguments, made_rows(out / "lists"), ours)
+    reasons = {name: benchmark.run_peer(name) if name in asked else "" for name in shown if name in PEERS}
+    reason = benchmark.run_ours(ours) if asked.intersection(ours) else ""
+    reasons |= {name: reason for name in shown if name in ours}
     rows = _rows(out / "lists", users, benchmark, reasons, ours)
     asking_for_new = int((users.relevant[:, users.is_cold_item].getnnz(axis=1) > 0).sum())
     title = (
@@ -184,70 +182,43 @@ def _arguments():
     parser.add_argument("--out", type=Path, required=True, help="folder of the split, the lists and the table")
     parser.add_argument("--split", default="leave_one_out", help="as split.method (default: leave_one_out)")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="as in mmrec train")
-    parser.add_argument("--peers", type=_names, default=list(PEERS), help=f"of {','.join(PEERS)}; all by default")
+    parser.add_argument("--peers", type=_peers, default=list(PEERS), help=f"of {','.join(PEERS)}; all by default")
     parser.add_argument("--seeds", type=int, default=3, help="fits of each row (default: 3)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of each peer's search, and of a fit (default: 10)")
-    parser.add_argument("--again", type=_names, default=[], help="rows to make anew")
-    parser.add_argument("--without-ours", action="store_true", help="peers alone")
+    parser.add_argument("--again", type=_names, default=[], help=f"rows to make anew, of those and {','.join(OURS)}")
+    parser.add_argument(
+        "--without-ours", action="store_true", help="ours are not trained; finished rows of ours are shown"
+    )
     parser.add_argument("--env", type=Path, help="folder of the environments (default: environments in --out)")
     parser.add_argument("--python", default=sys.executable, help="makes the environments; 3.10 or 3.11")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each row (default: all cores)")
     return parser.parse_args()
 
 
-def _names(text):
+def _peers(text):
+    return _names(text, PEERS)
+
+
+def _names(text, allowed=(*PEERS, *OURS)):
     names = [name for name in text.split(",") if name]
-    unknown = sorted(set(names) - {*PEERS, *OURS})
+    unknown = sorted(set(names).difference(allowed))
     if unknown:
-        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}. Allowed: {', '.join([*PEERS, *OURS])}")
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}. Allowed: {', '.join(allowed)}")
     return names
 
 
-def made_rows(folder: Path) -> set[str]:
-    """Names of the rows that an earlier call has left something of."""
-    return {path.name.split(".")[0] for ending in ("seed*", "settings") for path in folder.glob(f"*.{ending}.json")}
-
-
-def claim(out: Path, asked: dict, made: set[str], again: list[str]) -> str:
-    """What keeps these results from standing beside those in the folder; empty where nothing does.
+def rows_of(arguments: argparse.Namespace, made: set[str], ours: list[str]) -> tuple[list[str], set[str]]:
+    """The table's rows in order, and those that this call makes; what an earlier call has left is shown all the same.
 
     Args:
-        out: the folder.
-        asked: what all rows of a table must have in common.
-        made: rows that the folder has something of.
-        again: rows that are made anew; when these are all, what was asked for before does not matter.
+        arguments: `peers`, `again` and `without_ours` are read.
+        made: what an earlier call has left, but for what is made anew.
+        ours: rows that the configuration has models of.
     """
-    path = out / "benchmark.json"
-    if path.is_file() and not made <= set(again):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        differs = ["another split"] if found["split"] != asked["split"] else []
-        if found["config"] != asked["config"]:
-            differs.append(f"another configuration ({_changed(found['config'], asked['config'])})")
-        if found["minutes"] != asked["minutes"]:
-            differs.append(f"{found['minutes']:g} minutes")
-        if differs:
-            return (
-                f"{out} holds results of {' and of '.join(differs)}. Give another --out, or make all of its rows anew: "
-                f"--again {','.join(sorted(made))}"
-            )
-    path.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
-    return ""
-
-
-def _changed(found, asked):
-    """The first settings that are not the same, as they were and as they are."""
-    found, asked = (dict(_settings(yaml.safe_load(text))) for text in (found, asked))
-    names = [name for name in {**found, **asked} if found.get(name) != asked.get(name)]
-    said = [f"{name} {found.get(name)}, now {asked.get(name)}" for name in names[:3]]
-    return "; ".join([*said, *([f"{len(names) - 3} more"] if len(names) > 3 else [])])
-
-
-def _settings(section, prefix=""):
-    for name, value in section.items():
-        if isinstance(value, dict) and value:
-            yield from _settings(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    asked = {*arguments.peers, *arguments.again}
+    if not arguments.without_ours or asked.intersection(ours):
+        asked.update(ours)
+    return [name for name in (*PEERS, *ours) if name in asked | made], asked
 
 
 def _is_made(name, config):

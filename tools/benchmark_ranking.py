@@ -32,8 +32,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 HERE = REPOSITORY / "tools" / "ranking_peers"
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tools"), str(REPOSITORY / "tools" / "peers"), str(HERE)]
 
-from benchmark_peers import Benchmark, claim, made_rows, say  # noqa: E402
+from benchmark_peers import Benchmark, say  # noqa: E402
 from ranking_names import FAMILY, OURS, PEERS  # noqa: E402
+from results_folder import claim, made_rows  # noqa: E402
 
 
 def main() -> int:
@@ -51,7 +52,9 @@ def main() -> int:
     try:
         config = load_config(arguments.config, overrides=asked)
         config = load_config(arguments.config, overrides=[*overrides(config), *asked])
-        titles = {f"{OURS}{name}": f"mmrec_tf {ranker_class(name).title}" for name in arguments.rankers}
+        again = [name.removeprefix(OURS) for name in arguments.again if name.startswith(OURS)]
+        asked_rankers = list(dict.fromkeys([*arguments.rankers, *again]))
+        titles = {f"{OURS}{name}": f"mmrec_tf {ranker_class(name).title}" for name in asked_rankers}
         data, _ = load_data(config)
         prepared = prepare(data, config)
     except MmrecError as error:
@@ -74,16 +77,13 @@ def main() -> int:
     for name in arguments.again:
         benchmark.forget(name)
     # What an earlier call has left stands in the table too, whatever this one was asked for.
-    found = {path.name.split(".")[0] for path in (out / "scores").glob("*.seed*.json")}
-    for name in sorted(found):
-        if name.startswith(OURS):
-            titles.setdefault(name, f"mmrec_tf {ranker_class(name.removeprefix(OURS)).title}")
+    made, asked_peers = made_rows(out / "scores"), {*arguments.peers, *arguments.again}
     reasons = {
-        name: benchmark.run_peer(name) if name in arguments.peers else ""
-        for name in PEERS
-        if name in found.union(arguments.peers)
+        name: benchmark.run_peer(name) if name in asked_peers else "" for name in PEERS if name in made | asked_peers
     }
     reasons |= {name: benchmark.run_ranker(name) for name in titles}
+    for name in sorted(name for name in made.difference(titles) if name.startswith(OURS)):
+        titles[name], reasons[name] = f"mmrec_tf {ranker_class(name.removeprefix(OURS)).title}", ""
     _show(_title(config, prepared, pairs, arguments.split, task), benchmark, pairs, reasons, titles)
     return 0
 
@@ -140,7 +140,7 @@ def _arguments():
     )
     parser.add_argument("--seeds", type=int, default=3, help="fits of each row (default: 3)")
     parser.add_argument("--minutes", type=float, default=10.0, help="of each peer's search, and of a fit (default: 10)")
-    parser.add_argument("--again", type=_names, default=[], help=f"rows to make anew; ours are {OURS}NAME")
+    parser.add_argument("--again", type=_rows, default=[], help=f"rows to make anew; ours are {OURS}NAME")
     parser.add_argument("--env", type=Path, help="folder of the environments (default: environments in --out)")
     parser.add_argument("--python", default=sys.executable, help="makes the environment; 3.10 or 3.11")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each row (default: all cores)")
@@ -155,6 +155,16 @@ def _peers(text):
     unknown = sorted(set(_names(text)) - set(PEERS))
     if unknown:
         raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}. Allowed: {', '.join(PEERS)}")
+    return _names(text)
+
+
+def _rows(text):
+    # Whether there is such a ranker is asked with those of --rankers.
+    unknown = sorted(name for name in _names(text) if name not in PEERS and not name.startswith(OURS))
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"there is no {', '.join(unknown)}. Allowed: {', '.join(PEERS)}, and {OURS}NAME for a ranker of ours"
+        )
     return _names(text)
 
 
