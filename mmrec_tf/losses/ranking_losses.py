@@ -40,7 +40,8 @@ def build_ranking_loss(target: str, name: str | None = None, levels: list[float]
         levels: list of float, rising. The ratings there are; for `ordinal`.
 
     Returns:
-        A `GroupLoss`, which gives a scalar; or a loss that gives `[pairs]` weighted losses, whose mean the caller takes.
+        A `GroupLoss`, which gives a scalar; or a loss that gives `[pairs]` weighted losses, of which the caller takes
+        the mean.
 
     Raises:
         ConfigError: for an unknown target or name, with the nearest known one, or `ordinal` without levels.
