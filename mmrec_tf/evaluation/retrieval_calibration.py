@@ -16,6 +16,9 @@ from mmrec_tf.models.two_tower import TwoTower
 TREND_SCALES = (0.5, 1.5, 2.0, 3.0, 5.0, 8.0)
 """What the trends' weights are multiplied by."""
 
+_LEAST_NEWCOMERS = 10
+"""Users without a history who can tell what the trends are to count for them."""
+
 MEMORY_WEIGHTS = tuple(0.05 * 2.0**power for power in range(11))
 HALF_LIVES = (1.0, 2.0, 8.0, 1000.0)
 """Of a memory of pairs, in items; the last counts all alike."""
@@ -52,6 +55,9 @@ def calibrate(
     differences, so that a small validation set changes little; a memory of pairs, for which many are tried, when it is
     above a whole one.
 
+    Of users without a history the towers know next to nothing, and much of what they say of them is chance. For these
+    the trends' weight is the largest that validation cannot tell from the best, within half a standard error.
+
     Items that training has not seen have neither trend nor neighbours, and lists would go without them. They are shown
     as often as it costs nothing that validation could tell; and where nothing in validation is new, as often as their
     share of the catalogue, up to `MOST_NEW_PLACES`, because what nobody was shown nobody could take.
@@ -84,6 +90,15 @@ def calibrate(
             chosen["trend_scale"] = scale
             model.trend_blend.assign(model.trend_blend * scale)
             trend = scale * trend
+        is_newcomer = model.is_newcomer(lists.asked["history"][rows]).numpy()
+        if is_newcomer.sum() >= _LEAST_NEWCOMERS:
+            theirs = _Judge(users, rows[is_newcomer], ks)
+            scale, figures = _newcomer_scale(theirs, towers[is_newcomer], trend[is_newcomer])
+            model.newcomer_gain.assign(scale)
+            trend[is_newcomer] *= scale
+            best = best.copy()
+            best[is_newcomer] = figures
+            chosen["newcomer_trend_scale"] = scale
     scores = towers + trend
     # Found once, however often they are tried: pairs of a linear model take seconds.
     left = {name: {content: cache(find) for content, find in found.items()} for name, found in (pairs or {}).items()}
@@ -109,6 +124,15 @@ def calibrate(
         model.popularity.embeddings.assign(popularity)
         chosen["new_item_bonus"] = bonus
     return {**chosen, "gain": float((best - before).mean())}
+
+
+def _newcomer_scale(judge, towers, trend):
+    """The largest scale of the trends that is as good as the best, but for half a standard error; and the figures."""
+    found = {scale: judge(towers + scale * trend) for scale in (1.0, *(one for one in TREND_SCALES if one > 1.0))}
+    best = max(found.values(), key=np.mean)
+    lost = {scale: best - figures for scale, figures in found.items()}
+    chosen = max(scale for scale, less in lost.items() if less.mean() <= 0.5 * less.std() / np.sqrt(len(less)))
+    return chosen, found[chosen]
 
 
 class _Choice(NamedTuple):

@@ -30,10 +30,11 @@ class TwoTower(RetrievalTables, LossScaledModel):
         score(u, i, t) = cos(query(u), candidate(i)) + popularity(i) + gain(u) * sum_h w_h trend_h(i, t)
 
     where the popularity is a learned number per id, `trend_h` how popular the item was of late when the user asked (see
-    `Trends`), `w_h` a learned blend of the half-lives, and the gain how much that counts for this user. The towers then
-    have only to learn what makes this user differ from everybody, and somebody who is not known is served by what is
-    popular from the first step. As embeddings, a query carries a 1 and its gain behind its `dim` numbers, and a
-    candidate its popularity and the trend of the moment, so that one dot product is the score.
+    `Trends`), `w_h` a learned blend of the half-lives, and the gain how much that counts for this user; of users
+    without a history it is multiplied by `newcomer_gain`, which is set after training. The towers then have only to
+    learn what makes this user differ from everybody, and somebody who is not known is served by what is popular from
+    the first step. As embeddings, a query carries a 1 and its gain behind its `dim` numbers, and a candidate its
+    popularity and the trend of the moment, so that one dot product is the score.
 
     Args:
         items: `ItemEmbedding`, shared by both towers.
@@ -134,6 +135,9 @@ class TwoTower(RetrievalTables, LossScaledModel):
             name="newness", shape=[], initializer="zeros", trainable=half_lives > 0, dtype="float32"
         )
         self.gain = tf_keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="gain")
+        self.newcomer_gain = self.add_weight(
+            name="newcomer_gain", shape=[], initializer="ones", trainable=False, dtype="float32"
+        )
 
     @property
     def temperature(self) -> tf.Tensor:
@@ -163,8 +167,12 @@ class TwoTower(RetrievalTables, LossScaledModel):
         optional = {"gaps": gaps, "since": since, "context": context}
         inputs |= {name: value for name, value in optional.items() if value is not None}
         queries = self._queries(inputs, self.item_rows(history.shape.num_elements(), training), training)
-        ones = tf.ones_like(queries.place[:, :1])
-        return tf.concat([queries.place, ones, queries.gain[:, None]], axis=1)
+        gain = queries.gain * tf.where(self.is_newcomer(history), self.newcomer_gain, 1.0)
+        return tf.concat([queries.place, tf.ones_like(gain)[:, None], gain[:, None]], axis=1)
+
+    def is_newcomer(self, history: tf.Tensor) -> tf.Tensor:
+        """`[batch]` bool: whose history is empty; nobody's where the model reads none."""
+        return tf.reduce_all(history == 0, axis=1) if history.shape[1] else tf.zeros(tf.shape(history)[:1], tf.bool)
 
     def embed_candidate(self, item_index, training=False, vectors=None, without_ids=False, without=()):
         """`[batch, dim + 2]` embeddings of items as they stand now.

@@ -7,7 +7,7 @@ from scipy.sparse import csr_matrix
 from mmrec_tf.evaluation import retrieval_calibration
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
-from mmrec_tf.evaluation.retrieval_calibration import _Judge, _new_item_bonus, calibrate, choose
+from mmrec_tf.evaluation.retrieval_calibration import _Judge, _new_item_bonus, _newcomer_scale, calibrate, choose
 from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.models.remembered_pairs import remembered_pairs
 from mmrec_tf.stages import judged_users
@@ -27,8 +27,7 @@ def untrained(world):
 
 
 def ndcg(world, model) -> float:
-    users, lists = judged_users(world, "validation")
-    return float(np.mean([user_metrics(lists.retrieval(model, k), users.relevant, [k])[f"ndcg@{k}"] for k in KS]))
+    return ndcg_of(model, *judged_users(world, "validation"))
 
 
 def test_gain_is_what_the_lists_show(world):
@@ -143,6 +142,50 @@ def four_items(relevant, ks) -> _Judge:
 
 
 IS_NEW = np.array([False, False, False, True])
+
+
+def test_trends_count_as_much_for_newcomers_as_is_no_worse_than_the_best():
+    # Gains of four users, by the trends' scale. The best is 1.5. At 2 they lose 0.02, 0.0, 0.02 and 0.0, 0.01 in the
+    # mean with a standard error of 0.005; at 3 0.04, -0.04, 0.04 and -0.03, 0.0025 with one of 0.019; at 5 0.1 each.
+    figures = {
+        1.0: [0.4] * 4,
+        1.5: [0.5] * 4,
+        2.0: [0.48, 0.5, 0.48, 0.5],
+        3.0: [0.46, 0.54, 0.46, 0.53],
+        5.0: [0.4] * 4,
+    }
+
+    def judge(scores):
+        return np.array(figures.get(float(scores[0, 0]), [0.1] * 4))
+
+    scale, found = _newcomer_scale(judge, np.zeros([4, 2]), np.ones([4, 2]))
+    assert scale == 3.0 and found.tolist() == figures[3.0]
+    del figures[3.0]
+    assert _newcomer_scale(judge, np.zeros([4, 2]), np.ones([4, 2]))[0] == 1.5
+
+
+@pytest.mark.parametrize(("least", "expected"), [(1, 3.0), (10**6, 1.0)])
+def test_newcomers_have_a_weight_of_their_own_where_there_are_some(world, monkeypatch, least, expected):
+    monkeypatch.setattr(retrieval_calibration, "_LEAST_NEWCOMERS", least)
+    monkeypatch.setattr(
+        retrieval_calibration, "_newcomer_scale", lambda judge, towers, trend: (3.0, judge(towers + 3.0 * trend))
+    )
+    model = untrained(world)
+    users, lists = judged_users(world, "validation")
+    # Every other user has no history.
+    lists.asked["history"][::2] = 0
+    lists.asked["history"][1::2, -1] = 3
+    gains, before = [lists.embeddings(model)[0][:, model.dim + 1 :]], ndcg_of(model, users, lists)
+    chosen = calibrate(model, users, lists, ks=KS)
+    gains.append(lists.embeddings(model)[0][:, model.dim + 1 :])
+    assert chosen.get("newcomer_trend_scale", 1.0) == expected
+    np.testing.assert_allclose(gains[1][::2], expected * gains[0][::2])
+    np.testing.assert_array_equal(gains[1][1::2], gains[0][1::2])
+    assert chosen["gain"] == pytest.approx(ndcg_of(model, users, lists) - before, abs=1e-6)
+
+
+def ndcg_of(model, users, lists) -> float:
+    return float(np.mean([user_metrics(lists.retrieval(model, k), users.relevant, [k])[f"ndcg@{k}"] for k in KS]))
 
 
 def test_without_evidence_new_items_get_their_share_of_the_places():

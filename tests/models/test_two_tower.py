@@ -116,6 +116,17 @@ def test_trends_of_the_moment_are_part_of_the_score():
     np.testing.assert_allclose(model.trend_scores(np.array([1, 2, 1])), trend.T[[1, 2, 1]], rtol=1e-5)
 
 
+@pytest.mark.parametrize(("length", "expected"), [(6, [3.6, 1.2]), (0, [1.2, 1.2])], ids=["some", "none is read"])
+def test_trends_may_count_more_for_users_without_a_history(length, expected):
+    model = calm_two_tower(trends={"half_lives": [1, 7], "periods": 3}, history_length=length)
+    model.gain.bias.assign([0.2])
+    model.newcomer_gain.assign(3.0)
+    history = np.zeros([2, length], np.int32)
+    history[1:, -1:] = 5
+    numbers = model({"user_index": tf.constant([1, 1]), "history": tf.constant(history)})[:, 8:]
+    np.testing.assert_allclose(numbers, [[1.0, gain] for gain in expected], rtol=1e-5)
+
+
 def test_new_items_have_a_learned_number_in_place_of_a_trend():
     model = calm_two_tower(trends={"half_lives": [1], "periods": 2})
     # Items 28 to 30 are not in the training interactions. The first of them has come to be known since.
