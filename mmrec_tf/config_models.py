@@ -138,7 +138,8 @@ class GraphConfig(StrictModel):
         neighbours: int. Of each item; 0, the default, for no graph.
         cooccurrence: float. Share of the neighbours that the same users consumed.
         content: float. Share of the neighbours with the most similar content.
-        layers: int. How far apart items still count.
+        layers: int. How far apart items still count. With more than 1 each step goes through the whole catalogue, and
+            `lazy_adam` touches all of its embeddings.
         light_gcn: int. Layers of propagation between users and the items that they consumed; 0, the default, for none.
             Each step then takes time in proportion to all interactions.
     """

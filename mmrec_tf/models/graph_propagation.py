@@ -26,8 +26,8 @@ class GraphSmoothing(tf_keras.layers.Layer):
     The graph is set by `set_graph`. Until then nobody has neighbours.
 
     A layer over the whole table holds `size * width * dim` numbers at a time (20,000 items with 10 neighbours of width
-    64: 51 MB). Where few items are asked for, their `index` leaves out the rest of the last layer, which with one layer
-    is nearly all there is to do.
+    64: 51 MB). Where few items are asked for, their `index` leaves out the rest of the last layer. With one layer their
+    neighbours' rows are all that is needed, and `added` takes these alone.
 
     Args:
         size: int. Rows of the table.
@@ -77,6 +77,20 @@ class GraphSmoothing(tf_keras.layers.Layer):
         if index is not None:
             asked, table = [tf.gather(values, index) for values in asked], tf.gather(table, index)
         return table + self.neighbours_share * self.gathered(far, *asked)
+
+    def added(self, rows, index):
+        """What one layer adds to some items, of a table of which only their neighbours' rows are looked up.
+
+        Args:
+            rows: gives the embeddings `[n, width, dim]` of `[n, width]` table indices.
+            index: `[n]` int tensor of the items.
+
+        Returns:
+            `[n, dim]` float tensor.
+        """
+        near = rows(tf.gather(self.indices, index))
+        weights = tf.gather(self.weights_of_neighbours, index)
+        return self.neighbours_share * tf.reduce_sum(tf.cast(weights, near.dtype)[..., None] * near, axis=1)
 
     def gathered(self, table, indices, weights):
         """`[n, dim]` weighted sums of rows of a table, given `[n, width]` indices and weights."""

@@ -70,9 +70,7 @@ class ItemEmbedding(tf_keras.layers.Layer):
         if added is not None:
             embedding += tf.where(id_index[:, None] > 0, tf.gather(added, index), 0.0)
         if self.graph is not None:
-            table = self.ids(self.lookup.id_index)
-            # Without the item's own, which is there already and may be hidden.
-            embedding += self.graph(table, index) - tf.gather(table, index)
+            embedding += self._of_neighbours(index)
         if self.lookup.has_side_features:
             fields = self.side({key: features[key] for key in ("categorical", "multi_categorical", "numbers")})
             embedding += self.mix_side(tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]]))
@@ -80,6 +78,14 @@ class ItemEmbedding(tf_keras.layers.Layer):
             masks = {name: tf.zeros_like(mask) if name in without else mask for name, mask in features["masks"].items()}
             embedding += self.fusion({**features["vectors"], **(vectors or {})}, masks, training=training)
         return embedding
+
+    def _of_neighbours(self, index):
+        if self.graph.layers == 1 and (index.shape[0] is None or index.shape[0] < self.lookup.size):
+            # The whole table's gradient would name all of its rows.
+            return self.graph.added(lambda near: self.ids(tf.gather(self.lookup.id_index, near)), index)
+        table = self.ids(self.lookup.id_index)
+        # Without the item's own, which is there already and may be hidden.
+        return self.graph(table, index) - tf.gather(table, index)
 
     def rows(self, needed: int | None, training: bool, added: tf.Tensor | None = None):
         """A function from item indices, of any shape, to their embeddings.

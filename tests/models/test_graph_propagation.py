@@ -58,6 +58,18 @@ def test_smoothing_is_a_power_of_the_dense_graph(layers):
     np.testing.assert_array_equal(layer(TABLE)[0], TABLE[0])
 
 
+def test_what_one_layer_adds_is_made_of_the_neighbours_rows_alone():
+    asked, looked_up = np.array([4, 0, 4, 2], np.int32), []
+
+    def rows(index):
+        looked_up.append(index.numpy())
+        return tf.gather(TABLE, index)
+
+    found = smoothing(share=0.5).added(rows, asked)
+    np.testing.assert_allclose(found, 0.5 * (dense_graph() @ TABLE)[asked], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(np.concatenate(looked_up), INDICES[asked])
+
+
 def test_gradients_of_smoothing():
     layer, table = smoothing(share=0.5), tf.constant(TABLE)
     with tf.GradientTape() as tape:

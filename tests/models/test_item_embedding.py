@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from mmrec_tf.fusion import ConcatFusion
 from mmrec_tf.models.feature_lookup import FeatureLookup
+from mmrec_tf.models.graph_propagation import GraphSmoothing
 from mmrec_tf.models.item_embedding import ItemEmbedding, hide_ids
 from tests import tiny_world
 from tests.layer_checks import check_layer
@@ -19,6 +20,13 @@ def items(dim=8, **options) -> ItemEmbedding:
 
 def test_passes_the_layer_checks(tmp_path):
     check_layer(lambda: items(id_dropout=0.3), EVERY_INDEX, tmp_path, expected_shape=(31, 8))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_passes_the_layer_checks_with_neighbours(layers, tmp_path):
+    check_layer(
+        lambda: of_numbers([1, 2, 3, 4, 5], layers), np.array([1, 4], np.int32), tmp_path, expected_shape=(2, 1)
+    )
 
 
 def test_the_parts_are_summed():
@@ -73,6 +81,41 @@ def test_ids_alone():
     layer.ids.embeddings.assign([[1, 2], [3, 4], [5, 6]])
     assert layer(index).numpy().tolist() == [[5, 6], [1, 2]]
     assert len(layer.trainable_weights) == 1
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_neighbours_add_by_hand(layers):
+    layer = of_numbers([1, 2, 3, 4, 5], layers)
+    # Of item 1 the neighbour is 2, of 2 it is 3, of 3 and 4 there is none; row 0 is the unknown item.
+    expected = {1: [1, 2 + 3, 3 + 4, 4, 5], 2: [1, 2 + 4, 3, 4, 5]}[layers]
+    for index in ([0, 1, 2, 3, 4], [1, 4], [2]):
+        found = layer(np.array(index, np.int32)).numpy()[:, 0]
+        np.testing.assert_allclose(found, np.array(expected)[index], rtol=1e-6)
+
+
+def test_a_step_touches_the_ids_that_it_looks_up_and_their_neighbours_alone():
+    layer, index = of_numbers([1, 2, 3, 4, 5], 1), np.array([1, 4], np.int32)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(index))
+    (gradient,) = tape.gradient(loss, layer.ids.trainable_weights)
+    # Row 0 stands for the neighbours that are not there.
+    assert set(gradient.indices.numpy()) == {0, 1, 2, 4}
+    np.testing.assert_allclose(tf.convert_to_tensor(gradient)[:, 0], [0, 1, 1, 0, 1])
+
+
+def of_numbers(ids, layers) -> ItemEmbedding:
+    """Items that are nothing but their ids, each a number, and the chain 1 -> 2 -> 3."""
+    size = len(ids)
+    lookup = FeatureLookup(shapes={}, size=size, id_vocabulary_size=size, vocabulary_sizes={})
+    lookup.id_index.assign(np.arange(size))
+    graph = GraphSmoothing(size, 2, layers)
+    indices, weights = np.zeros([size, 2], np.int32), np.zeros([size, 2], np.float32)
+    indices[1:3, 0], weights[1:3, 0] = [2, 3], 1.0
+    graph.set_graph(indices, weights)
+    layer = ItemEmbedding(lookup, ConcatFusion(1), 1, graph=graph)
+    layer(np.arange(size, dtype=np.int32))
+    layer.ids.embeddings.assign(np.array(ids, np.float32)[:, None])
+    return layer
 
 
 def test_ids_are_hidden_at_the_asked_rate_and_only_in_training():
