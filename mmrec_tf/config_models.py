@@ -137,7 +137,8 @@ class GraphConfig(StrictModel):
     Args:
         neighbours: int. Of each item; 0, the default, for no graph.
         cooccurrence: float. Share of the neighbours that the same users consumed.
-        content: float. Share of the neighbours with the most similar content.
+        content: float. Share of the neighbours with the most similar content. To find them, once before training, every
+            item is compared with every other: ten times the items take a hundred times as long. With 0 none is.
         layers: int. How far apart items still count. With more than 1 each step goes through the whole catalogue, and
             `lazy_adam` touches all of its embeddings.
         light_gcn: int. Layers of propagation between users and the items that they consumed; 0, the default, for none.

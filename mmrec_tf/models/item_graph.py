@@ -12,12 +12,13 @@ from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.models.ease import Ease
 from mmrec_tf.models.item_knn import ItemKnn
 from mmrec_tf.models.recommender_model import TrainingData
+from mmrec_tf.models.rows_at_once import rows_at_once
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _BLOCK = 512
-"""Items whose neighbours are found at a time, so that no item-by-item matrix is ever held."""
+"""The most items whose neighbours are found at a time, so that no item-by-item matrix is ever held."""
 
 
 def cooccurrence_neighbours(positives: csr_matrix, k: int, shrink: float = 10.0) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +107,8 @@ def modality_neighbours(vectors: np.ndarray, mask: np.ndarray, k: int) -> tuple[
     """Each item's neighbours by the cosine of its vectors in one modality.
 
     All weigh 1: how similar exactly says little once it is known which are the most similar, as FREEDOM found. Only
-    items on the same side are neighbours, those with a cosine above 0.
+    items on the same side are neighbours, those with a cosine above 0. Every item is compared with every other, so that
+    the time grows with the square of their number.
 
     Args:
         vectors: `[items, width]` float.
@@ -126,15 +128,16 @@ def modality_neighbours(vectors: np.ndarray, mask: np.ndarray, k: int) -> tuple[
     lengths = np.linalg.norm(known, axis=1, keepdims=True)
     known = known / np.where(lengths > 0.0, lengths, 1.0)
     found = min(k, len(there) - 1)
-    for start in range(0, len(there) if found > 0 else 0, _BLOCK):
-        cosines = known[start : start + _BLOCK] @ known.T
+    block = rows_at_once(_BLOCK, len(there))
+    for start in range(0, len(there) if found > 0 else 0, block):
+        cosines = known[start : start + block] @ known.T
         own = np.arange(len(cosines))
         cosines[own, start + own] = -1.0
         nearest = np.argpartition(cosines, -found, axis=1)[:, -found:]
         near = np.take_along_axis(cosines, nearest, axis=1)
         order = np.argsort(-near, axis=1, kind="stable")
         nearest, near = np.take_along_axis(nearest, order, axis=1), np.take_along_axis(near, order, axis=1)
-        rows = there[start : start + _BLOCK]
+        rows = there[start : start + block]
         indices[rows, :found] = np.where(near > 0.0, there[nearest], -1)
         weights[rows, :found] = near > 0.0
     return indices, weights

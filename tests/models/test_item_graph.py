@@ -7,6 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.models import item_graph as module
+from mmrec_tf.models import rows_at_once
 from mmrec_tf.models.item_graph import (
     cooccurrence_neighbours,
     follower_neighbours,
@@ -27,13 +28,21 @@ def test_neighbours_by_common_users_by_hand():
     np.testing.assert_allclose(weights, [[near, far], [near, 0], [far, 0], [0, 0]], rtol=1e-6)
 
 
-def test_neighbours_by_vectors_are_scikit_learns_whatever_the_blocks(monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK", 7)
+@pytest.mark.parametrize(("block", "scores", "largest"), [(7, 2**26, 7), (512, 150, 4)])
+def test_neighbours_by_vectors_are_scikit_learns_whatever_the_blocks(monkeypatch, block, scores, largest):
+    monkeypatch.setattr(module, "_BLOCK", block)
+    monkeypatch.setattr(rows_at_once, "MOST_SCORES", scores)
+    sizes, partition = [], np.argpartition
+    monkeypatch.setattr(
+        np, "argpartition", lambda *given, **kept: sizes.append(len(given[0])) or partition(*given, **kept)
+    )
     random = np.random.default_rng(0)
     # All in one orthant, so that every cosine is above 0.
     vectors, mask = random.random([40, 5]) + 0.01, random.random(40) < 0.8
     indices, weights = modality_neighbours(vectors, mask, k=3)
     there = np.flatnonzero(mask)
+    # Rows of so many scores as there are vectors: 150 / len(there) of them, or the block.
+    assert max(sizes) == largest and sum(sizes) == len(there)
     nearest = NearestNeighbors(n_neighbors=3, metric="cosine").fit(vectors[mask]).kneighbors(return_distance=False)
     np.testing.assert_array_equal(indices[mask], there[nearest])
     np.testing.assert_array_equal(indices[~mask], -1)
