@@ -31,7 +31,7 @@ def run_embed(config: Path, overrides: list[str] | None, status: bool, prune: bo
         if not (status or prune):
             _, summaries = embed_items(data, loaded, progress, encoders)
     if status or prune:
-        _manage(loaded, feature_uses(data, loaded, encoders), prune, as_json)
+        _manage(loaded, feature_uses(data, loaded, encoders, report.files_away), prune, as_json)
         return
     content = {
         name: {
@@ -100,6 +100,12 @@ def _manage(config, uses, prune: bool, as_json: bool) -> None:
             "(encoders that runs have tuned count as unused; a finished run keeps its own copy of their vectors)",
             highlight=False,
         )
+    for use in uses:
+        if prune and use.away:
+            console.print(
+                f"{use.feature}: {len(use.away)} files cannot be found or read; what is stored of them is kept",
+                highlight=False,
+            )
     if freed is not None:
         console.print(f"freed {freed / 1e6:.1f} MB", highlight=False)
     elif status.stale_encoders or any(feature.stale for feature in status.features):

@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from mmrec_tf import cli
+from mmrec_tf.data import file_memory
 from mmrec_tf.encoders import registry
 from mmrec_tf.encoders.hashed_text import HashedTextEncoder
 
@@ -76,6 +77,39 @@ def test_one_changed_item_is_embedded_anew_and_pruned_away(shop, monkeypatch, ca
     content = json.loads(out)
     assert content["freed_bytes"] > 0
     assert [feature["stale"] for feature in content["features"]] == [0, 0]
+
+
+def test_pruning_while_the_photos_are_away_keeps_their_vectors(shop, monkeypatch, capsys):
+    # Files this young are not trusted to stay as they are.
+    monkeypatch.setattr(file_memory, "_SETTLED_SECONDS", -1.0)
+    (shop / "photos").mkdir()
+    for name, colour in (("a.png", "red"), ("b.png", "blue"), ("c.png", "green")):
+        Image.new("RGB", (16, 16), colour).save(shop / "photos" / name)
+    items = pd.read_csv(shop / "i.csv")
+    items["photo"] = ["photos/a.png", "photos/b.png", "photos/c.png", ""]
+    items.to_csv(shop / "i.csv", index=False)
+    config = shop / "config.yaml"
+    _, out, _ = run(monkeypatch, capsys, config, "--json")
+    assert json.loads(out)["features"]["photo"]["computed"] == 3
+    # The third photo is no item's any more.
+    items.loc[2, "photo"] = ""
+    items.to_csv(shop / "i.csv", index=False)
+    (shop / "photos").rename(shop / "elsewhere")
+    _, out, _ = run(monkeypatch, capsys, config, "--status", "--json")
+    assert {feature["feature"]: feature["stale"] for feature in json.loads(out)["features"]} == {"title": 0, "photo": 1}
+    for _ in range(2):
+        code, out, _ = run(monkeypatch, capsys, config, "--prune")
+        assert code == 0 and "photo: 2 files cannot be found or read; what is stored of them is kept" in out
+    _, out, _ = run(monkeypatch, capsys, config, "--status", "--json")
+    assert [feature["stale"] for feature in json.loads(out)["features"]] == [0, 0]
+    (shop / "elsewhere").rename(shop / "photos")
+    _, out, _ = run(monkeypatch, capsys, config, "--json")
+    photo = json.loads(out)["features"]["photo"]
+    assert (photo["computed"], photo["reused"]) == (0, 2)
+    items.loc[2, "photo"] = "photos/c.png"
+    items.to_csv(shop / "i.csv", index=False)
+    _, out, _ = run(monkeypatch, capsys, config, "--json")
+    assert json.loads(out)["features"]["photo"]["computed"] == 1
 
 
 def test_tables_fit_a_narrow_terminal(shop, monkeypatch, capsys):

@@ -53,6 +53,8 @@ class TableChecks:
         self.progress = progress
         self.memory = memory
         self.problems: list[Problem] = []
+        # By feature, the files that rows name and that cannot be found or read.
+        self.files_away: dict[str, list[Path]] = {}
         # Of a table in which each is there once; None before they have been checked.
         self.ids: np.ndarray | None = None
         # Rows without a usable id are out of every later count; rows that a policy drops go at the end, so that each
@@ -237,7 +239,8 @@ class TableChecks:
         self.found("unreadable_media", feature.column, _mask(unread, rows), remedy, None, unread, name)
         remedy = f"Replace the {feature.kind} file, or empty the cell."
         self.found("undecodable_media", feature.column, _mask(found.broken, rows), remedy, None, found.broken, name)
-        sources[[*found.missing, *found.unreadable, *found.broken, *found.absent]] = None
+        self.files_away[name] = [path for path in sources[[*found.missing, *unread]] if isinstance(path, Path)]
+        sources[[*found.missing, *unread, *found.broken, *found.absent]] = None
         return sources
 
     def _absent(self, feature: Feature, empty: np.ndarray, reasons: dict[int, str] | None = None):

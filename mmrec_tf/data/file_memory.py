@@ -8,6 +8,7 @@ import json
 import os
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
@@ -85,10 +86,10 @@ class FileMemory:
         """Keeps why a file that had this state before it was opened cannot be decoded, or None."""
         self._entry(path, state).verdicts[kind] = fault
 
-    def forget_vanished(self) -> int:
-        """Drops what is known of files that are not there any more; returns how many."""
-        files = self._loaded()
-        gone = [name for name in files if not os.path.exists(name)]
+    def forget_vanished(self, keep: Iterable[Path] = ()) -> int:
+        """Drops what is known of files that are not there any more, but for those to `keep`; returns how many."""
+        files, kept = self._loaded(), set(map(_name, keep))
+        gone = [name for name in files if name not in kept and not os.path.exists(name)]
         for name in gone:
             del files[name]
         if gone:

@@ -5,6 +5,7 @@ rows it changed. A `Problem` is one line of that; a `ValidationReport` is the wh
 """
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Literal
 
 ProblemKind = Literal[
@@ -98,10 +99,12 @@ class ValidationReport:
     Args:
         problems: list of `Problem`, items first, then users, then interactions.
         rows: dict of table name to (rows read, rows kept).
+        files_away: dict of item feature to the files that items name and that cannot be found or read.
     """
 
     problems: list[Problem] = field(default_factory=list)
     rows: dict[str, tuple[int, int]] = field(default_factory=dict)
+    files_away: dict[str, list[Path]] = field(default_factory=dict)
 
     HEADER = ("problem", "where", "count", "example", "done", "remedy")
     """Titles of the columns that `to_rows` gives."""

@@ -146,6 +146,7 @@ Or set data.policies.unknown_item: keep or stop. [dropped 1 row]
     columns |= {column: check.check_target(column) for column in targets}
     interaction_table = _frame(columns, check.kept)
     report = ValidationReport([problem for check in checks.values() for problem in check.problems])
+    report.files_away = checks["items"].files_away
     _stop_if_asked(report, strict)
 
     item_table = _with_new(item_table, own_schema.item, interaction_table[own_schema.item_id])

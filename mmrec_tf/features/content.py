@@ -46,6 +46,10 @@ class ContentKeys:
         self._read(unread, keys)
         return keys
 
+    def last(self, paths: Iterable[Path]) -> list[bytes]:
+        """The keys that files had when they were last read, also those that are gone; nothing for those never read."""
+        return [key for path in paths if (key := self._memory.last_key(path)) is not None]
+
     def _read(self, unread: dict[str, tuple[tuple, list[int]]], keys: list[bytes | None]):
         if not unread:
             return

@@ -9,7 +9,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -217,6 +217,10 @@ class FeatureStore:
     def keys(self, sources: Sequence[Source | None], modality: str) -> list[bytes | None]:
         """The hash of each item's content; None where there is none."""
         return self._keys.of(sources, modality)
+
+    def last_keys(self, paths: Iterable[Path]) -> list[bytes]:
+        """The hashes of what files held when this store last read them, as far as it has read them."""
+        return self._keys.last(paths)
 
     def _compute(self, encoder, sources, first, progress, chunk_rows, dtype, ids) -> dict[bytes, int]:
         """Stores what is missing, and says of each key whether it is STORED or UNDECODABLE.

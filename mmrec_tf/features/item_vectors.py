@@ -1,6 +1,7 @@
 """The items' vectors: which encoder each feature has, and what it makes of the catalogue, through the feature store."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -40,8 +41,10 @@ def encoder_config(config: Config, feature: Feature) -> EncoderConfig:
     return config.encoders.get(feature.name) or config.encoders.get(feature.kind) or EncoderConfig()
 
 
-def feature_uses(data: RecData, config: Config, encoders: dict[str, Encoder]) -> list[FeatureUse]:
-    """What the configuration's features refer to in the feature store."""
+def feature_uses(
+    data: RecData, config: Config, encoders: dict[str, Encoder], files_away: dict[str, list[Path]]
+) -> list[FeatureUse]:
+    """What the configuration's features refer to in the feature store; `files_away` as in `ValidationReport`."""
     store = FeatureStore(config.store)
     kinds = {feature.name: feature for feature in data.schema.modalities}
     return [
@@ -50,6 +53,7 @@ def feature_uses(data: RecData, config: Config, encoders: dict[str, Encoder]) ->
             encoder.modality,
             store.directory(encoder, encoder_config(config, kinds[name]).dtype),
             data.items[name].tolist(),
+            files_away.get(name, []),
         )
         for name, encoder in encoders.items()
     ]

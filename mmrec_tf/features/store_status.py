@@ -1,7 +1,7 @@
 """What a feature store holds of a catalogue: stored, missing, and stale; and dropping what nothing refers to."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,15 @@ class FeatureUse:
         modality: of its encoder.
         directory: where the encoder's vectors are.
         sources: the items' content.
+        away: files that items name and that cannot be found or read: what they held when they were last read counts as
+            referred to.
     """
 
     feature: str
     modality: str
     directory: Path
     sources: list[Source | None]
+    away: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ def store_status(store: FeatureStore, uses: list[FeatureUse]) -> StoreStatus:
 def prune_store(store: FeatureStore, uses: list[FeatureUse]) -> int:
     """Drops the encoders that no feature uses and the vectors of content that no item has.
 
-    What another process is writing to at this moment is left alone.
+    Items whose files are away, with the disk or the share that they are on, have what those held. What another process
+    is writing to at this moment is left alone.
 
     Returns:
         Bytes freed.
@@ -135,7 +139,7 @@ def prune_store(store: FeatureStore, uses: list[FeatureUse]) -> int:
             rewrite_chunks(directory, about, stored.paths, keep=lambda keys: np.isin(keys, wanted))
     if store.folder.is_dir():
         sweep(store.folder)
-        file_memory(store.folder).forget_vanished()
+        file_memory(store.folder).forget_vanished(keep=[path for use in uses for path in use.away])
     return before - _bytes(store.folder)
 
 
@@ -145,7 +149,7 @@ def _keys_in(directory: Path, uses: list[FeatureUse], store: FeatureStore) -> It
         key
         for use in uses
         if use.directory == directory
-        for key in store.keys(use.sources, use.modality)
+        for key in [*store.keys(use.sources, use.modality), *store.last_keys(use.away)]
         if key is not None
     }
 

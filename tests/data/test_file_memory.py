@@ -68,6 +68,7 @@ def test_vanished_files_are_forgotten(old_file, tmp_path):
     memory = FileMemory(tmp_path / "files.json")
     check_media(np.array([old_file], object), "image", memory=memory)
     old_file.unlink()
+    assert memory.forget_vanished(keep=[old_file]) == 0
     assert memory.forget_vanished() == 1
     assert memory.forget_vanished() == 0
 
