@@ -8,11 +8,10 @@ from hashlib import blake2b
 from pathlib import Path
 
 from mmrec_tf.data.file_memory import FileMemory
-from mmrec_tf.data.reading import reading_fault
 
 Source = str | Path | bytes
 NOT_READ = object()
-"""In the place of a content of which nothing can be said, as its file cannot be read at this moment."""
+"""In the place of a content of which nothing can be said: its file cannot be read at this moment, or is another one."""
 _THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -50,6 +49,28 @@ class ContentKeys:
         """The keys that files had when they were last read, also those that are gone; nothing for those never read."""
         return [key for path in paths if (key := self._memory.last_key(path)) is not None]
 
+    def decoded(self, key: bytes, source: Source, decode: Callable):
+        """What `decode` makes of a source, to be kept under the key that it had when it was asked for.
+
+        Returns:
+            A content; None where it cannot be decoded; NOT_READ where its file cannot be read, or has been replaced
+            since it was hashed, so that what was decoded may not be what the key stands for.
+        """
+        content = decode(source)
+        if not isinstance(source, Path):
+            return content
+        if content is None:
+            if self._of_file(source) != key:
+                return NOT_READ
+            # It can be read; perhaps it could not when it was decoded.
+            content = decode(source)
+        return content if self._is_still(source, key) else NOT_READ
+
+    def _is_still(self, path: Path, key: bytes) -> bool:
+        state = self._memory.state_of(path)
+        # Some file systems give another time whenever they are asked.
+        return state is not None and (self._memory.key(path, state) == key or self._of_file(path) == key)
+
     def _read(self, unread: dict[str, tuple[tuple, list[int]]], keys: list[bytes | None]):
         if not unread:
             return
@@ -74,7 +95,7 @@ class ContentKeys:
     def _of_bytes(self, source: bytes) -> bytes | None:
         return blake2b(source, digest_size=self._size).digest() if source else None
 
-    def _of_file(self, path: str) -> bytes | None:
+    def _of_file(self, path: str | Path) -> bytes | None:
         digest = blake2b(digest_size=self._size)
         try:
             with open(path, "rb") as file:
@@ -84,15 +105,6 @@ class ContentKeys:
             # Validation has reported it; it may be back the next time, so nothing is stored about it.
             return None
         return digest.digest()
-
-
-def decoded(decode: Callable, source: Source):
-    """What `decode` makes of a source: a content, None where it cannot be decoded, or NOT_READ."""
-    content = decode(source)
-    if content is None and isinstance(source, Path):
-        # A file that could not be read may be back by now.
-        return NOT_READ if reading_fault(source) is not None else decode(source)
-    return content
 
 
 def decoded_in_order(decode: Callable, sources: Iterable, ahead: int, group: int = 16) -> Iterator:

@@ -21,7 +21,7 @@ from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.features.chunk_writer import ChunkWriter, encoder_about
 from mmrec_tf.features.chunks import KEY_BYTES, STORED, UNDECODABLE, UNKNOWN, StoredVectors, merge_small_chunks
-from mmrec_tf.features.content import NOT_READ, ContentKeys, Source, decoded
+from mmrec_tf.features.content import NOT_READ, ContentKeys, Source
 from mmrec_tf.features.encoding import encoded
 
 Progress = Callable[[str, int, int], None]
@@ -40,7 +40,8 @@ class EmbedSummary:
         seconds: how long it took.
         undecodable: of the absent, those whose content cannot be decoded.
         first_undecodable: position of the first of them, or None.
-        unreadable: of the absent, those whose file is there and could not be read; they are tried again the next time.
+        unreadable: of the absent, those whose file is there and could not be read, or changed while it was read; they
+            are tried again the next time.
     """
 
     total: int
@@ -85,8 +86,8 @@ class FeatureStore:
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
         self._keys = ContentKeys(KEY_BYTES, file_memory(self.folder))
-        # By directory, the keys of contents that could not be read when they were last embedded.
-        self._unread: dict[Path, set[bytes]] = {}
+        # By directory, the files that could not be read when they were last embedded, and the keys they had.
+        self._unread: dict[Path, set[str | bytes | None]] = {}
 
     def embed(
         self,
@@ -115,29 +116,28 @@ class FeatureStore:
                 computed before it is kept.
         """
         start = time.perf_counter()
-        keys = self.keys(sources, encoder.modality)
-        states = StoredVectors(self.directory(encoder, dtype), encoder.dim, dtype).states(keys)
-        first: dict[bytes, int] = {}
-        for position in np.flatnonzero(states == UNKNOWN).tolist():
-            if keys[position] is not None:
-                first.setdefault(keys[position], position)
-        found = self._compute(encoder, sources, first, progress, chunk_rows, dtype, ids) if first else {}
-        for position, key in enumerate(keys):
-            if key in found:
-                states[position] = found[key]
+        details = (encoder, sources, progress, chunk_rows, dtype, ids)
+        keys, states, computed = self._fill(*details)
+        if (states == UNKNOWN).any() and self.keys(sources, encoder.modality) != keys:
+            # Files have been replaced while they were read.
+            keys, states, more = self._fill(*details)
+            computed += more
         stored = int((states == STORED).sum())
-        computed = sum(state == STORED for key, state in found.items() if key in first)
+        # What was computed of files that have been replaced since is no item's.
+        computed = min(computed, stored)
         undecodable = np.flatnonzero(states == UNDECODABLE)
         unread = [
             position
             for position in np.flatnonzero(states == UNKNOWN).tolist()
             if keys[position] is not None or _is_file(sources[position], encoder.modality)
         ]
-        self._unread[self.directory(encoder, dtype)] = {keys[position] for position in unread}
+        names = {_name(sources[position]) for position in unread} - {""}
+        self._unread[self.directory(encoder, dtype)] = names.union(keys[position] for position in unread)
         if unread:
             warnings.warn(
-                f"the {encoder.modality} files of {len(unread)} of {len(keys)} items cannot be read, the first "
-                f"{sources[unread[0]]}. They count as absent for now, and are tried again the next time.",
+                f"the {encoder.modality} files of {len(unread)} of {len(keys)} items cannot be read, or change while "
+                f"they are read, the first {sources[unread[0]]}. They count as absent for now, and are tried again the "
+                "next time.",
                 stacklevel=2,
             )
         return EmbedSummary(
@@ -174,7 +174,11 @@ class FeatureStore:
         # Asked afterwards: gathering lists the chunks anew when another process has merged or pruned them.
         states = stored.states(keys)
         unread = {None} | self._unread.get(self.directory(encoder, dtype), set())
-        unknown = [position for position in np.flatnonzero(states == UNKNOWN) if keys[position] not in unread]
+        unknown = [
+            position
+            for position in np.flatnonzero(states == UNKNOWN).tolist()
+            if keys[position] not in unread and _name(sources[position]) not in unread
+        ]
         if unknown:
             raise EncoderError(
                 f"{len(unknown)} of {len(keys)} items have no entry for this {encoder.modality} encoder in the feature "
@@ -222,6 +226,20 @@ class FeatureStore:
         """The hashes of what files held when this store last read them, as far as it has read them."""
         return self._keys.last(paths)
 
+    def _fill(self, encoder, sources, progress, chunk_rows, dtype, ids) -> tuple[list[bytes | None], np.ndarray, int]:
+        """Stores what is missing: keys as they are now, what is known of each afterwards, and vectors computed."""
+        keys = self.keys(sources, encoder.modality)
+        states = StoredVectors(self.directory(encoder, dtype), encoder.dim, dtype).states(keys)
+        first: dict[bytes, int] = {}
+        for position in np.flatnonzero(states == UNKNOWN).tolist():
+            if keys[position] is not None:
+                first.setdefault(keys[position], position)
+        found = self._compute(encoder, sources, first, progress, chunk_rows, dtype, ids) if first else {}
+        for position, key in enumerate(keys):
+            if key in found:
+                states[position] = found[key]
+        return keys, states, sum(state == STORED for key, state in found.items() if key in first)
+
     def _compute(self, encoder, sources, first, progress, chunk_rows, dtype, ids) -> dict[bytes, int]:
         """Stores what is missing, and says of each key whether it is STORED or UNDECODABLE.
 
@@ -264,7 +282,7 @@ class FeatureStore:
         unread: list[bytes] = []
 
         def decode(key: bytes, source: Source):
-            content = decoded(encoder.decode, source)
+            content = self._keys.decoded(key, source, encoder.decode)
             if content is NOT_READ:
                 unread.append(key)
             return content
@@ -280,6 +298,10 @@ class FeatureStore:
 
 def _is_file(source, modality: str) -> bool:
     return modality != "text" and isinstance(source, (str, Path)) and os.path.isfile(source)
+
+
+def _name(source) -> str:
+    return "" if isinstance(source, bytes) else str(source)
 
 
 def _as_path(source, modality: str):
