@@ -7,9 +7,11 @@ cell therefore stays a string, and validation, which knows the schema, turns it 
 import warnings
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 
+from mmrec_tf.data.quotes import check_quotes
 from mmrec_tf.errors import DataError
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -34,7 +36,7 @@ def read_table(source: Path | str | pd.DataFrame, rows: int | None = None) -> pd
 
     Raises:
         DataError: when the file is absent, of an unknown extension, not readable as what its extension says, without
-            rows, or names a column twice.
+            rows, or names a column twice, or loses rows to a quote that is not closed (`mmrec_tf.data.quotes`).
     """
     if isinstance(source, pd.DataFrame):
         frame, name = source, "the DataFrame"
@@ -64,12 +66,13 @@ def read_table(source: Path | str | pd.DataFrame, rows: int | None = None) -> pd
 
 def _read_text(path: Path, rows: int | None) -> pd.DataFrame:
     try:
+        separator = _separator(path)
         with warnings.catch_warnings():
             # pandas cuts a first row that is longer than the header and only warns.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
+            frame = pd.read_csv(
                 path,
-                sep=_separator(path),
+                sep=separator,
                 dtype=str,
                 keep_default_na=False,
                 na_filter=False,
@@ -78,6 +81,10 @@ def _read_text(path: Path, rows: int | None) -> pd.DataFrame:
                 encoding="utf-8-sig",
                 compression="infer",
             )
+        if rows is None:
+            with _opened(path) as file:
+                check_quotes(path, file, separator, len(frame))
+        return frame
     except pd.errors.EmptyDataError as error:
         raise DataError(f"{path} is empty: it has not even a header line.") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
@@ -91,10 +98,14 @@ def _read_text(path: Path, rows: int | None) -> pd.DataFrame:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 
-def _separator(path: Path) -> str:
+def _opened(path: Path) -> BinaryIO:
     import gzip
 
-    with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as file:
+    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else open(path, "rb")
+
+
+def _separator(path: Path) -> str:
+    with _opened(path) as file:
         header = file.readline(1_000_000)
     if b"," in header and ".tsv" not in path.name.lower():
         return ","
