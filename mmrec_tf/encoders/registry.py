@@ -86,8 +86,14 @@ def build_encoder(feature: Feature, config: EncoderConfig | None = None) -> Enco
 
 
 def resolved(feature: Feature, config: EncoderConfig) -> EncoderConfig:
-    """The configuration with the type that `build_encoder` takes, so that a run means the same on another machine."""
-    return config.model_copy(update={"type": _chosen(feature, config)})
+    """The configuration with the type that `build_encoder` takes, so that a run means the same on another machine.
+
+    That of `frames` names its image encoder too.
+    """
+    named = config.model_copy(update={"type": _chosen(feature, config)})
+    if named.type != "frames":
+        return named
+    return named.model_copy(update={"image": _chosen(*_over_images(feature, config))})
 
 
 def _chosen(feature: Feature, config: EncoderConfig) -> str:
@@ -182,12 +188,17 @@ def _pretrained_encoder(name: str, feature: Feature, config: EncoderConfig) -> E
 
 def _frames_encoder(feature: Feature, config: EncoderConfig) -> Encoder:
     """The configured image encoder, over a video's frames."""
+    image = build_encoder(*_over_images(feature, config))
+    encoder_class = _class_of("frames")
+    return encoder_class(**_taken(encoder_class, {**_set(config), "image": image}))
+
+
+def _over_images(feature: Feature, config: EncoderConfig) -> tuple[Feature, EncoderConfig]:
+    """The frames as a feature of their own, and what the configuration says about its encoder."""
     from mmrec_tf.encoders.frames import DEFAULT_IMAGE
 
     names = config.image or ("hub" if config.handle or config.path else list(DEFAULT_IMAGE))
-    image = build_encoder(Feature(name=feature.name, kind="image"), config.model_copy(update={"type": names}))
-    encoder_class = _class_of("frames")
-    return encoder_class(**_taken(encoder_class, {**_set(config), "image": image}))
+    return Feature(name=feature.name, kind="image"), config.model_copy(update={"type": names})
 
 
 def _class_of(name: str) -> type[Encoder]:

@@ -19,7 +19,7 @@ from mmrec_tf.encoders.hub import HubEncoder
 from mmrec_tf.encoders.image_cnn import ImageCnnEncoder
 from mmrec_tf.encoders.named import NAMED
 from mmrec_tf.encoders.pretrained.build import built_path
-from mmrec_tf.encoders.registry import build_encoder, encoder_names, register_encoder
+from mmrec_tf.encoders.registry import build_encoder, encoder_names, register_encoder, resolved
 from mmrec_tf.encoders.video_cnn import VideoCnnEncoder
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.schema import Feature
@@ -168,6 +168,20 @@ def test_the_image_encoder_of_frames(no_cache, tmp_path):
     assert (type(encoder.image), encoder.image.dim) == (HubEncoder, 5)
     with pytest.raises(EncoderError, match="of kind image, but the encoder yamnet takes audio"):
         build_encoder(feature("video"), EncoderConfig(type="frames", image="yamnet"))
+
+
+def test_a_run_keeps_the_image_encoder_of_its_frames(no_cache, tmp_path):
+    asked = EncoderConfig(type=["frames", "video_cnn"])
+    made = resolved(feature("video"), asked)
+    assert (made.type, made.image) == ("frames", "image_cnn")
+    # As after `mmrec pretrained build`: what is asked for anew is another one, the run's stays.
+    make_image_module(built_path("efficientnet_lite0"), dim=5)
+    assert resolved(feature("video"), asked).image == "efficientnet_lite0"
+    assert resolved(feature("video"), made) == made
+    assert type(build_encoder(feature("video"), made).image) is ImageCnnEncoder
+    by_path = resolved(feature("video"), EncoderConfig(type="frames", path=tmp_path / "module"))
+    assert (by_path.type, by_path.image) == ("frames", "hub")
+    assert resolved(feature("video"), EncoderConfig()).image is None
 
 
 @pytest.mark.parametrize(
