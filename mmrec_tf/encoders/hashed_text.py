@@ -116,4 +116,4 @@ class HashedTextEncoder(Encoder):
         return tuple(tf.concat(part, axis=0) for part in zip(*grams))
 
     def get_config(self):
-        return {**super().get_config(), "dim": self.dim, "seed": self.seed, **self.reader.identity()}
+        return {**super().get_config(), "dim": self.dim, "seed": self.seed, **self.reader.get_config()}

@@ -17,9 +17,13 @@ from mmrec_tf.data.video import decode_video
 
 Source = str | Path | bytes
 
+_WORD = r"(?s).*[\p{L}\p{N}].*"
+
 
 class TextReader:
     """Texts as strings, cleaned in `prepare`, so that an exported graph cleans as training did.
+
+    A text without a letter or a digit is none, nor is one of which cleaning leaves none: bare markup, a bare address.
 
     Args:
         clean: what is done to a text; nothing when None.
@@ -43,8 +47,18 @@ class TextReader:
     def prepare(self, batch: tf.Tensor) -> tf.Tensor:
         return batch if self.clean is None else clean_texts(batch, self.clean)
 
-    def identity(self) -> dict:
+    def is_there(self, batch: tf.Tensor) -> tf.Tensor:
+        """`[batch]` bool: which of the texts say something. In a graph, as cleaning one by one would take too long."""
+        there = tf.strings.regex_full_match(batch, _WORD)
+        return there if self.clean is None else there & tf.strings.regex_full_match(self.prepare(batch), _WORD)
+
+    def get_config(self) -> dict:
+        """The argument as an encoder passes it on."""
         return {"clean": self.clean.model_dump() if self.clean else None}
+
+    def identity(self) -> dict:
+        # A store remembers which texts say something, and it depends on what they are judged by.
+        return {**self.get_config(), **({"judged": "cleaned"} if self.clean else {})}
 
 
 class ImageReader:

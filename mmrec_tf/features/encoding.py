@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmrec_tf.encoders.base import Encoder
+from mmrec_tf.encoders.readers import TextReader
 from mmrec_tf.errors import EncoderError
 from mmrec_tf.features.batches import decoded_batches, stacked
 from mmrec_tf.features.content import Source
@@ -14,7 +15,9 @@ from mmrec_tf.features.content import Source
 def encoded(
     encoder: Encoder, sources: dict[bytes, Source], decode: Callable | None = None
 ) -> Iterator[tuple[list[bytes], list[bool], np.ndarray]]:
-    """Keys, whether each could be decoded, and `[keys, dim]` float32 vectors, about a batch at a time.
+    """Keys, whether each has content, and `[keys, dim]` float32 vectors, about a batch at a time.
+
+    What cannot be decoded has none, nor has a text of which cleaning leaves nothing.
 
     Args:
         encoder: decodes and encodes.
@@ -24,22 +27,30 @@ def encoded(
     Raises:
         EncoderError: if the vectors are not `encoder.dim` wide.
     """
-    encode = tf.function(lambda batch: encoder(batch, training=False))
+    encode = tf.function(lambda batch: (encoder(batch, training=False), _is_there(encoder, batch)))
     for batch in decoded_batches(encoder, sources, decode):
-        vectors = np.zeros((len(batch.keys) + len(batch.undecodable), encoder.dim), np.float32)
-        if batch.keys:
-            vectors[: len(batch.keys)] = _vectors(encoder, encode, stacked(encoder, batch.contents))
-        present = [True] * len(batch.keys) + [False] * len(batch.undecodable)
-        yield batch.keys + batch.undecodable, present, vectors
+        keys, count = batch.keys + batch.undecodable, len(batch.keys)
+        vectors, present = np.zeros((len(keys), encoder.dim), np.float32), np.zeros(len(keys), bool)
+        if count:
+            vectors[:count], present[:count] = _vectors(encoder, encode, stacked(encoder, batch.contents))
+        yield keys, present.tolist(), vectors
 
 
-def _vectors(encoder: Encoder, encode, contents: tf.Tensor) -> np.ndarray:
+def _is_there(encoder: Encoder, batch: tf.Tensor) -> tf.Tensor:
+    """`[batch]` bool: which of the decoded contents are still there when they have been prepared."""
+    reader = encoder.reader
+    if isinstance(reader, TextReader) and reader.clean is not None:
+        return reader.is_there(batch)
+    return tf.ones(tf.shape(batch)[:1], tf.bool)
+
+
+def _vectors(encoder: Encoder, encode, contents: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
     # Traced for any number of contents, so that a short last batch neither costs a trace nor has to be filled up.
     spec = tf.TensorSpec([None, *contents.shape[1:]], contents.dtype)
-    output = encode.get_concrete_function(spec)(contents)
+    output, is_there = encode.get_concrete_function(spec)(contents)
     if output.shape != (len(contents), encoder.dim):
         raise EncoderError(
             f"{type(encoder).__name__} gave {list(output.shape)} for a batch of {len(contents)}; its `dim` promises "
             f"[{len(contents)}, {encoder.dim}]."
         )
-    return output.numpy()
+    return np.where(is_there[:, np.newaxis], output, 0.0), is_there.numpy()

@@ -182,8 +182,7 @@ def why_not_served(encoder: Encoder) -> str | None:
 def _encoded(encoder, contents):
     reader = encoder.reader
     if isinstance(reader, TextReader):
-        # As the reader does: a text without a letter or a digit is none.
-        return encoder(contents), tf.strings.regex_full_match(contents, r"(?s).*[\p{L}\p{N}].*")
+        return encoder(contents), reader.is_there(contents)
     there = tf.strings.length(contents) > 0
     if isinstance(reader, ImageReader):
         return encoder(decode_images(contents, reader.size)), there

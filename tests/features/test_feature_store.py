@@ -66,6 +66,23 @@ def test_values_mask_and_summary(tmp_path):
     np.testing.assert_array_equal(mask, [True, False, False, True, True, False])
 
 
+def test_a_text_that_cleaning_empties_is_absent(tmp_path):
+    store = FeatureStore(tmp_path / "store")
+    sources = ["<img src='a1.jpg'>", "a <b>red</b> shirt", "https://shop.example/p/1?x=2", "a red shirt"]
+    assert counts(store.embed(HashedTextEncoder(clean={}), sources)) == (4, 2, 0, 2)
+    assert counts(store.embed(HashedTextEncoder(clean={}), sources)) == (4, 0, 2, 2)
+    vectors, mask = store.read(HashedTextEncoder(clean={}), sources)
+    np.testing.assert_array_equal(mask, [False, True, False, True])
+    np.testing.assert_array_equal(vectors[~mask], 0.0)
+    np.testing.assert_allclose(vectors[1], vectors[3], atol=1e-6)
+    # As it is, markup is text too.
+    assert counts(store.embed(HashedTextEncoder(), sources)) == (4, 4, 0, 0)
+    # A vector of nothing that an earlier version stored is not found: it judged texts as they are.
+    encoder = HashedTextEncoder(clean={})
+    assert encoder.identity()["judged"] == "cleaned" and "judged" not in HashedTextEncoder().identity()
+    assert "judged" not in encoder.get_config()
+
+
 def test_nothing_is_written_until_it_is_needed(tmp_path):
     store = FeatureStore(tmp_path / "store")
     assert store.status() == {"folder": str(tmp_path / "store"), "encoders": []}

@@ -178,6 +178,18 @@ def test_an_item_without_anything_is_placed_by_what_is_missing(world):
     np.testing.assert_allclose(encoder(nothing), expected, atol=1e-5)
 
 
+def test_a_text_that_cleaning_empties_is_missing(world):
+    retrieval, table, _ = world
+    encoders = {**ENCODERS, "about it": HashedTextEncoder(dim=16, clean={})}
+    scale = NumberScale.fit(frame()["price"].to_numpy()[:9])
+    encoder = item_encoder(retrieval, SCHEMA.item, table, {"price": scale}, encoders)
+    texts = ["", "<img src='a1.jpg'><br/>", "www.shop.example/p/1", "<p>a lamp</p>", "a lamp"]
+    nothing, markup, address, marked_up, plain = encoder({**raw([0] * 5), "about_it": tf.constant(texts)}).numpy()
+    np.testing.assert_allclose([markup, address], [nothing, nothing], atol=1e-6)
+    np.testing.assert_allclose(marked_up, plain, atol=1e-6)
+    assert np.abs(plain - nothing).max() > 1e-3
+
+
 def test_the_graph_is_made_of_what_tensorflow_serving_has(world):
     _, _, encoder = world
     names = list(encoder.inputs)

@@ -84,4 +84,4 @@ class SentenceBertEncoder(NetworkEncoder):
         return [("embeddings", below), *((block.name, layer_weights([block])) for block in network.blocks)]
 
     def get_config(self):
-        return {**super().get_config(), "max_tokens": self.max_tokens, **self.reader.identity()}
+        return {**super().get_config(), "max_tokens": self.max_tokens, **self.reader.get_config()}
