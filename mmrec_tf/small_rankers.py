@@ -13,7 +13,7 @@ from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.smaller_ranker import DistilledRanker, PrunedRanker
 from mmrec_tf.models.two_tower import TwoTower
-from mmrec_tf.stages import train_ranking
+from mmrec_tf.stages import taught_grades, train_ranking
 
 Progress = Callable[[str, int, int], None]
 
@@ -99,7 +99,7 @@ def distil_ranker(
     weight: float = 0.5,
     progress: Progress | None = None,
 ) -> SmallRanker:
-    """Trains a small ranker on what a big one says and on the labels, as `train_ranking` trains.
+    """Trains a small ranker on what a big one says and on the labels and their grades, as `train_ranking` trains.
 
     Args:
         prepared: the data that the teacher was trained on.
@@ -120,8 +120,12 @@ def distil_ranker(
     def teach(inputs):
         return teacher.target_scores(inputs)[teacher.target]
 
+    # The rows have grades where the teacher is taught them; a student may leave them.
+    grade = taught_grades(smaller) if weight < 1.0 and examples.grades is not None else None
+
     def wrap(learner):
-        return DistilledRanker(learner, teach, temperature, weight) if weight else learner
+        labelled = learner if grade is None else grade(learner)
+        return DistilledRanker(learner, teach, temperature, weight, labelled) if weight else labelled
 
     model, history = train_ranking(smaller, retrieval, progress, wrap, examples)
     return SmallRanker(model, smaller, history)
@@ -157,11 +161,11 @@ def prune_ranker(
     tuning = {"epochs": epochs, "learning_rate": options.learning_rate / 3.0, "average": 0.0}
     train = config.train.model_copy(update={"ranking": options.model_copy(update=tuning)})
 
-    members = iter(ranking.members)
+    members, grade = iter(ranking.members), taught_grades(prepared)
 
     def wrap(learner):
         learner.set_weights(next(members).get_weights())
-        return PrunedRanker(learner, sparsity)
+        return PrunedRanker(learner, sparsity, None if grade is None else grade(learner))
 
     tuned = replace(prepared, config=config.model_copy(update={"train": train}))
     model, history = train_ranking(tuned, retrieval, progress, wrap)

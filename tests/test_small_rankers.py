@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmrec_tf.errors import ConfigError
+from mmrec_tf.models.graded_ranker import GradedRanker
 from mmrec_tf.models.smaller_ranker import dense_kernels
 from mmrec_tf.small_rankers import default_students, distil_ranker, prune_ranker, student_config
 from mmrec_tf.stages import train_ranking
@@ -54,6 +55,39 @@ def test_neither_teacher_nor_student_looks_up_the_label_of_a_training_row(
     assert smaller.config.models.ranking.encodes_targets is of_student
     batch = next(iter(examples.ranking_dataset(batch_size=8)))
     assert set(batch["statistics"]) == {"user", "item", "pair"}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "weight", "taught"),
+    [
+        ({}, {}, 0.5, True),
+        ({}, {}, 0.0, True),
+        # The labels are not asked, the student is not to learn grades, or the rows come without them.
+        ({}, {}, 1.0, False),
+        ({}, {"grades": False}, 0.5, False),
+        ({"grades": False}, {"grades": True}, 0.5, False),
+    ],
+)
+def test_students_and_pruned_copies_are_taught_grades(teacher, student, weight, taught, tmp_path, monkeypatch):
+    ranking = {"negatives": 0, "hard_negatives": 0, "hidden": [8], **teacher}
+    stars = 1.0 + np.arange(108) % 5
+    prepared = tiny_world.prepared(tmp_path, stars, 4.0, ranking=ranking, train=TRAIN, split={"method": "random"})
+    fitted = []
+
+    def train(smaller, retrieval, progress, wrap, examples=None):
+        learner = tiny_world.ranker(hidden=[8])
+        model, batch = wrap(learner), next(iter((examples or prepared).ranking_dataset(batch_size=8)))
+        fitted.append(model)
+        assert np.isfinite(model.compute_loss(batch))
+        return learner, {}
+
+    monkeypatch.setattr("mmrec_tf.small_rankers.train_ranking", train)
+    big = tiny_world.ranker(hidden=[8])
+    distil_ranker(prepared, None, big, student, weight=weight)
+    prune_ranker(prepared, None, big, sparsity=0.5)
+    distilled, pruned = (getattr(model, "labelled", model) for model in fitted)
+    assert isinstance(distilled, GradedRanker) == taught
+    assert isinstance(pruned, GradedRanker) == (not teacher)
 
 
 def test_a_student_differs_in_what_is_named():

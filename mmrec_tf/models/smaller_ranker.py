@@ -28,6 +28,8 @@ class DistilledRanker(LossScaledModel):
             `Ranker.target_scores` does. It is no part of this model.
         temperature: float above 0. The higher, the more the small differences of the teacher count. Defaults to 2.
         weight: float in [0, 1]. Defaults to 0.5.
+        labelled: a model around the student whose `compute_loss` is the loss of the labels, as `GradedRanker`; the
+            student itself when None.
 
     Call arguments:
         inputs, training: as for `Ranker`.
@@ -45,6 +47,7 @@ class DistilledRanker(LossScaledModel):
         teach: Callable[[dict], tf.Tensor],
         temperature: float = 2.0,
         weight: float = 0.5,
+        labelled: LossScaledModel | None = None,
         **kwargs,
     ):
         # Labels keep all their digits under a mixed policy; the layers cast what they take themselves.
@@ -54,6 +57,7 @@ class DistilledRanker(LossScaledModel):
         if not 0.0 <= weight <= 1.0:
             raise ValueError(f"weight must lie in [0, 1], got {weight}.")
         self.student = student
+        self.labelled = student if labelled is None else labelled
         self.teach = teach
         self.temperature = temperature
         self.weight = weight
@@ -73,7 +77,7 @@ class DistilledRanker(LossScaledModel):
             distances *= self.temperature**2
         counted = tf.cast(inputs["weight"] > 0.0, tf.float32)
         distance = tf.math.divide_no_nan(tf.reduce_sum(distances * counted), tf.reduce_sum(counted))
-        labelled = self.student.compute_loss(inputs, training=training) if self.weight < 1.0 else 0.0
+        labelled = self.labelled.compute_loss(inputs, training=training) if self.weight < 1.0 else 0.0
         return (1.0 - self.weight) * labelled + self.weight * distance
 
 
@@ -86,6 +90,8 @@ class PrunedRanker(LossScaledModel):
     Args:
         ranker: the trained ranker; its weights are this model's, and are pruned at once.
         sparsity: float in [0, 1). Share of each kernel that is 0.
+        labelled: a model around the ranker whose `compute_loss` is the loss of the labels, as `GradedRanker`; the
+            ranker itself when None.
 
     Call arguments:
         inputs, training: as for `Ranker`.
@@ -97,12 +103,13 @@ class PrunedRanker(LossScaledModel):
     Gupta, To prune, or not to prune (2017).
     """
 
-    def __init__(self, ranker: Ranker, sparsity: float, **kwargs):
+    def __init__(self, ranker: Ranker, sparsity: float, labelled: LossScaledModel | None = None, **kwargs):
         # Labels keep all their digits under a mixed policy; the layers cast what they take themselves.
         super().__init__(autocast=False, **kwargs)
         if not 0.0 <= sparsity < 1.0:
             raise ValueError(f"sparsity must lie in [0, 1), got {sparsity}.")
         self.ranker = ranker
+        self.labelled = ranker if labelled is None else labelled
         self.sparsity = sparsity
         kernels = dense_kernels(ranker)
         if not kernels:
@@ -119,7 +126,7 @@ class PrunedRanker(LossScaledModel):
         return self.ranker(inputs, training=training)
 
     def compute_loss(self, inputs, training=False):
-        return self.ranker.compute_loss(inputs, training=training)
+        return self.labelled.compute_loss(inputs, training=training)
 
     def train_step(self, inputs):
         shown = super().train_step(inputs)

@@ -6,9 +6,11 @@ import tensorflow as tf
 import tf_keras
 from scipy.special import expit
 
+from mmrec_tf.models.graded_ranker import GradedRanker
 from mmrec_tf.models.smaller_ranker import DistilledRanker, PrunedRanker, dense_kernels
 from tests import tiny_world
 from tests.models.rankers.worlds import only_ids, pairs, randomized
+from tests.models.test_graded_ranker import GRADES, graded_pairs
 
 
 def train(model, inputs, steps, rate=0.02):
@@ -29,6 +31,24 @@ def test_loss_against_numpy():
     divergence = 9.0 * (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
     expected = 0.75 * float(student.compute_loss(inputs)) + 0.25 * divergence[:, [0, 2]].mean()
     assert float(model.compute_loss(inputs)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_labels_may_be_graded():
+    ranker, inputs = randomized(tiny_world.ranker(hidden=[8])), graded_pairs()
+    graded = GradedRanker(ranker, GRADES)
+    labelled, taught = float(graded.compute_loss(inputs)), tf.ones([6, 3])
+    assert labelled > 1.1 * float(ranker.compute_loss(inputs))
+    distance = float(DistilledRanker(ranker, lambda _: taught, weight=1.0).compute_loss(inputs))
+    student = DistilledRanker(ranker, lambda _: taught, weight=0.25, labelled=graded)
+    assert float(student.compute_loss(inputs)) == pytest.approx(0.75 * labelled + 0.25 * distance, rel=1e-5)
+    pruned = PrunedRanker(ranker, sparsity=0.0, labelled=graded)
+    assert float(pruned.compute_loss(inputs)) == pytest.approx(labelled, rel=1e-5)
+    # The ranker's weights once, and the thresholds between the grades.
+    for model in (student, pruned):
+        gaps = graded.likes.gaps.numpy()
+        assert len(model.trainable_variables) == len(ranker.trainable_variables) + 1
+        train(model, inputs, steps=1)
+        assert np.any(graded.likes.gaps.numpy() != gaps)
 
 
 def test_ratings_are_distilled_by_their_squares():
