@@ -67,7 +67,9 @@ class DistilledRanker(LossScaledModel):
 
     def compute_loss(self, inputs, training=False):
         taught = tf.stop_gradient(tf.cast(self.teach(inputs), tf.float32))
-        said = self.student.target_scores(inputs, training=training)[self.student.target]
+        # The teacher's score is that of no known place; what a place does is learned from the labels alone.
+        placeless = {**inputs, "position": tf.zeros_like(inputs["user_index"])}
+        said = self.student.target_scores(placeless, training=training)[self.student.target]
         if self.student.target == "rating":
             distances = tf.square(taught - said)
         else:

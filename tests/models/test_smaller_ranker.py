@@ -58,6 +58,22 @@ def test_ratings_are_distilled_by_their_squares():
     assert float(model.compute_loss(inputs)) == pytest.approx(expected, rel=1e-5)
 
 
+def test_places_are_no_matter_of_the_teachers():
+    student = randomized(only_ids("fm", 5, items=31, positions=3))
+    student.position_bias.raw.assign([0.2, -0.1, 0.3])
+    inputs = {**pairs(group=3), "user_index": tf.ones([6], tf.int32), "position": tf.constant([1, 2, 3, 3, 1, 0])}
+    model = DistilledRanker(student, lambda given: student.target_scores(given)["click"], weight=1.0)
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(inputs, training=True)
+    assert float(loss) == pytest.approx(0.0, abs=1e-5)
+    assert not np.any(tf.convert_to_tensor(tape.gradient(loss, student.position_bias.raw)))
+    # Of the labels they are.
+    model.weight = 0.0
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(inputs, training=True)
+    assert np.all(tape.gradient(loss, student.position_bias.raw).numpy() != 0.0)
+
+
 def test_the_student_comes_to_say_what_the_teacher_says_whatever_the_labels():
     teacher, student = randomized(tiny_world.ranker(model="deepfm", hidden=[32])), tiny_world.ranker(hidden=[8])
     inputs = pairs(group=4)
