@@ -6,6 +6,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.losses.ordinal_loss import LEAST_GAP
+
 _FAR = 1e4
 """Where the lowest grade begins and the highest ends: no score comes there."""
 
@@ -61,7 +63,7 @@ class GradedLikes(tf_keras.layers.Layer):
         # With a > b: sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - e^(b - a)), whose logarithm loses no digits;
         # the last factor is that of a grade, whatever the score.
         ends = tf.concat([[-_FAR], self.thresholds, [_FAR]], axis=0)
-        between = tf.math.log1p(-tf.exp(ends[:-1] - ends[1:]))
+        between = tf.math.log1p(-tf.exp(-tf.maximum(ends[1:] - ends[:-1], LEAST_GAP)))
         of_grade = tf.gather(tf.stack([ends[:-1], ends[1:], between], axis=1), tf.maximum(grades, 0))
         low, high, between = tf.unstack(of_grade, axis=1)
         losses = tf.math.softplus(low - scores) + tf.math.softplus(scores - high) - between

@@ -3,6 +3,9 @@
 import tensorflow as tf
 import tf_keras
 
+LEAST_GAP = 1e-6
+"""Between two thresholds as they are judged: at none, what lies between them has no logarithm."""
+
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
 class OrdinalThresholds(tf_keras.layers.Layer):
@@ -87,7 +90,7 @@ class OrdinalLoss(tf_keras.losses.Loss):
         level = tf.reduce_sum(tf.cast(tf.cast(y_true, tf.float32) >= middles, tf.int32), axis=-1)
         # With a > b: sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - e^(b - a)), whose logarithm loses no digits.
         log_above, log_below = tf.math.log_sigmoid(logits), tf.math.log_sigmoid(-logits)
-        closeness = tf.math.log1p(-tf.exp(logits[:, 1:] - logits[:, :-1]))
+        closeness = tf.math.log1p(-tf.exp(-tf.maximum(logits[:, :-1] - logits[:, 1:], LEAST_GAP)))
         none = tf.zeros_like(logits[:, :1])
         parts = [
             tf.concat([none, log_above], axis=1),

@@ -37,6 +37,28 @@ def test_loss_by_hand():
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("xla", [False, True])
+def test_grades_that_have_come_together_leave_the_loss_finite(xla):
+    likes = GradedLikes(SHARES, like=1)
+    # A softplus of 2e-9, beside which e^-gap is 1.
+    likes.gaps.assign([-20.0, 1.0])
+    scores, grades = tf.constant([0.5, -1.0, 0.5]), tf.constant([0, 1, 3])
+
+    @tf.function(jit_compile=xla)
+    def loss_and_gradients(weights):
+        with tf.GradientTape() as tape:
+            tape.watch(scores)
+            loss = likes(scores, grades, weights)
+        return loss, tape.gradient(loss, [scores, likes.gaps])
+
+    for weights in ([1.0, 0.0, 1.0], [1.0, 1.0, 1.0]):
+        loss, gradients = loss_and_gradients(tf.constant(weights))
+        assert np.isfinite(loss) and all(np.isfinite(gradient).all() for gradient in gradients)
+    high = np.log1p(np.e)
+    expected = (np.log1p(np.exp(0.5)) + np.log1p(np.exp(high - 0.5))) / 2
+    assert float(loss_and_gradients(tf.constant([1.0, 0.0, 1.0]))[0]) == pytest.approx(expected, rel=1e-5)
+
+
 def test_nothing_graded_is_no_loss():
     assert float(GradedLikes(SHARES, 1)(tf.ones([2, 1]), -tf.ones([2, 1], tf.int32), tf.ones([2, 1]))) == 0.0
 

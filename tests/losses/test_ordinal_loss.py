@@ -64,6 +64,24 @@ def test_loss_is_finite_far_out():
     assert np.isfinite(loss) and np.isfinite(tape.gradient(loss, logits)).all()
 
 
+@pytest.mark.parametrize("xla", [False, True])
+def test_levels_that_have_come_together_leave_the_loss_finite(xla):
+    @tf.function(jit_compile=xla)
+    def loss_and_gradient(ratings, logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = OrdinalLoss([1, 2, 3])(ratings, logits)
+        return loss, tape.gradient(loss, logits)
+
+    # -log sigmoid(-8), whatever there is of the level between the two.
+    loss, gradient = loss_and_gradient(tf.constant([[1.0]]), tf.constant([[8.0, 8.0]]))
+    assert float(loss) == pytest.approx(np.log1p(np.exp(8.0)), rel=1e-5)
+    assert np.isfinite(gradient).all()
+    # Of a rating of that level the two thresholds are drawn apart.
+    loss, gradient = loss_and_gradient(tf.constant([[2.0]]), tf.constant([[0.0, 0.0]]))
+    assert np.isfinite(loss) and gradient[0, 0] < 0.0 < gradient[0, 1]
+
+
 def test_refuses_levels_that_do_not_rise():
     for levels in ([1.0], [1.0, 1.0], [2.0, 1.0]):
         with pytest.raises(ValueError, match="two or more rising ratings"):
