@@ -138,6 +138,7 @@ def train_retrieval(
         average=options.average,
         optimizer=options.optimizer,
         steps_per_call=options.steps_per_call,
+        advice="Lower train.learning_rate, for example to a third, or raise models.retrieval.temperature.",
         progress=progress,
         description="training retrieval",
     )

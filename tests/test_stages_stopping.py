@@ -29,3 +29,21 @@ def test_epochs_are_told_apart_by_all_the_cut_offs(tmp_path, monkeypatch):
     assert 0.0 < gains[:, 0].mean() < gains[:, 2].mean()
     assert given["score"]() == pytest.approx(gains.mean(), rel=1e-6)
     assert given["score_name"] == "validation NDCG@1,3,20"
+
+
+def test_a_bad_loss_names_the_settings_of_its_stage(tmp_path, monkeypatch):
+    given = {}
+
+    def bad(model, dataset, **options):
+        given[options["description"]] = options["advice"]
+        return {"loss": [0.0]}
+
+    for module in ("mmrec_tf.stages", "mmrec_tf.training.fit_ranker"):
+        monkeypatch.setattr(f"{module}.fit", bad)
+    known = tiny_world.prepared(tmp_path)
+    retrieval, _ = stages.train_retrieval(known)
+    stages.train_ranking(known, retrieval)
+    assert "train.learning_rate" in given["training retrieval"]
+    assert "models.retrieval.temperature" in given["training retrieval"]
+    assert "train.ranking.learning_rate" in given["training ranking"]
+    assert "temperature" not in given["training ranking"]

@@ -8,6 +8,9 @@ import tf_keras
 
 from mmrec_tf.errors import MmrecError, RunError
 
+LOWER_RATE = "Lower learning_rate, for example to a third."
+"""Advice where the loss is no number, of who trains without a configuration."""
+
 
 class BestByScore(tf_keras.callbacks.Callback):
     """Scores the model after every epoch, stops when the score no longer rises, and keeps the best weights.
@@ -81,24 +84,23 @@ class StopOnBadLoss(tf_keras.callbacks.Callback):
     Args:
         best: the callback that keeps the best weights. Where an earlier epoch has left some, training ends with these
             and a warning; without them there is nothing to go on with, and it ends with an error.
+        advice: str. A sentence that says which settings to change.
     """
 
-    def __init__(self, best: BestByScore | None = None):
+    def __init__(self, best: BestByScore | None = None, advice: str = LOWER_RATE):
         super().__init__()
         self.best = best
+        self.advice = advice
 
     def on_epoch_end(self, epoch, logs=None):
         loss = (logs or {}).get("loss", 0.0)
         if np.isfinite(loss):
             return
-        advice = (
-            f"the training loss is {loss} after epoch {epoch + 1}. Lower train.learning_rate "
-            "(for example to a third), or raise models.retrieval.temperature."
-        )
+        problem = f"the training loss is {loss} after epoch {epoch + 1}. {self.advice}"
         if self.best is None or not self.best.has_weights:
-            raise RunError(advice)
+            raise RunError(problem)
         self.model.stop_training = True
-        warnings.warn(f"{advice} Training ends with the weights of epoch {self.best.best_epoch + 1}.", stacklevel=2)
+        warnings.warn(f"{problem} Training ends with the weights of epoch {self.best.best_epoch + 1}.", stacklevel=2)
 
 
 class Progress(tf_keras.callbacks.Callback):

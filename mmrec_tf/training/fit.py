@@ -8,7 +8,7 @@ import tf_keras
 from mmrec_tf.errors import DataError
 from mmrec_tf.fused_adam import FusedAdam
 from mmrec_tf.schedule import warm_up_cosine
-from mmrec_tf.training.callbacks import BestByScore, Progress, StopOnBadLoss
+from mmrec_tf.training.callbacks import LOWER_RATE, BestByScore, Progress, StopOnBadLoss
 from mmrec_tf.training.lazy_adam import LazyAdam
 
 
@@ -31,6 +31,7 @@ def fit(
     average: float = 0.0,
     steps_per_call: int = 1,
     optimizer: str = "adam",
+    advice: str = LOWER_RATE,
     progress: Callable[[str, int, int], None] | None = None,
     description: str = "training",
 ) -> dict[str, list[float]]:
@@ -55,6 +56,7 @@ def fit(
         steps_per_call: int. Steps that TensorFlow runs before it comes back to Python. Defaults to 1.
         optimizer: `adam`, or `lazy_adam`, which touches only the rows of an embedding that a step has looked up.
             Defaults to `adam`.
+        advice: str. A sentence that says which settings to change where the loss is no longer a number.
         progress: called with (description, epochs done, epochs).
 
     Returns:
@@ -78,7 +80,7 @@ def fit(
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)
     best = None if score is None else BestByScore(score, score_name, patience)
-    callbacks = [*([] if best is None else [best]), StopOnBadLoss(best)]
+    callbacks = [*([] if best is None else [best]), StopOnBadLoss(best, advice)]
     if progress is not None:
         callbacks.append(Progress(progress, description, epochs))
     # One iterator for all epochs: to begin a new one takes as long as a step or two, and the next epoch's first batches

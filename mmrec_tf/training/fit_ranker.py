@@ -58,6 +58,7 @@ def fit_ranker(
         score_name="validation -RMSE" if model.target == "rating" else "validation AUC",
         average=options.average,
         steps_per_call=options.steps_per_call,
+        advice="Lower train.ranking.learning_rate, for example to a third.",
         progress=progress,
         description=description,
     )

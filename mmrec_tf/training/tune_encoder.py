@@ -97,7 +97,9 @@ def tune_encoder(
     )
     # As in `fit`: else the first step is traced twice.
     model.optimizer.build(model.trainable_weights)
-    callbacks = [StopOnBadLoss()]
+    named = feature if feature in prepared.config.encoders else encoder.modality
+    advice = f"Lower encoders.{named}.tuning.learning_rate, for example to a third."
+    callbacks = [StopOnBadLoss(advice=advice)]
     held_out = data.held_out(size, HELD_OUT)
     before = weights = None
     if held_out is not None:

@@ -83,8 +83,10 @@ def test_score_sees_the_weights_of_its_epoch(model):
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf])
 def test_a_loss_that_is_no_number_ends_training_with_advice(loss):
-    with pytest.raises(RunError, match=f"training loss is {loss} after epoch 3. Lower train.learning_rate"):
+    with pytest.raises(RunError, match=f"training loss is {loss} after epoch 3. Lower learning_rate"):
         StopOnBadLoss().on_epoch_end(2, {"loss": loss})
+    with pytest.raises(RunError, match=f"training loss is {loss} after epoch 1. Raise the temperature.$"):
+        StopOnBadLoss(advice="Raise the temperature.").on_epoch_end(0, {"loss": loss})
     StopOnBadLoss().on_epoch_end(2, {"loss": 1e30})
 
 

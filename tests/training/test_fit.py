@@ -82,8 +82,10 @@ def test_without_a_score_all_epochs_are_run_and_with_one_training_stops_early():
 
 
 def test_exploding_loss_is_an_error_with_advice():
-    with pytest.raises(RunError, match="after epoch 1. Lower train.learning_rate"):
-        fit(Slope(slope=float("nan")), steps(2), epochs=3, learning_rate=0.1, patience=1)
+    exploding = Slope(slope=float("nan"))
+    for advice, expected in (({}, "Lower learning_rate,"), ({"advice": "Lower train.rate."}, "Lower train.rate.$")):
+        with pytest.raises(RunError, match=f"after epoch 1. {expected}"):
+            fit(exploding, steps(2), epochs=3, learning_rate=0.1, patience=1, **advice)
 
 
 def test_an_epochs_loss_is_the_mean_of_its_steps_however_many_run_in_a_call():

@@ -1,5 +1,7 @@
 """Tuning as a whole: where content decides taste, a tuned encoder beats the frozen one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +12,7 @@ from mmrec_tf.encoders.hub import HubEncoder
 from mmrec_tf.encoders.image_cnn import ImageCnnEncoder
 from mmrec_tf.encoders.tuning import plan_tuning
 from mmrec_tf.encoders.tuning.sentence_bert import SentenceBertEncoder
-from mmrec_tf.errors import EncoderError
+from mmrec_tf.errors import EncoderError, RunError
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.features.prepared import Prepared, prepare
 from mmrec_tf.models.build import build_two_tower
@@ -84,6 +86,17 @@ def test_the_best_weights_are_kept_and_those_it_came_with_count(tales, monkeypat
     result = tune_encoder(tales, untrained(tales), encoder, "tale", tuning)
     assert result.history["validation loss"] == [1.0, 3.0, 2.0]
     assert result.summary["loss after"] == 1.0 and encoder.fingerprint == before
+
+
+@pytest.mark.parametrize("key", ["tale", "text"])
+def test_a_bad_loss_names_the_encoders_own_learning_rate(tales, monkeypatch, key):
+    def stop(advice):
+        raise RunError(advice)
+
+    monkeypatch.setattr(module, "StopOnBadLoss", stop)
+    config = tales.config.model_copy(update={"encoders": {key: tales.config.encoders["tale"]}})
+    with pytest.raises(RunError, match=f"Lower encoders.{key}.tuning.learning_rate"):
+        tune_encoder(replace(tales, config=config), untrained(tales), bert(tales), "tale", FULL)
 
 
 def test_top_changes_the_last_blocks_only(tales, monkeypatch):
