@@ -94,10 +94,10 @@ class WithinRange(tf_keras.constraints.Constraint):
     Clipping where the weight is used would leave it without a gradient, and so stuck, once it is outside.
 
     Args:
-        low, high: float. The range.
+        low, high: float, or list of float, one for each number. The range.
     """
 
-    def __init__(self, low: float, high: float):
+    def __init__(self, low: float | list[float], high: float | list[float]):
         self.low = low
         self.high = high
 

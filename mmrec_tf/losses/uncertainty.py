@@ -24,7 +24,8 @@ class UncertaintyWeighting(tf_keras.layers.Layer):
         loss = sum_t exp(-s_t) L_t / 2 + s_t / 2    for regression (a mean squared error)
 
     At its best the weight of either is 1 / (2 L_t). The s_t are float32 whatever the policy, and are brought back into
-    a range after each step, so that a loss that goes to 0 does not take over.
+    a range after each step, so that a loss that goes to 0 does not take over. A task that starts outside of it has one
+    that reaches as far as its start.
 
     Args:
         tasks: dict of task -> `classification` or `regression`.
@@ -56,11 +57,12 @@ class UncertaintyWeighting(tf_keras.layers.Layer):
             if not weight > 0.0:
                 raise ValueError(f"the weight of task {task!r} starts at {weight}; it must be above 0.")
         first = [math.log(_FACTORS[sort] / self.start.get(task, 1.0)) for task, sort in self.tasks.items()]
+        low, high = [min(value, LOWEST) for value in first], [max(value, HIGHEST) for value in first]
         self.log_variances = self.add_weight(
             name="log_variances",
             shape=[len(first)],
-            initializer=tf_keras.initializers.Constant([min(max(value, LOWEST), HIGHEST) for value in first]),
-            constraint=WithinRange(LOWEST, HIGHEST),
+            initializer=tf_keras.initializers.Constant(first),
+            constraint=WithinRange(low, high),
             dtype="float32",
             experimental_autocast=False,
         )

@@ -41,6 +41,25 @@ def test_weights_start_as_asked():
     np.testing.assert_allclose(layer.log_variances.numpy(), [0.0, math.log(5.0)], rtol=1e-6)
 
 
+def test_a_start_beyond_the_range_is_kept():
+    sorts = dict.fromkeys(("retrieval", "tags"), "classification") | dict.fromkeys(("rating", "stars"), "regression")
+    starts = {"retrieval": 1000.0, "rating": 100.0, "tags": 0.0001, "stars": 1.0}
+    layer = UncertaintyWeighting(sorts, starts)
+    assert {task: float(weight) for task, weight in layer.weights_by_task().items()} == pytest.approx(starts, rel=1e-4)
+    optimizer = tf_keras.optimizers.SGD(10.0)
+    for loss, expected in (
+        # Each goes to the end of the range, or to its own start beyond that.
+        (0.0, {"retrieval": 1000.0, "rating": 100.0, "tags": math.exp(-LOWEST), "stars": 0.5 * math.exp(-LOWEST)}),
+        (1e9, {"retrieval": math.exp(-HIGHEST), "rating": 0.5 * math.exp(-HIGHEST), "tags": 0.0001}),
+    ):
+        for _ in range(9):
+            with tf.GradientTape() as tape:
+                total = layer({task: tf.constant(loss) for task in starts})
+            optimizer.minimize(total, layer.trainable_variables, tape=tape)
+        found = {task: float(weight) for task, weight in layer.weights_by_task().items()}
+        assert {task: found[task] for task in expected} == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_best_weight_is_half_of_one_over_the_loss():
     layer = UncertaintyWeighting(TASKS)
     optimizer = tf_keras.optimizers.Adam(0.05)
