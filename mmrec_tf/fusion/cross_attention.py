@@ -18,6 +18,7 @@ class CrossAttentionFusion(TokenFusion):
 
     An absent query asks by its stand-in. A row that has none of the others attends to the stand-ins of all of them.
     `modality_weights` is the attention of the others, averaged over heads, and 0 for the query, which is added whole.
+    In a row that has the query alone, it is 1 for the query.
 
     See `TokenAttention` for the attention, `Fusion` for the other arguments and shapes.
 
@@ -66,7 +67,10 @@ class CrossAttentionFusion(TokenFusion):
             return tf.ones_like(tokens[:, :, 0])
         others = tf.reduce_mean(self.attend(tokens, attended)[1][:, 0], axis=2)
         place = self.query_place
-        return tf.concat([others[:, :place], tf.zeros_like(others[:, :1]), others[:, place:]], axis=1)
+        present = tf.concat([attended[:, :place], attended[:, place + 1 :]], axis=1)
+        alone = tf.cast(tf.logical_not(tf.reduce_any(present, axis=1, keepdims=True)), others.dtype)
+        others *= 1.0 - alone
+        return tf.concat([others[:, :place], alone, others[:, place:]], axis=1)
 
     def attend(self, tokens: tf.Tensor, attended: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Output `[batch, 1, dim]` and attention `[batch, 1, modalities - 1, heads]`."""

@@ -58,10 +58,11 @@ def test_another_modality_may_query():
     # only a:      the query's stand-in [0, 1] + 2 [1, 2] = [2, 5]
     fusion = by_hand(query="b")
     np.testing.assert_allclose(fusion(FEATURES, MASKS), [[9.0, 4.0], [4.5, -2.0], [1.5, 1.0], [2.0, 5.0]], rtol=1e-5)
+    # What is absent has no weight, also where the query is alone; where nothing is there, it is the stand-ins'.
     assert plain(fusion.modality_weights(FEATURES, MASKS)) == {
-        "a": [0.5, 0.5, 0.5, 1.0],
-        "b": [0.0, 0.0, 0.0, 0.0],
-        "c": [0.5, 0.5, 0.5, 0.0],
+        "a": [0.5, 0.0, 0.5, 1.0],
+        "b": [0.0, 1.0, 0.0, 0.0],
+        "c": [0.5, 0.0, 0.5, 0.0],
     }
 
 
