@@ -28,7 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 HERE = REPOSITORY / "tools" / "peers"
-sys.path[:0] = [str(REPOSITORY), str(HERE)]
+sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tools"), str(HERE)]
 
 from environments import environment  # noqa: E402
 from peer_names import OURS, PEERS  # noqa: E402

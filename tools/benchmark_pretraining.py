@@ -10,7 +10,8 @@ interactions do not hold): among themselves, which says how well their content p
 ranked, where it also counts how high new items are shown at all; and for all items. Figures are means over the seeds
 with the standard deviation behind them; `gain` is the mean over the seeds of the ratio to no pretraining with the same
 seed, less 1. `seconds` is what pretraining and training took. Where settings are chosen, do so with `--part
-validation`, or on another catalogue.
+validation`, or on another catalogue. With `--json`, what is done is kept in a file, and a call that was stopped goes on
+there, with the same data and settings.
 """
 
 import os
@@ -18,7 +19,6 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
-import json
 import logging
 import statistics
 import tempfile
@@ -27,11 +27,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from kept_figures import Figures, KeptFigures
 from scipy.sparse import csr_matrix
 
 import mmrec_tf as mm
 from mmrec_tf.config import Config
-from mmrec_tf.data.whole_files import write_whole
+from mmrec_tf.config_file import dump_config
 from mmrec_tf.evaluation.ranking_metrics import restrict, user_metrics
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.prepared import Prepared
@@ -100,33 +101,30 @@ def choices(options: argparse.Namespace) -> dict[str, list[str]]:
     rows |= {name: [f"pretraining=[{name.replace('+', ', ')}]"] for name in options.stages}
     for text in options.also:
         name, _, settings = text.partition(":")
-        rows[name.strip()] = settings.split(";")
+        rows[name.strip()] = [setting.strip() for setting in settings.split(";") if setting.strip()]
     return rows
 
 
-def benchmark(config: Config, options: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
+def benchmark(config: Config, options: argparse.Namespace) -> Figures:
     """Row -> seed -> figures; taken from the file where they are there."""
-    found = json.loads(options.json.read_text("utf-8")) if options.json and options.json.is_file() else {}
     data, _ = mm.load_data(config)
     whole = mm.prepare(data, config)
     rows = choices(options)
+    asked = {"config": dump_config(config), "share": options.share, "part": options.part, "data": whole.fingerprint()}
+    kept = KeptFigures(options.json, asked, rows)
     for seed in options.seeds:
         prepared = thinned(whole, options.share, seed)
         for row, settings in rows.items():
-            if str(seed) in found.get(row, {}):
+            if kept.is_done(row, seed):
                 continue
-            settings = [setting.strip() for setting in settings if setting.strip()]
             changed = mm.load_config(options.config, [*options.set, *settings, f"seed={seed}"])
             figures = measure(replace(prepared, config=changed), options.part)
-            found.setdefault(row, {})[str(seed)] = figures
+            kept.keep(row, seed, figures)
             print(f"seed {seed} {row}: { ({key: round(value, 4) for key, value in figures.items()}) }", flush=True)
-            if options.json:
-                content = json.dumps(found, indent=1) + "\n"
-                write_whole(options.json, lambda file, content=content: file.write(content.encode()))
-    return {name: found[name] for name in rows}
+    return kept.of(list(rows), options.seeds)
 
 
-def table(found: dict[str, dict[str, dict[str, float]]]) -> str:
+def table(found: Figures) -> str:
     """The table as Markdown."""
     lines = [
         "| pretraining | cold Recall@10 among cold | gain | cold Recall@10 | gain | all Recall@10 | gain | seconds |",
@@ -159,7 +157,7 @@ def main() -> None:
     parser.add_argument("--part", choices=("validation", "test"), default="test")
     parser.add_argument("--also", nargs="*", default=[], metavar="NAME: SETTING; SETTING")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="keep the figures here, and go on from there")
     options = parser.parse_args()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     found = benchmark(mm.load_config(options.config, options.set), options)

@@ -16,7 +16,7 @@ columns that begin with `half` say which share of the Recall@10 over all items i
 random, have lost that modality before lists are made; in `half each`, a half for each modality, and in the columns
 `dropout` the same for models trained with that fusion.modality_dropout. `seconds` is the training of one model. Figures
 are means over the seeds, with the standard deviation behind them. With `--json`, what is done is kept in a file, and a
-run that was stopped goes on there.
+run that was stopped goes on there, with the same data and settings.
 """
 
 import os
@@ -24,7 +24,6 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
-import json
 import logging
 import statistics
 import time
@@ -32,10 +31,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from kept_figures import Figures, KeptFigures
 
 import mmrec_tf as mm
 from mmrec_tf.config import Config
-from mmrec_tf.data.whole_files import write_whole
+from mmrec_tf.config_file import dump_config
 from mmrec_tf.evaluation.ranking_metrics import restrict, user_metrics
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.fusion import fusion_names
@@ -123,35 +123,33 @@ def measure(prepared: Prepared, missing: float = 0.5) -> dict[str, float]:
     return figures | ({f"without half: {part}": value for part, value in recalls().items()} if halves else {})
 
 
-def compare(config: Config, options: argparse.Namespace) -> dict[str, dict[str, dict[str, float]]]:
+def compare(config: Config, options: argparse.Namespace) -> Figures:
     """Row -> seed -> figures; taken from the file where they are there."""
-    found = json.loads(options.json.read_text("utf-8")) if options.json and options.json.is_file() else {}
     data, _ = mm.load_data(config)
     prepared = mm.prepare(data, config)
     rows = choices(config, options)
+    kept = KeptFigures(options.json, {"config": dump_config(config), "data": prepared.fingerprint()}, rows)
+    # Row -> variant of it -> modality dropout, None for that of the configuration.
+    variants = {row: {row: None} for row in rows}
+    for row in set(rows).intersection(options.fusions):
+        variants[row] |= {f"{row}{AT_DROPOUT}{rate}": rate for rate in options.dropouts}
     for seed in options.seeds:
         for row, settings in rows.items():
-            variants = {row: None} | (
-                {f"{row}{AT_DROPOUT}{rate}": rate for rate in options.dropouts} if row in options.fusions else {}
-            )
-            for name, dropout in variants.items():
-                if str(seed) in found.get(name, {}):
+            for name, dropout in variants[row].items():
+                if kept.is_done(name, seed):
                     continue
                 changed = mm.load_config(options.config, [*options.set, *settings, f"seed={seed}"])
                 if dropout is not None:
                     changed.fusion.modality_dropout = dropout
                 # The split does not follow the seed of the models.
                 figures = measure(seen_by(row, replace(prepared, config=changed)))
-                found.setdefault(name, {})[str(seed)] = figures
+                kept.keep(name, seed, figures)
                 told = {key: round(figures[key], 4) for key in TOLD if key in figures}
                 print(f"seed {seed} {name}: {told}", flush=True)
-                if options.json:
-                    content = json.dumps(found, indent=1) + "\n"
-                    write_whole(options.json, lambda file, content=content: file.write(content.encode()))
-    return {name: seeds for name, seeds in found.items() if name.split(AT_DROPOUT)[0] in rows}
+    return kept.of([name for row in rows for name in variants[row]], options.seeds)
 
 
-def table(found: dict[str, dict[str, dict[str, float]]]) -> tuple[list[str], list[list[str]]]:
+def table(found: Figures) -> tuple[list[str], list[list[str]]]:
     """The heading and the rows, best on cold items first."""
     modalities = [
         key.removeprefix(HALF_OF).removesuffix(": all")

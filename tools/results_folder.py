@@ -27,7 +27,7 @@ def claim(out: Path, asked: dict, made: set[str], again: list[str]) -> str:
         found = json.loads(path.read_text(encoding="utf-8"))
         differs = ["another split"] if found["split"] != asked["split"] else []
         if found["config"] != asked["config"]:
-            differs.append(f"another configuration ({_changed(found['config'], asked['config'])})")
+            differs.append(f"another configuration ({changed_settings(found['config'], asked['config'])})")
         if found["minutes"] != asked["minutes"]:
             differs.append(f"{found['minutes']:g} minutes")
         if differs:
@@ -39,8 +39,8 @@ def claim(out: Path, asked: dict, made: set[str], again: list[str]) -> str:
     return ""
 
 
-def _changed(found, asked):
-    """The first settings that are not the same, as they were and as they are."""
+def changed_settings(found: str, asked: str) -> str:
+    """The first settings that are not the same in two configurations as YAML, as they were and as they are."""
     found, asked = (dict(_settings(yaml.safe_load(text))) for text in (found, asked))
     names = [name for name in {**found, **asked} if found.get(name) != asked.get(name)]
     said = [f"{name} {found.get(name)}, now {asked.get(name)}" for name in names[:3]]
