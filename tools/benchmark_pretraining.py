@@ -1,7 +1,7 @@
 """Measures what self-supervised stages are worth where interactions are few, as one table.
 
     python tools/benchmark_pretraining.py CONFIG [--share 0.1] [--seeds 1 2 3] [--stages cross_modal ...] [--part test]
-        [--also "NAME: fusion.method=gated pretraining=[denoising]"] [--set KEY=VALUE ...] [--json FILE]
+        [--also "NAME: fusion.method=gated; pretraining=[denoising]"] [--set KEY=VALUE ...] [--json FILE]
 
 Of the training interactions a share is kept, drawn anew for every seed; validation and test stay as they are. A
 two-tower model is trained on them without pretraining, and with each of the stages that are asked for (`a+b` for two in
@@ -21,18 +21,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 import logging
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from kept_figures import Figures, KeptFigures
+from kept_figures import Figures, KeptFigures, row_configs
 from scipy.sparse import csr_matrix
 
 import mmrec_tf as mm
 from mmrec_tf.config import Config
 from mmrec_tf.config_file import dump_config
+from mmrec_tf.errors import MmrecError
 from mmrec_tf.evaluation.ranking_metrics import restrict, user_metrics
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.prepared import Prepared
@@ -107,18 +109,18 @@ def choices(options: argparse.Namespace) -> dict[str, list[str]]:
 
 def benchmark(config: Config, options: argparse.Namespace) -> Figures:
     """Row -> seed -> figures; taken from the file where they are there."""
+    rows = choices(options)
+    configs = row_configs(options.config, options.set, rows, options.seeds)
     data, _ = mm.load_data(config)
     whole = mm.prepare(data, config)
-    rows = choices(options)
     asked = {"config": dump_config(config), "share": options.share, "part": options.part, "data": whole.fingerprint()}
     kept = KeptFigures(options.json, asked, rows)
     for seed in options.seeds:
         prepared = thinned(whole, options.share, seed)
-        for row, settings in rows.items():
+        for row in rows:
             if kept.is_done(row, seed):
                 continue
-            changed = mm.load_config(options.config, [*options.set, *settings, f"seed={seed}"])
-            figures = measure(replace(prepared, config=changed), options.part)
+            figures = measure(replace(prepared, config=configs[row, seed]), options.part)
             kept.keep(row, seed, figures)
             print(f"seed {seed} {row}: { ({key: round(value, 4) for key, value in figures.items()}) }", flush=True)
     return kept.of(list(rows), options.seeds)
@@ -148,7 +150,7 @@ def _spread(values: list[float], shape: str) -> str:
     return f"{shape.format(statistics.mean(values))} ± {shape.format(deviation).lstrip('+')}"
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("config", type=Path)
     parser.add_argument("--share", type=float, default=0.1, help="of the training interactions that is kept")
@@ -160,11 +162,16 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="keep the figures here, and go on from there")
     options = parser.parse_args()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    found = benchmark(mm.load_config(options.config, options.set), options)
+    try:
+        found = benchmark(mm.load_config(options.config, options.set), options)
+    except MmrecError as error:
+        print(error, file=sys.stderr)
+        return 2
     example = next(iter(found[NOTHING].values()))
     print(f"\n{options.share:.0%} of the training interactions; users with cold items: {example['cold users']:.0f}\n")
     print(table(found))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -26,16 +26,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 import logging
 import statistics
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from kept_figures import Figures, KeptFigures
+from kept_figures import Figures, KeptFigures, row_configs
 
 import mmrec_tf as mm
 from mmrec_tf.config import Config
 from mmrec_tf.config_file import dump_config
+from mmrec_tf.errors import MmrecError
 from mmrec_tf.evaluation.ranking_metrics import restrict, user_metrics
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.fusion import fusion_names
@@ -125,22 +127,24 @@ def measure(prepared: Prepared, missing: float = 0.5) -> dict[str, float]:
 
 def compare(config: Config, options: argparse.Namespace) -> Figures:
     """Row -> seed -> figures; taken from the file where they are there."""
+    rows = choices(config, options)
+    configs = row_configs(options.config, options.set, rows, options.seeds)
     data, _ = mm.load_data(config)
     prepared = mm.prepare(data, config)
-    rows = choices(config, options)
     kept = KeptFigures(options.json, {"config": dump_config(config), "data": prepared.fingerprint()}, rows)
     # Row -> variant of it -> modality dropout, None for that of the configuration.
     variants = {row: {row: None} for row in rows}
     for row in set(rows).intersection(options.fusions):
         variants[row] |= {f"{row}{AT_DROPOUT}{rate}": rate for rate in options.dropouts}
     for seed in options.seeds:
-        for row, settings in rows.items():
+        for row in rows:
             for name, dropout in variants[row].items():
                 if kept.is_done(name, seed):
                     continue
-                changed = mm.load_config(options.config, [*options.set, *settings, f"seed={seed}"])
+                changed = configs[row, seed]
                 if dropout is not None:
-                    changed.fusion.modality_dropout = dropout
+                    fusion = changed.fusion.model_copy(update={"modality_dropout": dropout})
+                    changed = changed.model_copy(update={"fusion": fusion})
                 # The split does not follow the seed of the models.
                 figures = measure(seen_by(row, replace(prepared, config=changed)))
                 kept.keep(name, seed, figures)
@@ -188,7 +192,7 @@ def table(found: Figures) -> tuple[list[str], list[list[str]]]:
     return ["", "warm", "cold", "cold alone", "NDCG@10 all", *halves, "seconds"], rows
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path)
     parser.add_argument("--set", nargs="+", default=[], help="settings for all rows, as for mmrec train")
@@ -205,14 +209,19 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="print the table for a README")
     options = parser.parse_args()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    heading, rows = table(compare(mm.load_config(options.config, options.set), options))
+    try:
+        heading, rows = table(compare(mm.load_config(options.config, options.set), options))
+    except MmrecError as error:
+        print(error, file=sys.stderr)
+        return 2
     if options.markdown:
         print("\n".join("| " + " | ".join(row) + " |" for row in [heading, ["---"] * len(heading), *rows]))
-        return
+        return 0
     widths = [max(len(row[place]) for row in [heading, *rows]) for place in range(len(heading))]
     for row in [heading, *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

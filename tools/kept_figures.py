@@ -1,4 +1,4 @@
-"""Figures of a benchmark by row and seed, in a file that a stopped call goes on from."""
+"""A benchmark's rows: their configurations, and their figures by seed in a file that a stopped call goes on from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 
 from results_folder import changed_settings
 
+from mmrec_tf.config import Config
+from mmrec_tf.config_file import load_config
 from mmrec_tf.data.whole_files import write_whole
 from mmrec_tf.errors import RunError
+from mmrec_tf.fusion.registry import build_fusion
 
 Figures = dict[str, dict[str, dict[str, float]]]
 """Row -> seed -> measure -> value."""
@@ -64,6 +67,29 @@ class KeptFigures:
     def of(self, rows: list[str], seeds: list[int]) -> Figures:
         """Those of these rows and seeds, whatever else an earlier call has left."""
         return {row: {str(seed): self.figures[row][str(seed)] for seed in seeds} for row in rows}
+
+
+def row_configs(
+    path: Path, shared: list[str], rows: dict[str, list[str]], seeds: list[int]
+) -> dict[tuple[str, int], Config]:
+    """(row, seed) -> its configuration; what is wrong with one is said before anything is trained.
+
+    Args:
+        path: the configuration's file.
+        shared: settings of all rows, as for `mmrec train --set`.
+        rows: row -> its own.
+        seeds: of the models.
+
+    Raises:
+        ConfigError: when a setting is not valid, or a fusion cannot be built.
+    """
+    found = {}
+    for row, settings in rows.items():
+        for seed in seeds:
+            config = load_config(path, [*shared, *settings, f"seed={seed}"])
+            build_fusion(config.fusion.model_copy(update={"dim": config.models.retrieval.dim}))
+            found[row, seed] = config
+    return found
 
 
 def _changed(name, known, asked):
