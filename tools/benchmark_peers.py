@@ -91,7 +91,7 @@ class Benchmark:
     def __init__(self, arguments: argparse.Namespace, out: Path):
         self.arguments, self.out, self.lists = arguments, out, out / "lists"
         self.folder = (arguments.env or out / "environments").absolute()
-        self.interpreters: dict[str | None, Path] = {None: Path(sys.executable)}
+        self.interpreters: dict[str | None, Path | OSError] = {None: Path(sys.executable)}
         self.pins = HERE
 
     def seeds(self, name: str) -> list[int]:
@@ -120,8 +120,7 @@ class Benchmark:
         """Whether ranx gives the same figures."""
         from peer_table import check_by_ranx
 
-        command = [str(self._interpreter("torch")), str(HERE / "ranx_check.py"), *self._files()]
-        reason = self._call("ranx", command, None)
+        reason = self._script("ranx", "torch", HERE / "ranx_check.py", self._files(), None)
         return f"not checked by ranx: {reason}" if reason else check_by_ranx(self.lists, users)
 
     def forget(self, name: str) -> None:
@@ -137,15 +136,26 @@ class Benchmark:
         return ["--split", str(self.out / "split.npz"), "--out", str(self.lists)]
 
     def _interpreter(self, family):
+        """The environment's Python; what went wrong where it could not be made, once for all rows."""
         if family not in self.interpreters:
-            self.interpreters[family] = environment(self.folder, family, self.pins, self.arguments.python)
+            try:
+                self.interpreters[family] = environment(self.folder, family, self.pins, self.arguments.python)
+            except OSError as error:
+                self.interpreters[family] = error
         return self.interpreters[family]
 
     def _task(self, name, task, seed):
         peer, minutes = PEERS[name], self.arguments.minutes
-        command = [str(self._interpreter(peer.environment)), str(HERE / peer.script), task, name, *self._files()]
-        command += ["--minutes", str(minutes), "--seed", str(seed)]
-        return self._call(f"{name}, {task} {seed}", command, 240.0 * minutes + 600.0)
+        given = [task, name, *self._files(), "--minutes", str(minutes), "--seed", str(seed)]
+        most = 240.0 * minutes + 600.0
+        return self._script(f"{name}, {task} {seed}", peer.environment, HERE / peer.script, given, most)
+
+    def _script(self, title, family, script, given, most_seconds):
+        """Runs a script in the environment of its family, as `_call` does."""
+        interpreter = self._interpreter(family)
+        if isinstance(interpreter, OSError):
+            return f"no environment by --python {self.arguments.python} (3.10 or 3.11): {interpreter}"
+        return self._call(title, [str(interpreter), str(script), *given], most_seconds)
 
     def _call(self, title, command, most_seconds):
         """Runs a script, whose own words go to a log; its last ones, empty where it succeeded."""

@@ -114,8 +114,7 @@ class RankingBenchmark(Benchmark):
         """Whether scikit-learn gives the same figures."""
         from ranking_table import check_by_sklearn
 
-        command = [str(self._interpreter(FAMILY)), str(HERE / "auc_check.py"), *self._files()]
-        reason = self._call("scikit-learn", command, None)
+        reason = self._script("scikit-learn", FAMILY, HERE / "auc_check.py", self._files(), None)
         return f"not checked by scikit-learn: {reason}" if reason else check_by_sklearn(self.lists, pairs)
 
     def _files(self):
@@ -123,9 +122,9 @@ class RankingBenchmark(Benchmark):
 
     def _task(self, name, task, seed):
         minutes = self.arguments.minutes
-        command = [str(self._interpreter(FAMILY)), str(HERE / PEERS[name].script), task, name, *self._files()]
-        command += ["--minutes", str(minutes), "--seed", str(seed)]
-        return self._call(f"{name}, {task} {seed}", command, 240.0 * minutes + 600.0)
+        given = [task, name, *self._files(), "--minutes", str(minutes), "--seed", str(seed)]
+        most = 240.0 * minutes + 600.0
+        return self._script(f"{name}, {task} {seed}", FAMILY, HERE / PEERS[name].script, given, most)
 
 
 def _arguments():
