@@ -1,6 +1,7 @@
 """tools/benchmark_retrieval.py: what its figures are made of. The measurements themselves are not run."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -75,3 +76,54 @@ def test_recbole_is_left_out_without_its_environment(monkeypatch, capsys):
     benchmark_retrieval.recbole(argparse.Namespace(rounds=1, threads=1, recbole=None))
     assert set(asked) == {"our_training"}
     assert "RecBole is left out" in capsys.readouterr().out
+
+
+def test_what_fails_is_named_and_what_was_measured_before_is_kept(tmp_path, monkeypatch, capsys):
+    def made_up(script, *_):
+        if script == "our_training":
+            return {"cpu": 1.0, "wall": 1.0, "peak_mb": 1.0, "resident_mb": 1.0}
+        raise MeasurementError("out of memory")
+
+    monkeypatch.setattr(benchmark_retrieval, "measured", made_up)
+    file = tmp_path / "figures.json"
+    given = ["--only", "growth", "large", "profile", "--rounds", "1", "--most-items", "10000", "--json", str(file)]
+    monkeypatch.setattr(sys, "argv", ["benchmark_retrieval.py", *given])
+    assert benchmark_retrieval.main() == 0
+    found = json.loads(file.read_text())
+    assert found["growth"]["10,000 items"]["cpu"] == 1.0
+    assert found["large"] == {"error": "out of memory"}
+    assert {part["error"] for part in found["profile"].values()} == {"out of memory"}
+    # One line for `large` and one for each of the three steps of `profile`.
+    assert capsys.readouterr().out.count("failed: out of memory") == 4
+
+    # What stops the program between two sections leaves the first one's figures.
+    file.unlink()
+    monkeypatch.setattr(benchmark_retrieval, "large", lambda options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        benchmark_retrieval.main()
+    assert list(json.loads(file.read_text())) == ["growth"]
+
+
+def test_growth_without_its_smallest_catalogue_has_no_plot(tmp_path, monkeypatch, capsys):
+    def made_up(script, spec, *_):
+        if spec["items"] == 10_000:
+            raise MeasurementError("out of memory")
+        return {"cpu": 1.0, "wall": 1.0, "peak_mb": 1.0, "resident_mb": 1.0}
+
+    monkeypatch.setattr(benchmark_retrieval, "measured", made_up)
+    options = argparse.Namespace(rounds=1, threads=1, recbole=None, most_items=100_000, plot=tmp_path / "growth.png")
+    benchmark_retrieval.growth(options)
+    assert "no plot: it begins with 10,000 items, which failed" in capsys.readouterr().out
+    assert not options.plot.exists()
+
+
+def test_a_largest_catalogue_below_the_smallest_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmark_retrieval.py", "--only", "growth", "--most-items", "5000"])
+    with pytest.raises(SystemExit):
+        benchmark_retrieval.main()
+    assert "--most-items is 5000, and the smallest catalogue has 10000" in capsys.readouterr().err
+
+
+def test_an_interpreter_that_is_not_there_is_a_failed_measurement():
+    with pytest.raises(MeasurementError, match="/no/such cannot be started"):
+        measured("recbole_bpr", {}, 1, "/no/such")

@@ -28,7 +28,7 @@ def measured(script: str, spec: dict, threads: int, python: Path | str = sys.exe
         python: the interpreter.
 
     Raises:
-        MeasurementError: with the last lines of what the process wrote, where it failed.
+        MeasurementError: with the last lines of what the process wrote, where it failed or could not be started.
     """
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTEROP_THREADS")}
     environment = {
@@ -45,7 +45,10 @@ def measured(script: str, spec: dict, threads: int, python: Path | str = sys.exe
         answer = Path(folder) / "answer.json"
         command = [str(python), str(HERE / f"{script}.py"), json.dumps(spec), str(answer)]
         # In a folder of its own, because some libraries leave logs where they are started.
-        done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+        try:
+            done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
+        except OSError as error:
+            raise MeasurementError(f"{python} cannot be started: {error}") from error
         if done.returncode or not answer.is_file():
             raise MeasurementError(f"{script} {spec}: " + " | ".join(done.stderr.strip().splitlines()[-3:]))
         return json.loads(answer.read_text(encoding="utf-8"))
