@@ -247,6 +247,14 @@ def test_rows_of_the_table_and_those_that_are_made(asked, made, shown, run):
     assert benchmark_peers.rows_of(arguments, made, list(OURS)) == (shown, run)
 
 
+def test_our_rows_are_named_after_the_ranker_of_the_configuration():
+    config = tiny_world.config(ranking={"model": "dcn"})
+    assert list(benchmark_peers.our_titles(config).values()) == ["mmrec_tf two-tower", "mmrec_tf two-tower + DCN v2"]
+    alone = tiny_world.config(ranking={"enabled": False})
+    assert benchmark_peers.our_titles(alone) == {"two_tower": "mmrec_tf two-tower"}
+    assert list(benchmark_peers.our_titles(config)) == list(OURS)
+
+
 def test_again_takes_rows_of_ours_and_peers_takes_none():
     assert benchmark_peers._names("ease,two_tower") == ["ease", "two_tower"]
     with pytest.raises(Exception, match="there is no two_tower. Allowed: popularity"):

@@ -50,8 +50,8 @@ def main() -> int:
     except MmrecError as error:
         print(error, file=sys.stderr)
         return 2
-    ours = [name for name in OURS if _is_made(name, config)]
-    unmade = sorted(set(arguments.again) & set(OURS) - set(ours))
+    titles = our_titles(config)
+    unmade = sorted(set(arguments.again) & set(OURS) - set(titles))
     if unmade:
         print(
             f"--again {', '.join(unmade)}: {arguments.config} has no ranker (models.ranking.enabled)", file=sys.stderr
@@ -71,11 +71,12 @@ def main() -> int:
     benchmark = Benchmark(arguments, out)
     for name in arguments.again:
         benchmark.forget(name)
+    ours = list(titles)
     shown, asked = rows_of(arguments, made_rows(out / "lists"), ours)
     reasons = {name: benchmark.run_peer(name) if name in asked else "" for name in shown if name in PEERS}
     reason = benchmark.run_ours(ours) if asked.intersection(ours) else ""
     reasons |= {name: reason for name in shown if name in ours}
-    rows = _rows(out / "lists", users, benchmark, reasons, ours)
+    rows = _rows(out / "lists", users, benchmark, reasons, titles)
     asking_for_new = int((users.relevant[:, users.is_cold_item].getnnz(axis=1) > 0).sum())
     title = (
         f"{config.name}: {len(users):,} users, {asking_for_new} of them with new items to find, "
@@ -231,17 +232,22 @@ def rows_of(arguments: argparse.Namespace, made: set[str], ours: list[str]) -> t
     return [name for name in (*PEERS, *ours) if name in asked | made], asked
 
 
-def _is_made(name, config):
-    return name == "two_tower" or config.models.ranking.enabled
+def our_titles(config) -> dict[str, str]:
+    """Rows that the configuration has models of, and what the table calls them."""
+    from mmrec_tf.models.rankers.registry import ranker_class
+
+    ranking = config.models.ranking
+    named = {name: title.format(ranker=ranker_class(ranking.model).title) for name, title in OURS.items()}
+    return named if ranking.enabled else {"two_tower": named["two_tower"]}
 
 
-def _rows(lists, users, benchmark, reasons, ours):
+def _rows(lists, users, benchmark, reasons, titles):
     from peer_table import read_row
 
     rows = []
     for name, reason in reasons.items():
-        title = OURS[name] if name in ours else PEERS[name].title
-        rows.append(read_row(lists, name, title, users, benchmark.seeds(name), name in ours, reason))
+        title = titles.get(name) or PEERS[name].title
+        rows.append(read_row(lists, name, title, users, benchmark.seeds(name), name in titles, reason))
     return rows
 
 
@@ -252,8 +258,10 @@ def _show(title, rows, checked, out):
 
     remarks = [
         *differences(rows),
-        "intervals: 95%, bootstrap over users of NDCG@10 averaged over seeds; training s: wall clock of one fit; "
-        "examples/s: passes over the training positives; peak MB: the whole process, libraries included",
+        "intervals: 95%, bootstrap over users of NDCG@10 averaged over seeds; peak MB: the whole process, libraries "
+        "included",
+        "training s: wall clock of one fit, of the peers training alone, of ours with validation, calibration and the "
+        "stages of pretraining; examples/s: passes over the training positives in that time",
         f"tried: settings; {EDGE} where the search ended with one of the chosen at the edge of those tried, or with "
         "values of it untried",
         checked,

@@ -43,5 +43,5 @@ PEERS = {
     "tfrs_logq": PeerName("TFRS logQ, tuned", "tfrs_peers.py", "tensorflow"),
 }
 
-OURS = {"two_tower": "mmrec_tf two-tower", "two_tower_deepfm": "mmrec_tf two-tower + DeepFM"}
-"""The rows of the models that the package trains, by the name of their lists."""
+OURS = {"two_tower": "mmrec_tf two-tower", "two_tower_deepfm": "mmrec_tf two-tower + {ranker}"}
+"""The rows of the models that the package trains, by the name of their lists; the configuration chooses the ranker."""

@@ -41,7 +41,7 @@ def train_lightgbm(arrays, settings, seed):
 
 
 def train_catboost(arrays, settings, seed):
-    """CatBoost goes on from a model that it is given, so that it can be looked at between the trees."""
+    """One fit, which looks at the validation AUC itself; the minutes are looked at when it has ended."""
     import catboost
 
     features, _ = encoded(arrays, settings["smoothing"], seed)
