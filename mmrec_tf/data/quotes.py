@@ -39,13 +39,16 @@ def check_quotes(path: Path, file: BinaryIO, separator: str, rows: int) -> None:
 
     Raises:
         DataError: when a quoted cell joins lines that are rows each and ends in the middle of a cell. One of these
-            signs alone gives a warning.
+            signs alone gives a warning; but that lines look like rows is none where commas are between the cells, as
+            texts have them too.
     """
     if not _has_more_lines(file, rows + 1):
         return
     file.seek(0)
     suspects = [
-        joined for joined in _joined(file, separator.encode()) if joined.closed_inside_a_cell or joined.are_rows
+        joined
+        for joined in _joined(file, separator.encode())
+        if joined.closed_inside_a_cell or (joined.are_rows and separator != ",")
     ]
     if not suspects:
         return

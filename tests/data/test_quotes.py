@@ -70,6 +70,13 @@ def test_proper_cells_pass_without_a_word(tmp_path, lines):
         read_table(written(tmp_path, "id\ttitle\tyear", *lines))
 
 
+def test_a_text_with_as_many_commas_as_rows_have_passes_without_a_word(tmp_path):
+    path = written(tmp_path, "id,text,year", '1,"One, two, three', 'and, well, four",1999', name="items.csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_table(path)["text"].tolist() == ["One, two, three\nand, well, four"]
+
+
 def test_what_a_csv_library_writes_passes_without_a_word(tmp_path):
     pick = random.Random(0)
     cells = [["".join(pick.choices('a",; \n', k=pick.randrange(12))) for _ in range(4)] for _ in range(400)]
