@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmrec_tf.errors import ServingError
+from mmrec_tf.evaluation.judged_users import judged_users
 from mmrec_tf.evaluation.ranking_metrics import mean_ndcg
 from mmrec_tf.evaluation.stage_lists import StageLists, reordered
 from mmrec_tf.features.prepared import Prepared
@@ -21,7 +22,6 @@ from mmrec_tf.recommend.exact_search import ExactSearch, Wishes
 from mmrec_tf.recommend.item_rows import TABLES, item_rows
 from mmrec_tf.serving.small_models import PRECISIONS, SmallModel, named_inputs, small_model
 from mmrec_tf.serving.thin_kernels import pruned, shared, thinned
-from mmrec_tf.stages import judged_users
 
 TABLE, QUERY, CANDIDATE, RANKER = "item embeddings", "query tower", "candidate tower", "ranker"
 

@@ -5,21 +5,20 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import tf_keras
 
 from mmrec_tf.config import Config
 from mmrec_tf.data.target_labels import target_levels
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.evaluation.comparison import baseline_scorers, compare, fit_baselines
-from mmrec_tf.evaluation.evaluation_set import EvaluationSet, build_evaluation_set
+from mmrec_tf.evaluation.judged_users import MOST_VALIDATION_USERS, judged_users
 from mmrec_tf.evaluation.pair_metrics import pair_metrics, reliability_curves
 from mmrec_tf.evaluation.pairs import evaluation_pairs
 from mmrec_tf.evaluation.ranking_metrics import mean_ndcg
 from mmrec_tf.evaluation.retrieval_calibration import calibrate, choose
 from mmrec_tf.evaluation.stage_lists import StageLists, reordered, score_pairs, score_targets
 from mmrec_tf.evaluation.target_metrics import fit_calibrators, target_metrics
-from mmrec_tf.evaluation.training_data import asking_context, asking_times, known_interactions, training_data
+from mmrec_tf.evaluation.training_data import asking_times, known_interactions, training_data
 from mmrec_tf.features.item_vectors import encoder_config
 from mmrec_tf.features.prepared import Prepared, prepare
 from mmrec_tf.models.build import build_ranker, build_two_tower
@@ -113,7 +112,7 @@ def train_retrieval(
     config, folder = prepared.config, stages_folder(prepared.config)
     model, warmed = pretrained_two_tower(prepared, folder, progress)
     cutoffs = config.evaluation.k
-    validation, lists = judged_users(prepared, "validation")
+    validation, lists = judged_users(prepared, "validation", MOST_VALIDATION_USERS)
 
     def score(learner=model):
         learner.settle()
@@ -211,7 +210,7 @@ def best_similarity_weight(prepared: Prepared, retrieval: TwoTower, ranking: Ran
     retrieval need a gain too, although a ranker that is no help may then do some harm: retrieval was stopped where it
     was best for these very users, which flatters it.
     """
-    validation, lists = judged_users(prepared, "validation")
+    validation, lists = judged_users(prepared, "validation", MOST_VALIDATION_USERS)
     if not len(validation.user_rows):
         return USUAL_WEIGHT
     k = prepared.config.evaluation.k[0]
@@ -240,19 +239,6 @@ def hard_negatives(prepared: Prepared, retrieval: TwoTower) -> np.ndarray:
     of_all = np.zeros((len(prepared.data.users) + 1, found.shape[1]), np.int32)
     of_all[users + 1] = found
     return of_all
-
-
-def judged_users(prepared: Prepared, part: str) -> tuple[EvaluationSet, StageLists]:
-    """The users of `validation` or `test`, and the lists they would be shown, knowing only what came before."""
-    split = prepared.split
-    before = split.train if part == "validation" else pd.concat([split.train, split.validation])
-    users = build_evaluation_set(prepared.data, before, getattr(split, part), split.train)
-    batch_size = prepared.config.evaluation.batch_size
-    target = getattr(split, part)
-    times, context = (asked(prepared, users, target) for asked in (asking_times, asking_context))
-    trends = prepared.trends() if part == "validation" else prepared.trends(split.validation)
-    known = (batch_size, times, trends, context)
-    return users, StageLists(prepared.sequences(before), users.user_rows, users.profiles, *known)
 
 
 def evaluate_models(

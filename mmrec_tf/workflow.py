@@ -16,6 +16,7 @@ from mmrec_tf.data.splits import split_interactions
 from mmrec_tf.data.validation import load_data
 from mmrec_tf.errors import ConfigError, RunError
 from mmrec_tf.evaluation.comparison import check_baselines
+from mmrec_tf.evaluation.judged_users import judged_users
 from mmrec_tf.evaluation.report import write_report
 from mmrec_tf.evaluation.training_data import training_data
 from mmrec_tf.exploration import fit_explorer, save_explorer
@@ -33,7 +34,6 @@ from mmrec_tf.run_export import change_catalogue, export_run, grown_engine, serv
 from mmrec_tf.stages import (
     evaluate_models,
     features_to_tune,
-    judged_users,
     train_ranking,
     train_retrieval,
     tune_encoders,

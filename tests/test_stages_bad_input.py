@@ -6,10 +6,11 @@ import pytest
 
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.errors import MmrecError
+from mmrec_tf.evaluation.judged_users import judged_users
 from mmrec_tf.evaluation.training_data import asking_times
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.schema import Schema
-from mmrec_tf.stages import evaluate_models, judged_users, train_retrieval
+from mmrec_tf.stages import evaluate_models, train_retrieval
 from tests import tiny_world
 
 SCHEMA = Schema(user={"user_id": "id"}, item={"item_id": "id"}, context={"timestamp": "timestamp"})

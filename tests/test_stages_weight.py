@@ -21,7 +21,7 @@ def weight(monkeypatch, similarities, scores) -> float:
         similarities=lambda model, candidates: similarities,
         scores=lambda model, candidates: scores,
     )
-    monkeypatch.setattr(stages, "judged_users", lambda prepared, part: (validation, lists))
+    monkeypatch.setattr(stages, "judged_users", lambda prepared, part, most: (validation, lists))
     config = SimpleNamespace(evaluation=SimpleNamespace(k=[10]), export=SimpleNamespace(candidates=CANDIDATES))
     return stages.best_similarity_weight(SimpleNamespace(config=config), None, None)
 
@@ -46,7 +46,7 @@ def test_the_usual_weight_stands_where_all_are_as_good(monkeypatch, scale):
 
 def test_the_usual_weight_stands_where_nobody_is_asked(monkeypatch):
     nobody = SimpleNamespace(user_rows=np.array([], int))
-    monkeypatch.setattr(stages, "judged_users", lambda prepared, part: (nobody, None))
+    monkeypatch.setattr(stages, "judged_users", lambda prepared, part, most: (nobody, None))
     assert stages.best_similarity_weight(None, None, None) == stages.USUAL_WEIGHT
 
 

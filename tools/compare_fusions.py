@@ -38,11 +38,12 @@ import mmrec_tf as mm
 from mmrec_tf.config import Config
 from mmrec_tf.config_file import dump_config
 from mmrec_tf.errors import MmrecError
+from mmrec_tf.evaluation.judged_users import judged_users
 from mmrec_tf.evaluation.ranking_metrics import restrict, user_metrics
 from mmrec_tf.features.prepared import Prepared
 from mmrec_tf.fusion import fusion_names
 from mmrec_tf.losses.alignment_registry import alignment_names
-from mmrec_tf.stages import judged_users, train_retrieval
+from mmrec_tf.stages import train_retrieval
 from mmrec_tf.training.fit import set_seed
 
 K = 10

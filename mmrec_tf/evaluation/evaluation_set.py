@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,14 @@ class EvaluationSet:
     def unseen_counts(self) -> np.ndarray:
         """`[n]` int64. How many items can still be recommended to each user."""
         return self.item_count - np.diff(self.profiles.indptr).astype(np.int64)
+
+    def sampled(self, most: int, seed: int) -> EvaluationSet:
+        """The set with no more users than `most`, drawn where there are more."""
+        if len(self) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False))
+        by_user = {name: getattr(self, name)[rows] for name in ("user_rows", "profiles", "relevant", "is_warm_user")}
+        return replace(self, **by_user)
 
     def check_anybody(self) -> None:
         """Refuses a set that nobody is in.

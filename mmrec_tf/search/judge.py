@@ -9,6 +9,7 @@ from mmrec_tf.config import Config
 from mmrec_tf.data.validation import load_data
 from mmrec_tf.data.whole_files import workshop_beside
 from mmrec_tf.errors import DataError
+from mmrec_tf.evaluation.judged_users import judged_users
 from mmrec_tf.evaluation.ranking_metrics import mean_ndcg
 from mmrec_tf.evaluation.stage_lists import reordered
 from mmrec_tf.features.item_vectors import build_encoders
@@ -18,7 +19,7 @@ from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
 from mmrec_tf.pretraining.encoder_stages import ON_ENCODERS, pretrain_encoders
 from mmrec_tf.pretraining.running import named_stages, stages_folder
-from mmrec_tf.stages import features_to_tune, judged_users, train_ranking, train_retrieval, tune_encoders
+from mmrec_tf.stages import features_to_tune, train_ranking, train_retrieval, tune_encoders
 from mmrec_tf.training.fit import set_seed
 
 Progress = Callable[[str, int, int], None]

@@ -37,6 +37,24 @@ def test_everything_by_hand():
     assert (len(users), users.item_count) == (2, 6)
 
 
+def test_a_sample_is_users_of_the_set_with_all_that_is_known_of_them():
+    train = _frame(("a", "u"), ("b", "v"), ("c", "w"))
+    target = _frame(("a", "x"), ("b", "y"), ("c", "z"), ("d", "z"))
+    users = build_evaluation_set(_data(), train, target, train)
+    assert users.sampled(4, seed=0) is users
+    rows = set()
+    for seed in range(20):
+        some = users.sampled(2, seed)
+        assert len(some) == 2 and some.item_count == 6 and np.all(np.diff(some.user_rows) > 0)
+        rows |= set(some.user_rows.tolist())
+        for name in ("profiles", "relevant"):
+            found, whole = (getattr(of, name).toarray() for of in (some, users))
+            np.testing.assert_array_equal(found, whole[some.user_rows])
+        np.testing.assert_array_equal(some.is_warm_user, some.user_rows < 3)
+        np.testing.assert_array_equal(some.is_cold_item, users.is_cold_item)
+    assert rows == {0, 1, 2, 3}
+
+
 def test_disliked_items_are_seen_but_neither_profile_nor_relevant():
     data = _data(label="rating")
     train = _frame(("a", "u", 5), ("a", "v", 1), label=True)

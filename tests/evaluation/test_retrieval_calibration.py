@@ -6,11 +6,11 @@ from scipy.sparse import csr_matrix
 
 from mmrec_tf.evaluation import retrieval_calibration
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
+from mmrec_tf.evaluation.judged_users import judged_users
 from mmrec_tf.evaluation.ranking_metrics import user_metrics
 from mmrec_tf.evaluation.retrieval_calibration import _Judge, _new_item_bonus, _newcomer_scale, calibrate, choose
 from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.models.remembered_pairs import remembered_pairs
-from mmrec_tf.stages import judged_users
 from tests import tiny_world
 
 KS = [5, 10]

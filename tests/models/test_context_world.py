@@ -6,11 +6,11 @@ import pytest
 import tf_keras
 
 from mmrec_tf.data.rec_data import RecData
+from mmrec_tf.evaluation.judged_users import judged_users
 from mmrec_tf.evaluation.stage_lists import StageLists
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.models.build import build_two_tower
 from mmrec_tf.schema import Schema
-from mmrec_tf.stages import judged_users
 from mmrec_tf.training.fit import fit
 from tests import tiny_world
 

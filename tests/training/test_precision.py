@@ -5,11 +5,12 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
+from mmrec_tf.evaluation.judged_users import judged_users
 from mmrec_tf.models.build import build_ranker
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.smaller_ranker import DistilledRanker, PrunedRanker
 from mmrec_tf.run import new_run
-from mmrec_tf.stages import judged_users, taught_grades, train_ranking, train_retrieval
+from mmrec_tf.stages import taught_grades, train_ranking, train_retrieval
 from mmrec_tf.training.fit import fit
 from mmrec_tf.training.fit_ranker import fit_ranker
 from mmrec_tf.training.lazy_adam import LazyAdam

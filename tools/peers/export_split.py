@@ -10,10 +10,10 @@ from peer_split import PARTS, csr_arrays
 from scipy.sparse import csr_matrix
 
 from mmrec_tf.evaluation.evaluation_set import EvaluationSet
+from mmrec_tf.evaluation.judged_users import judged_users
 from mmrec_tf.evaluation.training_data import asking_times
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.prepared import Prepared
-from mmrec_tf.stages import judged_users
 
 
 def export_split(prepared: Prepared, path: Path) -> EvaluationSet:

@@ -15,12 +15,13 @@ from peer_run import LIST_LENGTH, write_fit
 
 from mmrec_tf.config_file import load_config
 from mmrec_tf.data.validation import load_data
+from mmrec_tf.evaluation.judged_users import judged_users
 from mmrec_tf.evaluation.stage_lists import reordered
 from mmrec_tf.features.item_vectors import build_encoders, resolve_encoders
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.pretraining.encoder_stages import ON_ENCODERS, pretrain_encoders
 from mmrec_tf.pretraining.running import named_stages, stages_folder
-from mmrec_tf.stages import judged_users, train_ranking, train_retrieval, tune_encoders
+from mmrec_tf.stages import train_ranking, train_retrieval, tune_encoders
 from mmrec_tf.training.fit import set_seed
 
 RETRIEVAL, CHAIN = "two_tower", "two_tower_deepfm"
