@@ -54,7 +54,9 @@ def main() -> int:
     unmade = sorted(set(arguments.again) & set(OURS) - set(titles))
     if unmade:
         print(
-            f"--again {', '.join(unmade)}: {arguments.config} has no ranker (models.ranking.enabled)", file=sys.stderr
+            f"--again {', '.join(unmade)}: {arguments.config} has no ranker. Leave the row out, or set "
+            "models.ranking.enabled to true",
+            file=sys.stderr,
         )
         return 2
     (out / "lists").mkdir(parents=True, exist_ok=True)
