@@ -136,7 +136,7 @@ class TwoTower(RetrievalTables, LossScaledModel):
         )
         self.gain = tf_keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="gain")
         self.newcomer_gain = self.add_weight(
-            name="newcomer_gain", shape=[], initializer="ones", trainable=False, dtype="float32"
+            name="newcomer_gain", shape=[], initializer="ones", trainable=False, experimental_autocast=False
         )
 
     @property
