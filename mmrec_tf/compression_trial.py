@@ -239,7 +239,7 @@ class _Answered:
     def __init__(self, model, queries=None, candidates=None):
         self.queries, self.candidates = queries, candidates
         self.model, self.remembers, self.remembered = model, model.remembers, model.remembered
-        self.trend_scores = model.trend_scores
+        self.trend_scores, self.items = model.trend_scores, model.items
 
     def query_embeddings(self, **asked):
         return self.model.query_embeddings(**asked) if self.queries is None else self.queries
