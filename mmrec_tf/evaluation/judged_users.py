@@ -21,11 +21,11 @@ def judged_users(prepared: Prepared, part: str, most: int | None = None) -> tupl
     """
     split = prepared.split
     before = split.train if part == "validation" else pd.concat([split.train, split.validation])
-    users = build_evaluation_set(prepared.data, before, getattr(split, part), split.train)
+    target = getattr(split, part)
+    users = build_evaluation_set(prepared.data, before, target, split.train)
     if most is not None:
         users = users.sampled(most, prepared.config.seed)
     batch_size = prepared.config.evaluation.batch_size
-    target = getattr(split, part)
     times, context = (asked(prepared, users, target) for asked in (asking_times, asking_context))
     trends = prepared.trends() if part == "validation" else prepared.trends(split.validation)
     known = (batch_size, times, trends, context)

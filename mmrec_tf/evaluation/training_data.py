@@ -85,9 +85,7 @@ def _held_out(prepared, most):
     users = build_evaluation_set(prepared.data, prepared.split.train, target, prepared.split.train)
     if not len(users):
         return None
-    rows = np.arange(len(users))
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(prepared.config.seed).choice(rows, most, replace=False))
-    k, relevant = prepared.config.evaluation.k[0], users.relevant[rows]
+    users = users.sampled(most, prepared.config.seed)
+    k = prepared.config.evaluation.k[0]
     asked = Asked(users.profiles, users.user_rows, asking_times(prepared, users, target))
-    return HeldOut(asked[rows], lambda lists: float(mean_ndcg(lists, relevant, [k]).mean()), k)
+    return HeldOut(asked, lambda lists: float(mean_ndcg(lists, users.relevant, [k]).mean()), k)
