@@ -86,7 +86,8 @@ class RankingConfig(StrictModel):
         last_item: bool. Tell the ranker of the history's last item beside the means of all of them; by default where
             negatives are drawn. What comes next goes by what came last; whether it is liked, hardly.
         target_encoding: bool. Tell the ranker how often the user, the item and the item's categories came in training,
-            and what became of it; by default where no negatives are drawn, without which there is nothing to tell.
+            what became of it, and what user and item each added beside the other; by default where no negatives are
+            drawn, without which there is nothing to tell.
         grades: bool. Teach the ranker how much was liked by `data.label` too, and not only whether it came to
             `data.positive_from`; by default where the label has three values or more, no negatives are drawn and none
             are left out. For `log_loss`.

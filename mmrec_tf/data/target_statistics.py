@@ -1,7 +1,8 @@
 """Target encoding: how often training has met each user, item and category, and what became of it.
 
 Source: Micci-Barreca, A preprocessing scheme for high-cardinality categorical attributes (SIGKDD Explorations 2001); on
-the leak that comes of a row's own label, Prokhorenkova et al., CatBoost (NeurIPS 2018).
+the leak that comes of a row's own label, Prokhorenkova et al., CatBoost (NeurIPS 2018); on what users and items add,
+Koren, Factor in the neighbors: scalable and accurate collaborative filtering (TKDD 2010), section 2.1.
 """
 
 from collections.abc import Mapping
@@ -18,8 +19,11 @@ SMOOTHING = 10.0
 MOST_CROSSED = 5_000_000
 """Users times categories of a feature, above which what users think of its categories is not kept."""
 
-USER_COLUMNS = 2
-ITEM_COLUMNS = 2
+EFFECT_PASSES = 10
+"""Rounds in which users and items are set beside each other; what changes later is in the third decimal."""
+
+USER_COLUMNS = 3
+ITEM_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,10 @@ class TargetStatistics:
     category that the user has not met having its mean among all.
 
     Attributes:
-        user: `[users + 1, 2]` float32: mean of the labels, log(1 + rows).
-        item: `[items + 1, 2 + features]` float32: the same, then the means of the item's categories.
+        user: `[users + 1, 3]` float32: mean of the labels, log(1 + rows), and what the user adds to them beside the
+            items that were met (see `additive_effects`).
+        item: `[items + 1, 3 + features]` float32: the same, what the item adds beside the users who met it; then the
+            means of the item's categories.
         lists: feature name -> `[items + 1, most values]` int32, categories of each item, 0 for none; those that are
             crossed with the users.
         crossed: feature name -> `[users + 1, categories, 2]` float32.
@@ -63,7 +69,12 @@ class TargetStatistics:
         known = np.isfinite(labels)
         users, items, labels = users[known], items[known], labels[known]
         prior = float(labels.mean()) if len(labels) else 0.0
-        columns, crossed = [_mean_and_count(items, labels, sizes[1], prior)], {}
+        effects = additive_effects(users, items, labels - prior, sizes)
+        of_user, of_item = (
+            np.column_stack([_mean_and_count(rows, labels, size, prior), effect])
+            for rows, size, effect in zip((users, items), sizes, effects)
+        )
+        columns, crossed = [of_item], {}
         for name, values in lists.items():
             size = int(values.max(initial=0)) + 1
             flat = values[items].reshape(-1)
@@ -76,7 +87,7 @@ class TargetStatistics:
                 found = _mean_and_count(place, repeated, sizes[0] * size, np.tile(plain[:, 0], sizes[0]))
                 crossed[name] = found.reshape(sizes[0], size, 2)
         return cls(
-            user=_mean_and_count(users, labels, sizes[0], prior),
+            user=of_user,
             item=np.concatenate(columns, axis=1),
             lists={name: lists[name] for name in crossed},
             crossed=crossed,
@@ -109,13 +120,37 @@ class TargetStatistics:
             users, items: `[n]` int. Table indices.
 
         Returns:
-            dict of `user` `[n, 2]`, `item` `[n, 2 + features]` and `pair` `[n, 2 * crossed features]`, float32.
+            dict of `user` `[n, 3]`, `item` `[n, 3 + features]` and `pair` `[n, 2 * crossed features]`, float32.
         """
         pairs = [np.zeros((len(users), 0), np.float32)]
         for name, table in self.crossed.items():
             values = self.lists[name][items]
             pairs.append(mean_of_lists(table[users[:, None], values], values))
         return {"user": self.user[users], "item": self.item[items], "pair": np.concatenate(pairs, axis=1)}
+
+
+def additive_effects(
+    users: np.ndarray, items: np.ndarray, labels: np.ndarray, sizes: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much users and items add to the labels, each judged beside the other: labels are nearly b_u + b_i.
+
+    A mean takes a user who has met good items for a friendly one, and an item that strict users have met for a bad one.
+    By turns each effect is the mean, mixed with `SMOOTHING` rows of 0, of what the other side's leave of its labels.
+
+    Args:
+        users, items: `[n]` int. Table indices.
+        labels: `[n]` float, less their mean.
+        sizes: numbers of user and of item indices.
+
+    Returns:
+        `[users + 1]` and `[items + 1]` float32, 0 for what was not met.
+    """
+    of_user = np.zeros(sizes[0])
+    user_rows, item_rows = (np.bincount(rows, minlength=size) + SMOOTHING for rows, size in zip((users, items), sizes))
+    for _ in range(EFFECT_PASSES):
+        of_item = np.bincount(items, labels - of_user[users], sizes[1]) / item_rows
+        of_user = np.bincount(users, labels - of_item[items], sizes[0]) / user_rows
+    return of_user.astype(np.float32), of_item.astype(np.float32)
 
 
 def can_cross(users: int, values: np.ndarray) -> bool:

@@ -8,6 +8,10 @@ from mmrec_tf.models.rankers.fields import Pairs, flattened, weights_and_vectors
 
 _BLOCK = 4096
 
+STRANGERS = 0.5
+"""Share of the hidden ids of which statistics tell nothing either. The others are as those that came after training
+are: they have statistics once these are brought up to date, and no embedding of their own."""
+
 
 class PairFields:
     """The part of `Ranker` that makes `Pairs` of its inputs."""
@@ -145,11 +149,12 @@ class PairFields:
             found = tf.nest.map_structure(lambda table: tf.gather(table, flat), {name: rows[name] for name in names})
             item_weights, item_vectors, item_parts = (found.get(name) for name in ("weights", "vectors", "parts"))
         if self.target_fields is not None:
-            hides_item = item_ids != all_item_ids
+            hides_user = _of_strangers(user_ids, all_user_ids, training)
+            hides_item = _of_strangers(item_ids, all_item_ids, training)
             if without_ids is not None:
                 # Also where the id was 0 before.
                 hides_item |= without_ids
-            hidden = {"hides_user": user_ids != all_user_ids, "hides_item": hides_item}
+            hidden = {"hides_user": hides_user, "hides_item": hides_item}
             of_user, of_item = self.target_fields(user_index, group, inputs.get("statistics"), **hidden)
             user.append(of_user)
             told_weights, told_vectors = weights_and_vectors(of_item)
@@ -197,6 +202,12 @@ class PairFields:
         items = self.item_fields.ids(tf.gather(self.items.id_index, tf.reshape(inputs["item_index"], [-1])))
         lengths = [tf.reduce_sum(tf.square(tf.cast(ids, tf.float32)), axis=1) for ids in (users, items)]
         return tf.add_n([tf.reduce_mean(length) for length in lengths])
+
+
+def _of_strangers(ids, all_ids, training):
+    """Which of the hidden ids stand for what nobody has met."""
+    hidden = ids != all_ids
+    return hidden & (tf.random.uniform(tf.shape(ids)) < STRANGERS) if training else hidden
 
 
 def _in_blocks(rows_of, size):
