@@ -97,6 +97,9 @@ def test_fields_of_an_index_of_unknown_size():
 def test_rows_are_repeated_for_each_item_of_a_group():
     values = tf.constant([[1.0], [2.0]])
     assert repeated(values, tf.zeros([6, 3])).numpy().ravel().tolist() == [1, 1, 1, 2, 2, 2]
+    assert repeated(values, tf.zeros([2, 3])).numpy().ravel().tolist() == [1, 2]
+    added = with_repeated(tf.constant([[1.0, 2.0], [3.0, 4.0]]), values)
+    assert added.numpy().tolist() == [[2, 3], [5, 6]]
 
 
 @pytest.mark.parametrize("is_known", [True, False])
