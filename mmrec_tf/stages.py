@@ -267,7 +267,8 @@ def evaluate_models(
         ranked = reordered(shown, lists.scores(ranking, shown, lists.similarities(retrieval, shown)))
         behind = retrieved[:, config.export.candidates :]
         models[f"two-tower + {ranking.title}"] = np.concatenate([ranked, behind], axis=1)
-    comparison = compare(models, users, config.evaluation.k, batch_size=config.evaluation.batch_size, progress=progress)
+    options = {"batch_size": config.evaluation.batch_size, "progress": progress}
+    comparison = compare(models, users, config.evaluation.k, optional=baselines, **options)
     metrics = {"comparison": comparison.to_dict(), "data": facts(prepared)}
     if ranking is not None:
         known = prepared.sequences(prepared.split.train, prepared.split.validation)

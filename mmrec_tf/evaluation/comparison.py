@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +63,7 @@ def compare(
     ks: Sequence[int],
     batch_size: int = 256,
     progress: Progress | None = None,
+    optional: Collection[str] = (),
 ) -> Comparison:
     """Measures every model on the same users in the same way.
 
@@ -73,6 +74,7 @@ def compare(
         ks: cut-offs; the first is the headline.
         batch_size: int. Users scored at a time, fewer of a large catalogue. Defaults to 256.
         progress: called with (description, done, total).
+        optional: names of the models that are left out with a warning where they cannot rank; by default none is.
 
     Returns:
         The comparison.
@@ -85,7 +87,13 @@ def compare(
     for name, model in models.items():
         if callable(model):
             shown = _titled(progress, f"ranking with {name.replace('_', ' ')}")
-            lists = rank_items(model, len(evaluation_set), evaluation_set.profiles, max(ks), most, shown)
+            try:
+                lists = rank_items(model, len(evaluation_set), evaluation_set.profiles, max(ks), most, shown)
+            except MmrecError as error:
+                if name not in optional:
+                    raise
+                warnings.warn(f"{name} is left out of the comparison: {error}", stacklevel=2)
+                continue
         else:
             lists = np.asarray(model)
             if lists.ndim != 2 or len(lists) != len(evaluation_set) or lists.shape[1] < max(ks):

@@ -92,6 +92,15 @@ def test_fewer_users_at_a_time_where_the_catalogue_is_large(monkeypatch):
     assert sizes == [1, 1] and found == _compared().groups["all"]["popularity"]
 
 
+def test_one_that_cannot_rank_costs_its_row_where_the_others_do_not_need_it():
+    models = {"item_knn": lambda p: np.full((len(p), 4), np.nan), "ours": np.array([[2], [3]])}
+    with pytest.raises(MmrecError, match="NaN"):
+        compare(models, _users(), [1])
+    with pytest.warns(UserWarning, match="item_knn is left out of the comparison.*NaN"):
+        found = compare(models, _users(), [1], optional=["item_knn"])
+    assert list(found.groups["all"]) == ["ours"]
+
+
 def test_mistakes_are_named():
     with pytest.raises(MmrecError, match=r"lists of ours have shape \[2, 1\].*\[2, 3 or more\]"):
         compare({"ours": np.zeros((2, 1), int)}, _users(), [3])
