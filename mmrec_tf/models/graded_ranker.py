@@ -1,5 +1,7 @@
 """How a ranker of likes is trained on how much each one was."""
 
+import tensorflow as tf
+
 from mmrec_tf.data.grades import Grades
 from mmrec_tf.losses.graded_likes import GradedLikes
 from mmrec_tf.models.loss_scaled_model import LossScaledModel
@@ -35,7 +37,10 @@ class GradedRanker(LossScaledModel):
         return self.ranker(inputs, training=training)
 
     def compute_loss(self, inputs, training=False):
-        raw = self.ranker(inputs, training=training, is_raw=True)
+        return self.loss_of(inputs, self.ranker(inputs, training=training, is_raw=True), training)
+
+    def loss_of(self, inputs: dict, raw: tf.Tensor, training: bool) -> tf.Tensor:
+        """As `MainTarget.loss_of`."""
         scores = self.ranker.scores_of(raw)[self.ranker.target]
         return self.ranker.loss_of(inputs, raw, training) + self.weight * self.likes(
             scores, inputs["grade"], inputs["weight"]

@@ -28,8 +28,8 @@ class DistilledRanker(LossScaledModel):
             `Ranker.target_scores` does. It is no part of this model.
         temperature: float above 0. The higher, the more the small differences of the teacher count. Defaults to 2.
         weight: float in [0, 1]. Defaults to 0.5.
-        labelled: a model around the student whose `compute_loss` is the loss of the labels, as `GradedRanker`; the
-            student itself when None.
+        labelled: a model around the student whose `loss_of` is the loss of the labels, as `GradedRanker`; the student
+            itself when None.
 
     Call arguments:
         inputs, training: as for `Ranker`.
@@ -67,9 +67,12 @@ class DistilledRanker(LossScaledModel):
 
     def compute_loss(self, inputs, training=False):
         taught = tf.stop_gradient(tf.cast(self.teach(inputs), tf.float32))
-        # The teacher's score is that of no known place; what a place does is learned from the labels alone.
-        placeless = {**inputs, "position": tf.zeros_like(inputs["user_index"])}
-        said = self.student.target_scores(placeless, training=training)[self.student.target]
+        raw = of_no_place = self.student(inputs, training=training, is_raw=True)
+        if training and self.student.position_bias is not None:
+            # The teacher's score is that of no known place; what a place does is learned from the labels alone.
+            placeless = {**inputs, "position": tf.zeros_like(inputs["user_index"])}
+            of_no_place = self.student(placeless, training=training, is_raw=True)
+        said = self.student.scores_of(of_no_place)[self.student.target]
         if self.student.target == "rating":
             distances = tf.square(taught - said)
         else:
@@ -79,7 +82,7 @@ class DistilledRanker(LossScaledModel):
             distances *= self.temperature**2
         counted = tf.cast(inputs["weight"] > 0.0, tf.float32)
         distance = tf.math.divide_no_nan(tf.reduce_sum(distances * counted), tf.reduce_sum(counted))
-        labelled = self.labelled.compute_loss(inputs, training=training) if self.weight < 1.0 else 0.0
+        labelled = self.labelled.loss_of(inputs, raw, training) if self.weight < 1.0 else 0.0
         return (1.0 - self.weight) * labelled + self.weight * distance
 
 

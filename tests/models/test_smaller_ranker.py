@@ -51,6 +51,15 @@ def test_the_labels_may_be_graded():
         assert np.any(graded.likes.gaps.numpy() != gaps)
 
 
+def test_the_student_is_asked_once_a_step():
+    student, inputs = randomized(tiny_world.ranker(model="fm")), pairs(group=3)
+    answers = []
+    interactions = student.interactions
+    student.interactions = lambda *asked: answers.append(interactions(*asked)) or answers[-1]
+    DistilledRanker(student, lambda _: tf.zeros([6, 3])).compute_loss(inputs, training=True)
+    assert len(answers) == 1
+
+
 def test_ratings_are_distilled_by_their_squares():
     student, inputs = randomized(tiny_world.ranker(model="fm", target="rating")), pairs(group=3)
     model = DistilledRanker(student, lambda _: tf.zeros([6, 3]), weight=1.0)
