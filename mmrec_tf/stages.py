@@ -172,9 +172,8 @@ def train_ranking(
     `examples` is the data whose training rows are taken, where the teacher is told more of them than the ranker.
     """
     config = prepared.config
-    model = build_ranker(config, prepared.users, prepared.items, prepared.context, prepared.trends())
-    if model.target_fields is not None:
-        model.set_statistics(prepared.target_statistics(), prepared.training_statistics)
+    model = build_ranker(config, prepared.users, prepared.items, prepared.context)
+    prepared.inform(model)
     if config.models.ranking.targets:
         model.start_from(target_levels(prepared.data, prepared.split.train, config.models.ranking))
     pairs = evaluation_pairs(prepared, prepared.split.validation, prepared.sequences(), seed=config.seed)

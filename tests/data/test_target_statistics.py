@@ -33,7 +33,7 @@ def test_means_are_mixed_with_the_overall_one_and_counts_are_logs():
 
 def test_effects_are_the_damped_least_squares_of_users_and_items():
     found = fitted()
-    # The least of sum (y - b_u - b_i)^2 + 10 (sum b_u^2 + sum b_i^2), by its normal equations: users 1, 2, items 1 to 3.
+    # The least of sum (y - b_u - b_i)^2 + 10 (sum b_u^2 + sum b_i^2) by its normal equations; users 1, 2, items 1 to 3.
     design = np.zeros([5, 5])
     design[np.arange(5), USERS - 1] = 1.0
     design[np.arange(5), 1 + ITEMS] = 1.0

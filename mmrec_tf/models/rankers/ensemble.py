@@ -27,7 +27,7 @@ class RankerEnsemble(tf_keras.Model):
         members: list of `Ranker` of one kind and the same tables.
 
     Raises:
-        ValueError: without members.
+        ValueError: without members, or when it is compiled, as it has no loss of its own.
 
     Reference: Lakshminarayanan, Pritzel and Blundell, Simple and scalable predictive uncertainty estimation using deep
     ensembles (NeurIPS 2017).
@@ -54,6 +54,12 @@ class RankerEnsemble(tf_keras.Model):
         ]
         raw = tf.nest.map_structure(lambda *values: tf.add_n(values) / len(said), *said)
         return raw if is_raw else self.members[0].answer(raw, inputs)
+
+    def compile(self, *args, **kwargs):
+        raise ValueError(
+            "an ensemble is not trained itself: compile and fit each of its members, with "
+            "ranking_dataset(member=place), or let train_ranking do so."
+        )
 
     def target_scores(self, inputs: dict, **options) -> dict[str, tf.Tensor]:
         """As `Ranker.target_scores`."""

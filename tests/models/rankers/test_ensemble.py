@@ -31,6 +31,11 @@ def test_the_mean_of_two_logits():
     np.testing.assert_allclose(model.predictions(model(one_pair())), [expit(5.25)], rtol=1e-6)
 
 
+def test_says_that_its_members_are_trained():
+    with pytest.raises(ValueError, match="compile and fit each of its members.*train_ranking"):
+        RankerEnsemble([only_ids("fm")]).compile("adam")
+
+
 @pytest.mark.parametrize(
     "settings", [{}, {"model": "din"}, {"target": "rating", "loss": "ordinal", "levels": [1, 2, 3, 4, 5]}]
 )
