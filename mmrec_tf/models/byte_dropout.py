@@ -7,10 +7,13 @@ import tf_keras
 
 _LEVELS = 256
 
+_BLOCKS = 8
+"""Of a batch's rows, of which one is drawn."""
+
 
 @tf_keras.utils.register_keras_serializable(package="mmrec_tf")
 class ByteDropout(tf_keras.layers.Layer):
-    """Dropout that draws one byte for each unit, four of them from a random integer.
+    """Dropout that chooses by one byte for each unit, four of them from a random integer.
 
     In a ranker's step on a CPU, to draw floats and to choose by them, as `tf_keras.layers.Dropout` does, takes as long
     as a product of its network. A byte knows 256 levels, so the rate is rounded to the nearest of them (0.2 to 0.1992);
@@ -48,12 +51,26 @@ class ByteDropout(tf_keras.layers.Layer):
 
 
 def random_bytes(like: tf.Tensor) -> tf.Tensor:
-    """Uniform uint8 tensor in the shape of another."""
-    if like.shape.is_fully_defined():
-        count = math.prod(like.shape)
-        shape, words = like.shape, -(-count // 4)
-    else:
-        shape, count = tf.shape(like), tf.size(like)
-        words = (count + 3) // 4
+    """Uniform uint8 tensor in the shape of another, any two numbers of which are independent.
+
+    Of rows that can be divided by `_BLOCKS` one block is drawn, and each block is that one, shifted by a random byte of
+    each column's own. Two numbers that differ by such shifts are as independent as if both had been drawn; three are
+    not, which the mean and the variance of what is left of a sum do not notice.
+    """
+    if not like.shape.is_fully_defined():
+        return tf.reshape(_drawn(tf.size(like)), tf.shape(like))
+    count, rows = math.prod(like.shape), like.shape[0] if like.shape.rank else 1
+    if not count or rows % _BLOCKS:
+        return tf.reshape(_drawn(count), like.shape)
+    width = count // rows
+    one, shifts = tf.split(
+        _drawn(rows // _BLOCKS * width + _BLOCKS * width), [rows // _BLOCKS * width, _BLOCKS * width]
+    )
+    return tf.reshape(tf.reshape(one, [1, -1, width]) + tf.reshape(shifts, [_BLOCKS, 1, width]), like.shape)
+
+
+def _drawn(count):
+    """`[count]` uniform uint8."""
+    words = -(-count // 4) if isinstance(count, int) else (count + 3) // 4
     drawn = tf.random.uniform([words], tf.int32.min, tf.int32.max, tf.int32)
-    return tf.reshape(tf.reshape(tf.bitcast(drawn, tf.uint8), [-1])[:count], shape)
+    return tf.reshape(tf.bitcast(drawn, tf.uint8), [-1])[:count]

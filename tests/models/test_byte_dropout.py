@@ -29,6 +29,17 @@ def test_units_are_dropped_alone():
     assert abs(np.corrcoef(kept[1:, 0], kept[:-1, 0])[0, 1]) < 5 / np.sqrt(40_000)
 
 
+def test_any_two_bytes_are_independent():
+    # Six rows in eight blocks of two columns, seen many times: how far any two numbers go together.
+    draw = tf.function(lambda: random_bytes(tf.zeros([48, 2])))
+    seen = np.stack([draw().numpy().ravel() for _ in range(4000)]).astype(float)
+    for values in (seen, (seen >= 51).astype(float)):
+        correlation = np.corrcoef(values.T) - np.eye(96)
+        # 4,560 pairs: the largest of as many normal numbers is some four deviations.
+        assert abs(correlation).max() < 5.5 / np.sqrt(4000)
+    assert abs(seen.mean(axis=0) - 127.5).max() < 5 * 73.9 / np.sqrt(4000)
+
+
 def test_bytes_take_every_value():
     counts = np.bincount(random_bytes(tf.zeros([256, 1000])).numpy().ravel(), minlength=256)
     # A thousand of each are expected; five standard deviations are 158.
