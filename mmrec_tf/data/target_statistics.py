@@ -22,6 +22,9 @@ MOST_CROSSED = 5_000_000
 EFFECT_PASSES = 10
 """Rounds in which users and items are set beside each other; what changes later is in the third decimal."""
 
+_BLOCK = 4_000_000
+"""Numbers of lists that are looked at together."""
+
 USER_COLUMNS = 3
 ITEM_COLUMNS = 3
 
@@ -77,14 +80,14 @@ class TargetStatistics:
         columns, crossed = [of_item], {}
         for name, values in lists.items():
             size = int(values.max(initial=0)) + 1
-            flat = values[items].reshape(-1)
-            rows, repeated = np.repeat(users, values.shape[1])[flat > 0], np.repeat(labels, values.shape[1])[flat > 0]
-            flat = flat[flat > 0]
-            plain = _mean_and_count(flat, repeated, size, prior)[:, :1]
+            place, flat = _with_values(items, values)
+            plain = _mean_and_count(flat, labels[place], size, prior)[:, :1]
             columns.append(mean_of_lists(plain[values], values))
             if can_cross(sizes[0], values):
-                place = rows.astype(np.int64) * size + flat
-                found = _mean_and_count(place, repeated, sizes[0] * size, np.tile(plain[:, 0], sizes[0]))
+                prior_of = np.tile(plain[:, 0], sizes[0])
+                found = _mean_and_count(
+                    users[place].astype(np.int64) * size + flat, labels[place], sizes[0] * size, prior_of
+                )
                 crossed[name] = found.reshape(sizes[0], size, 2)
         return cls(
             user=of_user,
@@ -122,11 +125,15 @@ class TargetStatistics:
         Returns:
             dict of `user` `[n, 3]`, `item` `[n, 3 + features]` and `pair` `[n, 2 * crossed features]`, float32.
         """
-        pairs = [np.zeros((len(users), 0), np.float32)]
-        for name, table in self.crossed.items():
-            values = self.lists[name][items]
-            pairs.append(mean_of_lists(table[users[:, None], values], values))
-        return {"user": self.user[users], "item": self.item[items], "pair": np.concatenate(pairs, axis=1)}
+        pairs = np.zeros((len(users), 2 * len(self.crossed)), np.float32)
+        for column, (name, table) in enumerate(self.crossed.items()):
+            lists = self.lists[name]
+            # Lists are as wide as the longest, which may be of one item in a hundred thousand.
+            for rows in blocks_of(len(users), lists.shape[1]):
+                values = lists[items[rows]]
+                found = mean_of_lists(table[users[rows, None], values], values)
+                pairs[rows, 2 * column : 2 * column + 2] = found
+        return {"user": self.user[users], "item": self.item[items], "pair": pairs}
 
 
 def additive_effects(
@@ -159,9 +166,29 @@ def can_cross(users: int, values: np.ndarray) -> bool:
 
 
 def mean_of_lists(found: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """`[n, columns]` float32: the mean of `[n, most values, columns]` over the `[n, most values]` that are not 0."""
-    there = (values > 0)[..., None]
-    return (found * there).sum(axis=1) / np.maximum(there.sum(axis=1), 1).astype(np.float32)
+    """`[n, columns]` float32: the mean of `[n, most values, columns]` over the `[n, most values]` that are not 0.
+
+    Where all are, what was found of 0, which is what is known of none.
+    """
+    there = values > 0
+    there[:, :1] |= ~there.any(axis=1, keepdims=True)
+    return (found * there[..., None]).sum(axis=1) / np.maximum(there.sum(axis=1), 1)[:, None].astype(np.float32)
+
+
+def blocks_of(rows: int, width: int) -> list[slice]:
+    """Rows of so many numbers in blocks that hold `_BLOCK` numbers or few more."""
+    step = max(_BLOCK // max(width, 1), 1)
+    return [slice(start, start + step) for start in range(0, rows, step)]
+
+
+def _with_values(items, values):
+    """`[m]` each: the row of every value that the rows' items have, and the value; as many as there are."""
+    counts = (values > 0).sum(axis=1)
+    starts, flat = np.cumsum(counts) - counts, values[values > 0].astype(np.int64)
+    place = np.repeat(np.arange(len(items)), counts[items])
+    ends = np.cumsum(counts[items])
+    within = np.arange(len(place)) - np.repeat(ends - counts[items], counts[items])
+    return place, flat[np.repeat(starts[items], counts[items]) + within]
 
 
 def _mean_and_count(values, labels, size, prior):

@@ -28,7 +28,7 @@ def test_means_are_mixed_with_the_overall_one_and_counts_are_logs():
     # Genre 1 came with labels 1, 0, 1, 1, genre 2 with 0, 1. Item 3 has no genre.
     first, second = smoothed(3, 4), smoothed(1, 2)
     np.testing.assert_allclose(found.item[:, 0], [PRIOR, smoothed(2, 2), smoothed(1, 2), smoothed(0, 1), PRIOR], 1e-6)
-    np.testing.assert_allclose(found.item[:, 3], [0, first, (first + second) / 2, 0, second], rtol=1e-6)
+    np.testing.assert_allclose(found.item[:, 3], [PRIOR, first, (first + second) / 2, PRIOR, second], rtol=1e-6)
 
 
 def test_effects_are_the_damped_least_squares_of_users_and_items():
@@ -59,8 +59,16 @@ def test_a_users_own_view_of_a_category_falls_back_on_that_of_all():
     told = fitted().of(np.array([1, 3, 2]), np.array([2, 2, 3]))
     # User 1 has met genre 1 twice (1, 0), genre 2 once (0); user 3 nobody knows; item 3 has no genre.
     own = (smoothed(1, 2, first) + smoothed(0, 1, second)) / 2
-    np.testing.assert_allclose(told["pair"][:, 0], [own, (first + second) / 2, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(told["pair"][:, 0], [own, (first + second) / 2, PRIOR], rtol=1e-6)
     np.testing.assert_allclose(told["pair"][:, 1], [(np.log1p(2) + np.log1p(1)) / 2, 0.0, 0.0], rtol=1e-6)
+
+
+def test_blocks_of_rows_are_no_matter(monkeypatch):
+    users, items = np.arange(4).repeat(5), np.tile(np.arange(5), 4)
+    expected = fitted().of(users, items)
+    monkeypatch.setattr(target_statistics, "_BLOCK", 6)
+    found = fitted().of(users, items)
+    assert all(np.array_equal(found[name], expected[name]) for name in expected) and found["pair"].any()
 
 
 def test_no_row_is_told_its_own_label():
@@ -84,7 +92,7 @@ def test_rows_without_a_label_tell_nothing():
     labels = LABELS.copy()
     labels[4] = np.nan
     found = fitted(labels)
-    np.testing.assert_allclose(found.item[3], [3 / 4, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(found.item[3], [3 / 4, 0.0, 0.0, 3 / 4])
     told = TargetStatistics.out_of_fold(USERS, ITEMS, labels, SIZES, GENRES, seed=0)
     assert told["item"].shape == (5, 4) and all(np.isfinite(values).all() for values in told.values())
 

@@ -102,7 +102,11 @@ class TargetFields(tf_keras.layers.Layer):
         pairs = [tf.zeros([tf.size(items), 0])]
         for name, table in self.crossed.items():
             values = tf.gather(self.lists[name], items)
-            there = tf.cast(values > 0, tf.float32)[..., None]
+            there = values > 0
+            # What has no value is told what is known of none, the first row.
+            is_first = tf.range(values.shape[1]) == 0
+            there |= is_first & ~tf.reduce_any(there, axis=1, keepdims=True)
+            there = tf.cast(there, tf.float32)[..., None]
             found = tf.gather(tf.reshape(table, [-1, 2]), users_of_items * table.shape[1] + values)
             total = tf.reduce_sum(found * there, axis=1)
             pairs.append(total / tf.maximum(tf.reduce_sum(there, axis=1), 1.0))
