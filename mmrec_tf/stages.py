@@ -291,6 +291,6 @@ def facts(prepared: Prepared) -> dict:
         "test": len(split.test),
         "split": prepared.config.split.method,
         "seed": prepared.config.seed,
-        "new items": int((items.id_index[1:] == 0).sum()),
+        "new items": int((items.met_index[1:] == 0).sum()),
         "modalities": {name: f"{mask[1:].mean():.1%} present" for name, mask in items.masks.items()},
     }

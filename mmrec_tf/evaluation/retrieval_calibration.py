@@ -116,7 +116,7 @@ def calibrate(
             chosen |= {f"{name}_{key}": getattr(taken, key) for key in ("pairs", "weight", "half_life")}
             best, scores = taken.figures, scores + taken.added
             del left[name]
-    is_new = model.items.lookup.id_index.numpy()[1:] == 0
+    is_new = (model.items.lookup.id_index.numpy()[1:] == 0) & ~model.items.lookup.is_met.numpy()[1:]
     if is_new.any():
         bonus, best = _new_item_bonus(best, scores, is_new, judge)
         popularity = model.popularity.embeddings.numpy()

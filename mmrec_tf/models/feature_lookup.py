@@ -23,6 +23,10 @@ class FeatureLookup(tf_keras.layers.Layer):
         id_vocabulary_size: int. Rows of the id embedding.
         vocabulary_sizes: dict of feature name -> rows of its embedding.
 
+    Attributes:
+        id_index: `[size]` int32; see `FeatureTable`.
+        is_met: `[size]` bool. Whether training has met it at all, be it that nobody liked it and it has no id.
+
     Call arguments:
         index: int tensor of any shape.
 
@@ -37,6 +41,7 @@ class FeatureLookup(tf_keras.layers.Layer):
         self.id_vocabulary_size = id_vocabulary_size
         self.vocabulary_sizes = vocabulary_sizes
         self.id_index = self._table("id_index", [size], "int32")
+        self.is_met = self._table("is_met", [size], "bool")
         dtypes = {"categorical": "int32", "multi_categorical": "int32", "masks": "bool"}
         self.tables = {
             group: {
@@ -57,6 +62,7 @@ class FeatureLookup(tf_keras.layers.Layer):
             **kwargs,
         )
         lookup.id_index.assign(table.id_index)
+        lookup.is_met.assign(table.met_index > 0)
         for group in _GROUPS:
             for name, array in getattr(table, group).items():
                 lookup.tables[group][name].assign(array)

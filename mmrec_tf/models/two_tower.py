@@ -306,9 +306,12 @@ class TwoTower(RetrievalTables, LossScaledModel):
         if training or without_ids:
             # Whose id is hidden stands for an item that nobody has touched yet.
             trend = tf.where(is_new[:, None], 0.0, trend)
-        elif self.half_lives:
-            # What came to be known after training has a trend, and needs nothing in its place.
-            is_touched = tf.reduce_any(tf.gather(self.trends[:, -1], item_index) > 0.0, axis=1)
-            popularity = tf.where(is_new & is_touched, 0.0, popularity)
-            is_new &= ~is_touched
+        else:
+            # What is known although it has no id needs nothing in place of a popularity: what training has met and
+            # nobody liked, and what has come to have a trend since.
+            is_known = tf.gather(self.items.lookup.is_met, item_index)
+            if self.half_lives:
+                is_known |= tf.reduce_any(tf.gather(self.trends[:, -1], item_index) > 0.0, axis=1)
+            popularity = tf.where(is_new & is_known, 0.0, popularity)
+            is_new &= ~is_known
         return Candidates(place, popularity + tf.where(is_new, self.newness, 0.0), trend)

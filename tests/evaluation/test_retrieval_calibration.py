@@ -188,6 +188,16 @@ def ndcg_of(model, users, lists) -> float:
     return float(np.mean([user_metrics(lists.retrieval(model, k), users.relevant, [k])[f"ndcg@{k}"] for k in KS]))
 
 
+def test_what_was_met_is_not_new(world):
+    model = untrained(world)
+    without_id = model.items.lookup.id_index.numpy() == 0
+    assert without_id[1:].any()
+    users, lists = judged_users(world, "validation")
+    assert "new_item_bonus" in calibrate(model, users, lists, ks=KS)
+    model.items.lookup.is_met.assign(np.ones_like(without_id))
+    assert "new_item_bonus" not in calibrate(model, users, lists, ks=KS)
+
+
 def test_without_evidence_new_items_get_their_share_of_the_places():
     # Each list has one place, and the new item is behind by 0.03, 0.12, and so on. A tenth of the places is one of ten.
     judge = four_items(np.tile([1, 0, 0, 0], [10, 1]), ks=[1])

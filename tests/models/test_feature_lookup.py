@@ -49,3 +49,11 @@ def test_an_id_alone_is_enough():
     lookup = FeatureLookup(shapes={}, size=4, id_vocabulary_size=3, vocabulary_sizes={})
     assert not lookup.has_side_features and not lookup.has_modalities
     assert lookup(np.array([1, 3]))["id_index"].shape == (2,)
+
+
+def test_what_was_met_may_have_no_id():
+    table = tiny_world.item_table()
+    table.met_index = table.id_index + np.where(np.arange(table.size) == 29, 99, 0)
+    lookup = FeatureLookup.from_table(table)
+    np.testing.assert_array_equal(lookup.is_met, [0] + [1] * 27 + [0, 1, 0])
+    np.testing.assert_array_equal(lookup.id_index, table.id_index)

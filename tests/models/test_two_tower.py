@@ -146,6 +146,21 @@ def test_new_items_have_a_learned_number_in_place_of_a_trend():
     assert "newness:0" in trained and not any("popularity" in name for name in trained)
 
 
+@pytest.mark.parametrize("half_lives", [[1], []], ids=["trends", "none"])
+def test_what_training_met_and_nobody_liked_is_not_new(half_lives):
+    model = calm_two_tower(trends={"half_lives": half_lives, "periods": 2})
+    met = np.arange(31) < 30
+    model.items.lookup.is_met.assign(met)
+    popularity = np.zeros_like(model.popularity.embeddings)
+    popularity[0] = 0.25
+    model.popularity.embeddings.assign(popularity)
+    model.newness.assign(0.125)
+    # Of the items without an id, 28 to 30, the last alone.
+    told = model.candidate_embeddings()[28:, 8]
+    np.testing.assert_allclose(told, [0.0, 0.0, 0.375])
+    np.testing.assert_allclose(model.candidate_embeddings(without_ids=True)[28:, 8], 0.375)
+
+
 def test_all_positions_are_the_examples_one_by_one():
     # With the mean of what came before as the history's encoder, a window's positions are examples with the histories
     # that the window holds up to there.
