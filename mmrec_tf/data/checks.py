@@ -1,5 +1,6 @@
 """The checks of one table: each finds its rows, applies the policy and leaves a line for the report."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -24,6 +25,7 @@ GOVERNED_BY = {
 
 _ACTIONS: dict[str, Action] = {"drop": "dropped", "keep": "kept", "fill": "filled", "stop": "stops", "note": "noted"}
 SPLIT_NAMES = ("train", "validation", "test")
+_DAY = 86400.0
 
 
 class TableChecks:
@@ -136,10 +138,23 @@ class TableChecks:
         return self._media(feature, folder)
 
     def check_moment(self, column: str) -> np.ndarray:
-        """The time of each interaction, float64 seconds; rows without one go."""
+        """The time of each interaction, float64 seconds; rows without one, or with one that is yet to come, go."""
         moments = columns.parse_timestamps(self.frame[column])
         remedy = "Give seconds (or ms, us, ns) since 1970, or ISO 8601 such as 2024-01-31T12:00:00Z."
         self.found("bad_timestamp", column, np.isnan(moments), remedy)
+        known = moments[~np.isnan(moments)]
+        now = time.time()
+        # A single row of the year 2034 would end the time that the trends cover, and all that is recent would be old.
+        # Where most rows are yet to come, the data is made up or counts from another year, and is sound in itself.
+        if len(known) and np.median(known) < now:
+            # A day, as a moment written without a zone may be ahead by some hours.
+            latest = now + _DAY
+            until = time.strftime("%Y-%m-%d %H:%M", time.gmtime(latest))
+            remedy = (
+                f"What is later than {until} UTC, a day from now, lies in the future, and most of the table does not. "
+                "Mend the moments, or the clock that wrote them."
+            )
+            self.found("bad_timestamp", column, moments > latest, remedy)
         return moments
 
     def check_label(self, column: str, label_range: tuple[float, float] | None) -> np.ndarray:

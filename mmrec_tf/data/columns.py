@@ -97,7 +97,7 @@ def parse_timestamps(series: pd.Series) -> np.ndarray:
     Takes datetimes (without a zone: UTC), ISO 8601 dates and times, whole dates written as 20240131, and numbers of
     seconds, milliseconds, microseconds or nanoseconds. The unit of numbers is one for the whole column and follows
     from the median's magnitude, so that one broken cell cannot change it: below 1e11 seconds (until the year 5138),
-    below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds.
+    below 1e14 milliseconds, below 1e17 microseconds, else nanoseconds. What then lies after the year 5138 is no moment.
     """
     if pd.api.types.is_datetime64_any_dtype(series):
         return _seconds(series)
@@ -132,7 +132,9 @@ def _seconds(series: pd.Series) -> np.ndarray:
     if values.dtype.kind != "M":
         values = series.astype("datetime64[us]").to_numpy()
     unit = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[np.datetime_data(values.dtype)[0]]
-    return np.where(np.isnat(values), np.nan, values.astype(np.int64) / unit)
+    seconds = np.where(np.isnat(values), np.nan, values.astype(np.int64) / unit)
+    # 9999-12-31 is how databases write that there is no such moment.
+    return np.where(np.abs(seconds) > _LATEST, np.nan, seconds)
 
 
 def _scaled(numbers: np.ndarray) -> np.ndarray:

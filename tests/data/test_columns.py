@@ -97,6 +97,20 @@ def test_datetime_columns_of_any_resolution(unit):
     np.testing.assert_array_equal(parse_timestamps(series), [DAY, np.nan])
 
 
+@pytest.mark.parametrize(
+    "series",
+    [
+        _objects("9999-12-31", "2024-01-31"),
+        _objects(datetime.date(9999, 12, 31), datetime.date(2024, 1, 31)),
+        pd.Series(np.array(["9999-12-31", "2024-01-31"], dtype="datetime64[s]")),
+    ],
+    ids=["text", "dates", "datetimes"],
+)
+def test_a_date_after_all_moments_stands_for_none(series):
+    # 1e11 seconds, 3,168 years of 365.25 days, are the most since 1970.
+    np.testing.assert_array_equal(parse_timestamps(series), [np.nan, DAY])
+
+
 def test_datetime_column_with_a_zone():
     series = pd.Series(pd.to_datetime(["2024-01-31 09:00"])).dt.tz_localize("Asia/Tokyo")
     assert parse_timestamps(series).tolist() == [DAY]
