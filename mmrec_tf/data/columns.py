@@ -80,12 +80,13 @@ def parse_numbers(series: pd.Series) -> tuple[np.ndarray, np.ndarray]:
         values = np.array(pd.to_numeric(text, errors="coerce"), dtype=np.float64)
         odd = np.flatnonzero(~np.isfinite(values))
         bad = np.zeros(len(values), dtype=bool)
-        for position in odd:
-            word = text[position].strip().lower()
-            if word in ("true", "false"):
-                values[position] = float(word == "true")
-            else:
-                bad[position] = word not in NO_NUMBER
+        if len(odd):
+            # Distinct words only: a column without numbers mostly says the same, such as nothing, or true and false.
+            codes, words = pd.factorize(text.to_numpy(dtype=object)[odd])
+            words = [word.strip().lower() for word in words]
+            flags = {"true": 1.0, "false": 0.0}
+            values[odd] = np.array([flags.get(word, np.nan) for word in words])[codes]
+            bad[odd] = np.array([word not in NO_NUMBER and word not in flags for word in words])[codes]
         bad |= np.abs(values) > FLOAT32_MAX
     values = np.where(bad, np.nan, values)
     return values, bad

@@ -51,6 +51,27 @@ def test_numbers_tell_missing_from_wrong():
     assert bad.tolist() == [False, False, False, False, False, True, True, True, False, False]
 
 
+def test_cells_that_are_no_numbers_are_judged_by_their_distinct_words(monkeypatch):
+    # Each look at one cell of a Series takes microseconds, and a column may be empty in millions of rows.
+    looks = []
+    monkeypatch.setattr(pd.Series, "__getitem__", lambda series, key: looks.append(key))
+    numbers, bad = parse_numbers(pd.Series(["", "TRUE", "x", " false ", "7"] * 100))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(numbers, [np.nan, 1, np.nan, 0, 7] * 100)
+    assert bad.tolist() == [False, False, True, False, False] * 100
+    assert looks == []
+
+
+def test_whole_numbers_and_none_as_objects():
+    # As a Parquet column of integers with a null is read.
+    series = _objects(3, None, 2**60 + 1)
+    assert parse_ids(series).tolist() == ["3", "", str(2**60 + 1)]
+    numbers, bad = parse_numbers(series)
+    np.testing.assert_allclose(numbers, [3, np.nan, 2.0**60], rtol=1e-12)
+    assert not bad.any()
+    np.testing.assert_array_equal(parse_timestamps(_objects(int(DAY) * 1000, None)), [DAY, np.nan])
+
+
 def test_numbers_of_numeric_columns():
     numbers, bad = parse_numbers(pd.Series([1.0, np.nan, -np.inf]))
     np.testing.assert_array_equal(numbers, [1.0, np.nan, np.nan])
