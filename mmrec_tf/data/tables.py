@@ -122,10 +122,13 @@ def _read_parquet(path: Path, rows: int | None) -> pd.DataFrame:
         ) from error
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            # Without pandas' own metadata a column that was the index comes back as a column.
             if rows is None:
-                return file.read().to_pandas(ignore_metadata=True)
-            batch = next(file.iter_batches(batch_size=rows), None)
-            return (file.schema_arrow.empty_table() if batch is None else batch).to_pandas(ignore_metadata=True)
+                table = file.read()
+            else:
+                batch = next(file.iter_batches(batch_size=rows), None)
+                table = file.schema_arrow.empty_table() if batch is None else batch
+        # Without pandas' own metadata a column that was the index comes back as a column. One null would make floats
+        # of a column of integers, and ids of 18 digits, which no float tells apart, would become one.
+        return table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} is not a readable Parquet file: {error}") from error

@@ -44,6 +44,16 @@ def test_parquet_keeps_types_and_gives_back_the_index_as_a_column(tmp_path):
     assert [list(tags) for tags in read["tags"]] == [["x", "y"], []]
 
 
+@pytest.mark.parametrize("rows", [None, 3])
+def test_parquet_integers_stay_whole_beside_a_null(tmp_path, rows):
+    # A float has 53 bits: 2**60 + 1 and 2**60 would be one id.
+    ids = [2**60 + 1, None, 2**60]
+    pd.DataFrame({"id": pd.array(ids, dtype="Int64"), "price": [1.5, None, 2.5]}).to_parquet(tmp_path / "t.parquet")
+    frame = read_table(tmp_path / "t.parquet", rows=rows)
+    assert frame["id"].tolist() == ids
+    assert frame["price"].dtype == float
+
+
 def test_rows_limits_what_is_read(tmp_path):
     frame = pd.DataFrame({"a": range(100)})
     frame.to_csv(tmp_path / "t.csv", index=False)

@@ -11,6 +11,7 @@ from PIL import Image
 from mmrec_tf.config_file import parse_config
 from mmrec_tf.data import media
 from mmrec_tf.data.problems import ValidationReport
+from mmrec_tf.data.tables import read_table
 from mmrec_tf.data.validation import load_data, validate_frames
 from mmrec_tf.errors import ConfigError, DataError
 from mmrec_tf.schema import Schema
@@ -167,6 +168,36 @@ def test_a_bad_moment_of_an_item_is_missing_not_a_reason_to_drop_the_item():
     data, report = validate_frames(schema, tables["interactions"], tables["items"])
     assert _lines(report) == [("bad_timestamp", "items", "released", 1, 1, "filled", 1)]
     np.testing.assert_array_equal(data.items["released"], [86400.0, np.nan])
+
+
+def test_parquet_integers_with_a_null_in_every_column(tmp_path):
+    schema = Schema(
+        user={"user": "id"}, item={"item": "id", "price": "number"}, context={"time": "timestamp", "place": "number"}
+    )
+    first, second = 2**60, 2**60 + 1
+    tables = {
+        "items": {"item": [first, second, None], "price": [7, None, 5]},
+        "interactions": {
+            "user": [1, 2, None, 4, 5], "item": [first, second, first, first, second], "place": [3, None, 4, 5, 6],
+            "time": [1000, 2000, 3000, None, 5000], "stars": [4, 5, 3, 2, None],
+        },
+    }  # fmt: skip
+    for name, columns in tables.items():
+        frame = pd.DataFrame({column: pd.array(cells, dtype="Int64") for column, cells in columns.items()})
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    interactions, items = (read_table(tmp_path / f"{name}.parquet") for name in ("interactions", "items"))
+    data, report = validate_frames(schema, interactions, items, label="stars", label_range=(1, 5))
+    assert data.items["item"].tolist() == [str(first), str(second)]
+    np.testing.assert_array_equal(data.items["price"], [7, np.nan])
+    # Three rows go: without a user, without a time, and without a label.
+    assert data.interactions["user"].tolist() == ["1", "2"]
+    assert data.interactions["item"].tolist() == [str(first), str(second)]
+    np.testing.assert_array_equal(data.interactions["place"], [3, np.nan])
+    assert data.interactions["time"].tolist() == [1000.0, 2000.0]
+    assert data.interactions["stars"].tolist() == [4.0, 5.0]
+    assert [problem.kind for problem in report.problems if not problem.is_note] == [
+        "empty_id", "empty_id", "bad_timestamp", "bad_label",
+    ]  # fmt: skip
 
 
 def test_numbers_that_are_none_by_each_policy():
