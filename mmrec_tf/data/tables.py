@@ -54,9 +54,7 @@ def read_table(source: Path | str | pd.DataFrame, rows: int | None = None) -> pd
                 f"{', '.join(TEXT_SUFFIXES + PARQUET_SUFFIXES)}. Convert it, or pass a DataFrame in Python."
             )
         frame = _read_parquet(path, rows) if path.name.lower().endswith(PARQUET_SUFFIXES) else _read_text(path, rows)
-    doubled = sorted({str(column) for column in frame.columns[frame.columns.duplicated()]})
-    if doubled:
-        raise DataError(f"{name} has more than one column named {', '.join(map(repr, doubled))}. Rename or remove one.")
+    _refuse_doubled(frame.columns, name)
     if len(frame) == 0:
         raise DataError(f"{name} has no rows.")
     # `frame.set_index("item_id")` is a habit; the id is wanted as a column.
@@ -64,23 +62,32 @@ def read_table(source: Path | str | pd.DataFrame, rows: int | None = None) -> pd
     return frame.reset_index(level=keep_index).reset_index(drop=True) if keep_index else frame.reset_index(drop=True)
 
 
+def _refuse_doubled(columns: pd.Index, name: str):
+    doubled = sorted({str(column) for column in columns[columns.duplicated()]})
+    if doubled:
+        raise DataError(f"{name} has more than one column named {', '.join(map(repr, doubled))}. Rename or remove one.")
+
+
 def _read_text(path: Path, rows: int | None) -> pd.DataFrame:
     try:
         separator = _separator(path)
+        options = {
+            "sep": separator,
+            "dtype": str,
+            "keep_default_na": False,
+            "na_filter": False,
+            "index_col": False,
+            "encoding": "utf-8-sig",
+            "compression": "infer",
+        }
+        # pandas makes `rating.1` of a second `rating`, so the header is looked at by itself. Columns without a name,
+        # as separators at the end of each line make them, are no mistake.
+        names = pd.Index(pd.read_csv(path, header=None, nrows=1, **options).iloc[0])
+        _refuse_doubled(names[names != ""], str(path))
         with warnings.catch_warnings():
             # pandas cuts a first row that is longer than the header and only warns.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                path,
-                sep=separator,
-                dtype=str,
-                keep_default_na=False,
-                na_filter=False,
-                index_col=False,
-                nrows=rows,
-                encoding="utf-8-sig",
-                compression="infer",
-            )
+            frame = pd.read_csv(path, nrows=rows, **options)
         if rows is None:
             with _opened(path) as file:
                 check_quotes(path, file, separator, len(frame))

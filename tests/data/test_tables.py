@@ -105,6 +105,26 @@ def test_a_column_named_twice_is_refused():
         read_table(pd.DataFrame([[1, 2]], columns=["a", "a"]))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.csv", "user,rating,rating\nu,1,5\n"),
+        ("t.csv", '\ufeff"rating";user;rating\n1;u;5\n'),
+        ("t.tsv", "rating\tuser\trating\trating.1\n1\tu\t5\t3\n"),
+    ],
+    ids=["commas", "byte order mark, quotes and semicolons", "tabs"],
+)
+def test_a_header_that_names_a_column_twice_is_refused(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=rf"{name} has more than one column named 'rating'\. Rename or remove"):
+        read_table(tmp_path / name)
+
+
+def test_a_header_of_names_that_only_look_alike_or_are_empty(tmp_path):
+    (tmp_path / "t.csv").write_text("rating,rating.1,Rating,,\n1,2,3,,\n")
+    assert read_table(tmp_path / "t.csv").iloc[0].tolist() == ["1", "2", "3", "", ""]
+
+
 def test_parquet_without_pyarrow_says_what_is_missing(tmp_path, monkeypatch):
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "t.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
