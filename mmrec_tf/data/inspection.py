@@ -16,12 +16,12 @@ from mmrec_tf.data.column_guess import TIME_NAMES, guess_column, is_unique, plai
 from mmrec_tf.data.columns import parse_ids, parse_numbers
 from mmrec_tf.data.first_config import render_config
 from mmrec_tf.data.media import EXTENSIONS
-from mmrec_tf.data.tables import is_table, read_table
+from mmrec_tf.data.tables import is_table, read_column, read_table
 from mmrec_tf.data.whole_files import write_whole
 from mmrec_tf.errors import ConfigError
 
 SAMPLE_ROWS = 200_000
-"""Rows of each table that are looked at."""
+"""Rows of each table that are looked at. Of longer ones, the items' ids and the label are then read in full."""
 
 _USER_NAMES = ("user", "customer", "member", "visitor", "reviewer", "listener", "reader", "buyer", "account", "client",
                "viewer", "player", "subscriber", "person", "profile", "session")  # fmt: skip
@@ -80,6 +80,7 @@ def inspect_folder(folder: Path | str) -> dict:
         raise ConfigError(f"{folder} holds no table (CSV or Parquet). Put the interactions and items there.")
     tables = {path.name: read_table(path, SAMPLE_ROWS).rename(columns=str) for path in files}
     keys = {name: [column for column in frame.columns if _is_key(frame[column])] for name, frame in tables.items()}
+    whole = _WholeColumns(folder, tables)
 
     best = max(
         (
@@ -87,7 +88,7 @@ def inspect_folder(folder: Path | str) -> dict:
             for name in tables
             for user in tables[name].columns
             for item in tables[name].columns
-            if (candidate := _judge(tables, keys, name, user, item)) is not None
+            if (candidate := _judge(whole, keys, name, user, item)) is not None
         ),
         key=lambda candidate: candidate[0],
         default=None,
@@ -102,7 +103,32 @@ def inspect_folder(folder: Path | str) -> dict:
         )
     _, name, user, item, items = best
     users = next((other for other in tables if other not in (name, items) and user in keys[other]), None)
-    return _describe(folder, tables, {"interactions": name, "items": items, "users": users}, user, item)
+    return _describe(folder, whole, {"interactions": name, "items": items, "users": users}, user, item)
+
+
+class _WholeColumns:
+    """Columns in full, where the first rows do not tell: from the samples that hold all rows, else read again.
+
+    Args:
+        folder: where the tables are.
+        tables: dict of file name to its first `SAMPLE_ROWS` rows.
+    """
+
+    def __init__(self, folder: Path, tables: dict[str, pd.DataFrame]):
+        self.folder = folder
+        self.tables = tables
+        self._ids: dict[tuple[str, str], set[str]] = {}
+
+    def column(self, name: str, column: str) -> pd.Series:
+        """All cells of a table's column."""
+        is_cut = len(self.tables[name]) >= SAMPLE_ROWS
+        return read_column(self.folder / name, column) if is_cut else self.tables[name][column]
+
+    def ids(self, name: str, column: str) -> set[str]:
+        """The distinct ids of a table's column; kept, since many pairs of columns ask for them."""
+        if (name, column) not in self._ids:
+            self._ids[name, column] = set(parse_ids(self.column(name, column)))
+        return self._ids[name, column]
 
 
 def _is_key(series: pd.Series) -> bool:
@@ -110,8 +136,9 @@ def _is_key(series: pd.Series) -> bool:
     return isinstance(first, (str, int, np.integer)) and len(str(first)) <= 200 and is_unique(series)
 
 
-def _judge(tables: dict, keys: dict, name: str, user: str, item: str) -> tuple | None:
+def _judge(whole: _WholeColumns, keys: dict, name: str, user: str, item: str) -> tuple | None:
     """(score, interactions, user column, item column, items table) when the table can be the interactions."""
+    tables = whole.tables
     if user == item or item in keys[name] or user in keys[name]:
         return None
     is_user_name = plain(user).removesuffix("id") in _USER_NAMES
@@ -122,8 +149,8 @@ def _judge(tables: dict, keys: dict, name: str, user: str, item: str) -> tuple |
     found = []
     for other, frame in tables.items():
         if other != name and item in keys[other]:
-            ids = set(parse_ids(frame[item]))
-            coverage = len(named & ids) / len(named)
+            # The first interactions name items from anywhere in their table.
+            coverage = len(named & whole.ids(other, item)) / len(named)
             if coverage >= 0.5:
                 found.append((coverage > 0.95, len(frame.columns), other))
     if not found:
@@ -135,8 +162,8 @@ def _judge(tables: dict, keys: dict, name: str, user: str, item: str) -> tuple |
     return (score, len(tables[name])), name, user, item, max(found)[2]
 
 
-def _describe(folder: Path, tables: dict, roles: dict, user: str, item: str) -> dict:
-    interactions = tables[roles["interactions"]]
+def _describe(folder: Path, whole: _WholeColumns, roles: dict, user: str, item: str) -> dict:
+    tables = whole.tables
     guesses = {
         role: {
             column: guess_column(column, tables[name][column], folder)
@@ -166,17 +193,18 @@ def _describe(folder: Path, tables: dict, roles: dict, user: str, item: str) -> 
         "item_id": item,
         "timestamp": moments[0] if moments else None,
         "label": label,
-        **_label_values(interactions, label),
+        # Of all rows: those with a label beyond the range would be dropped.
+        **_label_values(None if label is None else whole.column(roles["interactions"], label)),
         "columns": guesses,
-        "media_folders": _media_folders(folder, set(parse_ids(tables[roles["items"]][item]))),
+        "media_folders": _media_folders(folder, whole.ids(roles["items"], item)),
         "others": [name for name in tables if name not in used],
     }
 
 
-def _label_values(interactions: pd.DataFrame, label: str | None) -> dict:
-    if label is None:
+def _label_values(labels: pd.Series | None) -> dict:
+    if labels is None:
         return {"label_range": None, "positive_from": None}
-    values, _ = parse_numbers(interactions[label])
+    values, _ = parse_numbers(labels)
     values = np.unique(values[~np.isnan(values)])
     low, high = float(values[0]), float(values[-1])
     if low == high:

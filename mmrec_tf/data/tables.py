@@ -23,13 +23,28 @@ def is_table(path: Path) -> bool:
     return path.name.lower().endswith(TEXT_SUFFIXES + PARQUET_SUFFIXES)
 
 
+def read_column(path: Path | str, column: str) -> pd.Series:
+    """All rows of one column of a CSV or Parquet file that `read_table` reads, without holding the others.
+
+    Args:
+        path: the file.
+        column: str. Its name in the file.
+
+    Raises:
+        DataError: when the file is not readable as what its extension says.
+    """
+    path = Path(path)
+    read = _read_parquet if path.name.lower().endswith(PARQUET_SUFFIXES) else _read_text
+    return read(path, None, [column])[column]
+
+
 def read_table(source: Path | str | pd.DataFrame, rows: int | None = None) -> pd.DataFrame:
     """Reads a table.
 
     Args:
         source: a CSV file (UTF-8; comma, or tab or semicolon where the header has no comma; `.gz` too), a Parquet
             file, or a DataFrame, which is taken as it is.
-        rows: int. Read only about the first so many rows. All when None.
+        rows: int. Read only the first so many rows. All when None.
 
     Returns:
         A DataFrame with a RangeIndex. Every CSV cell is a string, an empty one "".
@@ -68,7 +83,7 @@ def _refuse_doubled(columns: pd.Index, name: str):
         raise DataError(f"{name} has more than one column named {', '.join(map(repr, doubled))}. Rename or remove one.")
 
 
-def _read_text(path: Path, rows: int | None) -> pd.DataFrame:
+def _read_text(path: Path, rows: int | None, columns: list[str] | None = None) -> pd.DataFrame:
     try:
         separator = _separator(path)
         options = {
@@ -87,8 +102,8 @@ def _read_text(path: Path, rows: int | None) -> pd.DataFrame:
         with warnings.catch_warnings():
             # pandas cuts a first row that is longer than the header and only warns.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, nrows=rows, **options)
-        if rows is None:
+            frame = pd.read_csv(path, nrows=rows, usecols=columns, **options)
+        if rows is None and columns is None:
             with _opened(path) as file:
                 check_quotes(path, file, separator, len(frame))
         return frame
@@ -119,7 +134,7 @@ def _separator(path: Path) -> str:
     return "\t" if b"\t" in header else ";" if b";" in header else ","
 
 
-def _read_parquet(path: Path, rows: int | None) -> pd.DataFrame:
+def _read_parquet(path: Path, rows: int | None, columns: list[str] | None = None) -> pd.DataFrame:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -130,12 +145,24 @@ def _read_parquet(path: Path, rows: int | None) -> pd.DataFrame:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             if rows is None:
-                table = file.read()
+                table = file.read(columns=columns)
             else:
-                batch = next(file.iter_batches(batch_size=rows), None)
-                table = file.schema_arrow.empty_table() if batch is None else batch
+                table = _first_rows(file, rows)
         # Without pandas' own metadata a column that was the index comes back as a column. One null would make floats
         # of a column of integers, and ids of 18 digits, which no float tells apart, would become one.
         return table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} is not a readable Parquet file: {error}") from error
+
+
+def _first_rows(file, rows: int):
+    """The first rows of an open Parquet file, whatever the groups in which they are stored."""
+    import pyarrow
+
+    batches, count = [], 0
+    for batch in file.iter_batches(batch_size=rows):
+        batches.append(batch)
+        count += batch.num_rows
+        if count >= rows:
+            break
+    return pyarrow.Table.from_batches(batches).slice(0, rows) if batches else file.schema_arrow.empty_table()

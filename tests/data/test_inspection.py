@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from mmrec_tf.config_file import load_config
+from mmrec_tf.data import inspection
 from mmrec_tf.data.inspection import inspect_folder, write_first_config
 from mmrec_tf.data.splits import split_interactions
 from mmrec_tf.data.validation import load_data
@@ -149,6 +150,32 @@ def test_what_cannot_be_guessed_says_what_was_looked_for(tmp_path, files, messag
     with pytest.raises(ConfigError, match=message):
         write_first_config(tmp_path)
     assert not (tmp_path / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_tables_of_more_rows_than_are_looked_at(tmp_path, monkeypatch, form):
+    monkeypatch.setattr(inspection, "SAMPLE_ROWS", 20)
+    ids = [f"i{n:03d}" for n in range(100)]
+    # The first 20 interactions name items 0, 10, ..., 90, of which 2 are among the first 20 items. Only the last rows
+    # have more than 3 stars.
+    stars = [1, 2, 3] * 30 + [4, 5] * 5
+    tables = {
+        "products": pd.DataFrame({"product": ids, "brand": ["x", "y"] * 50}),
+        "ratings": pd.DataFrame({"user": list("uvwxy") * 20, "product": ids[::10] * 10, "stars": stars}),
+    }
+    for name, frame in tables.items():
+        if form == "csv":
+            frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        else:
+            frame.to_parquet(tmp_path / f"{name}.parquet", row_group_size=15)
+    (tmp_path / "photos").mkdir()
+    for item in ids[50:60]:
+        (tmp_path / "photos" / f"{item}.png").write_bytes(b"x")
+    found = inspect_folder(tmp_path)
+    assert (found["interactions"], found["items"]) == (f"ratings.{form}", f"products.{form}")
+    # From 1 to 5; the first value in the upper third is 4.
+    assert (found["label"], found["label_range"], found["positive_from"]) == ("stars", (1.0, 5.0), 4.0)
+    assert [(media["folder"], media["matching"]) for media in found["media_folders"]] == [("photos", 10)]
 
 
 def test_a_folder_that_is_none(tmp_path):

@@ -4,7 +4,7 @@ import sys
 import pandas as pd
 import pytest
 
-from mmrec_tf.data.tables import is_table, read_table
+from mmrec_tf.data.tables import is_table, read_column, read_table
 from mmrec_tf.errors import DataError
 
 
@@ -60,6 +60,23 @@ def test_rows_limits_what_is_read(tmp_path):
     frame.to_parquet(tmp_path / "t.parquet")
     assert read_table(tmp_path / "t.csv", rows=3)["a"].tolist() == ["0", "1", "2"]
     assert read_table(tmp_path / "t.parquet", rows=3)["a"].tolist() == [0, 1, 2]
+
+
+def test_rows_are_counted_over_the_groups_of_a_parquet_file(tmp_path):
+    frame = pd.DataFrame({"a": range(100), "b": pd.Categorical([f"group {n // 10}" for n in range(100)])})
+    frame.to_parquet(tmp_path / "t.parquet", row_group_size=10)
+    read = read_table(tmp_path / "t.parquet", rows=35)
+    assert read["a"].tolist() == list(range(35))
+    assert read["b"].tolist() == [f"group {n // 10}" for n in range(35)]
+    assert len(read_table(tmp_path / "t.parquet", rows=200)) == 100
+
+
+def test_one_column_in_full(tmp_path):
+    frame = pd.DataFrame({"a": range(100), "b": [f"0{n}" for n in range(100)]})
+    frame.to_csv(tmp_path / "t.csv.gz", index=False, sep=";")
+    frame.to_parquet(tmp_path / "t.parquet", row_group_size=30)
+    for name in ("t.csv.gz", "t.parquet"):
+        assert read_column(tmp_path / name, "b").tolist() == frame["b"].tolist()
 
 
 def test_data_frame_is_not_changed_and_its_named_index_becomes_a_column():
