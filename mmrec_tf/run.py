@@ -237,7 +237,8 @@ def catalogue_of(data: RecData, config: Config) -> pd.DataFrame:
     if text is not None and len(text.columns) > 1:
         # The validated text is all columns in one; the table's first is the title.
         table = read_table(config.data.items)
-        titles = dict(zip(parse_ids(table[schema.item_id]), parse_text(table[text.column])))
+        # Backwards: of rows with one id the first counts, as in validation, and the last to come stays in a dict.
+        titles = dict(zip(parse_ids(table[schema.item_id])[::-1], parse_text(table[text.column])[::-1]))
         catalogue["title"] = catalogue["item_id"].map(titles).fillna("").str.slice(0, 80)
     category = next((f for f in schema.item if f.kind in ("categorical", "multi_categorical")), None)
     if category is None:

@@ -3,16 +3,18 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
 from mmrec_tf.config import Config
+from mmrec_tf.data.validation import load_data
 from mmrec_tf.encoders.tuning import plan_tuning
 from mmrec_tf.errors import EncoderError, RunError
 from mmrec_tf.features.item_vectors import build_encoders
 from mmrec_tf.features.prepared import prepare
 from mmrec_tf.models.build import build_two_tower
-from mmrec_tf.run import Run, check_same_ids, new_run, replacing
+from mmrec_tf.run import Run, catalogue_of, check_same_ids, new_run, replacing
 from mmrec_tf.training.tune_encoder import Tuned
 from tests import tale_world
 from tests.tiny_encoders import make_text_module, make_text_network
@@ -168,3 +170,19 @@ def test_changed_tables_are_refused_with_the_first_difference():
         check_same_ids(["a", "b", "c"], ["a", "c", "b"], "items")
     with pytest.raises(RunError, match="in row 2; 2 rows then, 3 now"):
         check_same_ids(["a", "b"], ["a", "b", "c"], "users")
+
+
+def test_a_doubled_item_has_the_title_of_its_first_row(tmp_path):
+    pd.DataFrame({"user": ["u"], "item": ["a"]}).to_csv(tmp_path / "interactions.csv", index=False)
+    items = {"item": ["a", "b", "a"], "title": ["Ape", "Bee", "Ant"], "plot": ["swings", "hums", "digs"]}
+    pd.DataFrame(items).to_csv(tmp_path / "items.csv", index=False)
+    config = Config.model_validate({
+        "data": {"interactions": tmp_path / "interactions.csv", "items": tmp_path / "items.csv"},
+        "schema": {
+            "user": {"user": "id"}, "item": {"item": "id", "text": {"kind": "text", "columns": ["title", "plot"]}},
+        },
+        "split": {"method": "random"},
+    })  # fmt: skip
+    data, _ = load_data(config)
+    assert data.items["text"].tolist() == ["Ape swings", "Bee hums"]
+    assert catalogue_of(data, config)["title"].tolist() == ["Ape", "Bee"]
