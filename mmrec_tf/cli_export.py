@@ -44,7 +44,8 @@ def run_index(run: Path, add: Path | None, remove: Path | None) -> None:
         if not remove.is_file():
             raise RunError(f"{remove} is no file. --remove takes a text file with one item id a line.")
         try:
-            ids = [line.strip() for line in remove.read_text(encoding="utf-8").splitlines() if line.strip()]
+            # A byte order mark, which editors on Windows write, is no part of the first id.
+            ids = [line.strip() for line in remove.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         except UnicodeDecodeError as error:
             raise RunError(f"{remove} is no UTF-8 text ({error}). --remove takes one item id a line.") from error
     from mmrec_tf.workflow import OpenRun

@@ -195,7 +195,7 @@ def _new_items(run: Run, prepared: Prepared, add: Path, progress) -> tuple[RecDa
     )
     for problem in report.problems:
         if problem.table == "items":
-            warnings.warn(str(problem), stacklevel=2)
+            warnings.warn(problem.describe(), stacklevel=2)
     new_config = config.model_copy(update={"data": config.data.model_copy(update={"items": add.absolute()})})
     return data, catalogue_of(data, new_config)
 
