@@ -74,7 +74,8 @@ def compare(
         ks: cut-offs; the first is the headline.
         batch_size: int. Users scored at a time, fewer of a large catalogue. Defaults to 256.
         progress: called with (description, done, total).
-        optional: names of the models that are left out with a warning where they cannot rank; by default none is.
+        optional: names of the models that are left out with a warning where they cannot rank, for whatever reason;
+            by default none is.
 
     Returns:
         The comparison.
@@ -89,10 +90,10 @@ def compare(
             shown = _titled(progress, f"ranking with {name.replace('_', ' ')}")
             try:
                 lists = rank_items(model, len(evaluation_set), evaluation_set.profiles, max(ks), most, shown)
-            except MmrecError as error:
+            except Exception as error:  # whatever it ran into, what it is compared with took hours to train
                 if name not in optional:
                     raise
-                warnings.warn(f"{name} is left out of the comparison: {error}", stacklevel=2)
+                warnings.warn(f"{name} is left out of the comparison: {_told(error)}", stacklevel=2)
                 continue
         else:
             lists = np.asarray(model)
@@ -125,7 +126,8 @@ def fit_baselines(
 ) -> dict[str, RecommenderModel]:
     """The named baselines, fitted with their default settings.
 
-    One that cannot be fitted is left out with a warning: what it would be compared with took longer to train.
+    One that cannot be fitted, for whatever reason, is left out with a warning: what it would be compared with took
+    longer to train.
 
     Args:
         names: which of `recommender_names`.
@@ -146,8 +148,8 @@ def fit_baselines(
     for name, model in unfitted.items():
         try:
             fitted[name] = model.fit(training, progress)
-        except MmrecError as error:
-            warnings.warn(f"the baseline {name} is left out of the comparison: {error}", stacklevel=2)
+        except Exception as error:  # too little memory, or a mistake in a registered class
+            warnings.warn(f"the baseline {name} is left out of the comparison: {_told(error)}", stacklevel=2)
     return fitted
 
 
@@ -194,6 +196,13 @@ def format_metric(key: str, value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.1f}x" if key.startswith("recall_over_chance") else f"{value:.4f}"
+
+
+def _told(error):
+    """Ours say all by themselves; the text of others means little without the type, and may be empty."""
+    if isinstance(error, MmrecError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _titled(progress, title):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from mmrec_tf.errors import DataError
+from mmrec_tf.errors import DataError, MmrecError
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.models.rows_at_once import rows_at_once
 
@@ -235,7 +235,18 @@ def item_counts(matrix: csr_matrix) -> np.ndarray:
 
 
 def best_columns(scores: np.ndarray, k: int) -> np.ndarray:
-    """`[batch, k]` int64 columns of the k highest scores, best first, equal scores in column order."""
+    """`[batch, k]` int64 columns of the k highest scores, best first, equal scores in column order.
+
+    Raises:
+        MmrecError: when a score is NaN, which has no place in an order.
+    """
+    if np.isnan(scores).any():
+        row, column = np.argwhere(np.isnan(scores))[0]
+        raise MmrecError(
+            f"the score of column {column} (an item) in row {row} (a user) is NaN; every score must be a number, or "
+            "minus infinity for what is never recommended. A model that gives NaN was trained with exploding gradients "
+            "or on numbers that are not finite: lower the learning rate, or look at the features."
+        )
     if k < scores.shape[1]:
         least = -np.partition(-scores, k - 1, axis=1)[:, k - 1 : k]
         chosen = scores >= least

@@ -101,6 +101,36 @@ def test_one_that_cannot_rank_costs_its_row_where_the_others_do_not_need_it():
     assert list(found.groups["all"]) == ["ours"]
 
 
+def _raising(error):
+    def scorer(positions):
+        raise error
+
+    return scorer
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MmrecError("no place"), "no place"),
+        (ValueError("shapes"), "ValueError: shapes"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_any_failure_costs_a_baseline_its_row_and_nothing_else(monkeypatch, error, told):
+    class Failing(Popularity):
+        def fit(self, training, progress=None):
+            raise error
+
+    monkeypatch.setitem(recommenders._RECOMMENDERS, "item_knn", Failing)
+    with pytest.warns(UserWarning, match=f"^the baseline item_knn is left out of the comparison: {told}$"):
+        assert list(fit_baselines(["item_knn", "popularity"], csr_matrix(np.eye(4)))) == ["popularity"]
+    models = {"item_knn": _raising(error), "ours": np.array([[2], [3]])}
+    with pytest.warns(UserWarning, match=f"^item_knn is left out of the comparison: {told}$"):
+        assert list(compare(models, _users(), [1], optional=["item_knn"]).groups["all"]) == ["ours"]
+    with pytest.raises(type(error)):
+        compare(models, _users(), [1], optional=["ours"])
+
+
 def test_mistakes_are_named():
     with pytest.raises(MmrecError, match=r"lists of ours have shape \[2, 1\].*\[2, 3 or more\]"):
         compare({"ours": np.zeros((2, 1), int)}, _users(), [3])

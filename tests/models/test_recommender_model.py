@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from mmrec_tf.errors import DataError
+from mmrec_tf.errors import DataError, MmrecError
 from mmrec_tf.models import rows_at_once
 from mmrec_tf.models.popularity import Popularity
 from mmrec_tf.models.recommender_model import Asked, TrainingData, best_columns, consumed, occurrences, tells_nothing
@@ -15,6 +15,17 @@ def test_best_columns_are_those_of_a_stable_sort(k):
     scores = np.random.default_rng(k).integers(0, 6, (50, 20)).astype("float32")
     scores[3] = -np.inf
     np.testing.assert_array_equal(best_columns(scores, k), np.argsort(-scores, axis=1, kind="stable")[:, :k])
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_what_is_no_number_has_no_place_in_a_list(k):
+    class Broken(Popularity):
+        def score(self, asked):
+            return np.where(np.arange(3) == 1, np.nan, super().score(asked))
+
+    model = Broken().fit(TrainingData(csr_matrix(np.eye(3, dtype="float32"))))
+    with pytest.raises(MmrecError, match=r"score of column 1 \(an item\) in row 0 .* is NaN"):
+        model.recommend(Asked(csr_matrix((2, 3))), k)
 
 
 def test_lists_leave_out_what_was_seen_and_end_where_nothing_is_left():
