@@ -73,6 +73,30 @@ def target_levels(data: RecData, frame: pd.DataFrame, options: RankingConfig) ->
     return {name: (float(of.mean()), float(of.std())) for name, of in values.items()}
 
 
+def check_clicks_teach(data: RecData, train: pd.DataFrame, options: RankingConfig) -> None:
+    """Refuses clicks without anything to tell them from: a ranker of these learns that all chances are 1.
+
+    Nothing is wrong with it where lists are ordered by another target, of an interaction that is always there.
+
+    Raises:
+        DataError: if all training interactions are positives, no negatives are drawn, and clicks order the lists.
+    """
+    is_ordered_by_others = any(power for name, power in (options.order_by or {}).items() if name != options.target)
+    if not options.enabled or options.target != "click" or options.draws_negatives or is_ordered_by_others:
+        return
+    if len(train) and data.is_positive(train).all():
+        if data.label is None:
+            found, remedy = "without data.label each one is", "name a data.label that some do not reach"
+        else:
+            wanted = "above 0" if data.positive_from is None else f"{data.positive_from:g} or more, data.positive_from,"
+            found, remedy = f"{data.label} is {wanted} in all of them", "raise data.positive_from"
+        raise DataError(
+            f"the ranker has nothing to tell clicks from: all {len(train)} training interactions are positives "
+            f"({found}), and models.ranking.negatives and models.ranking.hard_negatives are 0. Set one of these above "
+            f"0, or {remedy}, or set models.ranking.enabled to false."
+        )
+
+
 def check_targets_teach(data: RecData, train: pd.DataFrame, options: RankingConfig) -> None:
     """Refuses training interactions that teach nothing about a target.
 

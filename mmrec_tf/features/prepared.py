@@ -17,7 +17,7 @@ from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retriev
 from mmrec_tf.data.rec_data import RecData
 from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.data.splits import Split, split_interactions
-from mmrec_tf.data.target_labels import check_targets_teach, main_labels, target_labels
+from mmrec_tf.data.target_labels import check_clicks_teach, check_targets_teach, main_labels, target_labels
 from mmrec_tf.data.trends import DAY
 from mmrec_tf.encoders.base import Encoder
 from mmrec_tf.errors import DataError
@@ -209,10 +209,11 @@ def prepare(
         encoders: by item feature; as the configuration asks for them by default.
 
     Raises:
-        DataError: when the split leaves nothing to train on, or nothing for a target of the ranker to learn.
+        DataError: when the split leaves nothing to train on, or nothing for the ranker or a target of it to learn.
         EncoderError: when an encoder cannot be built.
     """
     split = split_interactions(data, config.split, config.seed)
+    check_clicks_teach(data, split.train, config.models.ranking)
     check_targets_teach(data, split.train, config.models.ranking)
     modalities, summaries = embed_items(data, config, progress, encoders)
     schema = data.schema

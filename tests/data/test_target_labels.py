@@ -1,12 +1,21 @@
 """Labels of several targets: what cells say, what follows from other targets, and what teaches nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mmrec_tf.config_ranking import RankingConfig
 from mmrec_tf.data.rec_data import RecData
-from mmrec_tf.data.target_labels import check_targets_teach, main_labels, rows_of_target, target_labels, target_levels
+from mmrec_tf.data.target_labels import (
+    check_clicks_teach,
+    check_targets_teach,
+    main_labels,
+    rows_of_target,
+    target_labels,
+    target_levels,
+)
 from mmrec_tf.errors import DataError
 from mmrec_tf.schema import Schema
 
@@ -104,6 +113,42 @@ def test_refuses_what_teaches_nothing(targets, cells, message):
         check_targets_teach(found, found.interactions, options(targets))
     # Without a ranker nobody learns it.
     check_targets_teach(found, found.interactions, options(targets, enabled=False))
+
+
+ALONE = {"negatives": 0, "hard_negatives": 0}
+
+
+@pytest.mark.parametrize(
+    ("label", "least", "message"),
+    [
+        (None, None, r"all 3 .*\(without data.label each one is\).* these above 0, or name a data.label"),
+        ("clicked", None, "clicked is above 0 in all of them.*or raise data.positive_from, or set models.ranking.enab"),
+        ("clicked", 2.0, "clicked is 2 or more, data.positive_from, in all of them"),
+    ],
+)
+def test_refuses_clicks_without_anything_to_tell_them_from(label, least, message):
+    found = replace(data(clicked=(2, 3, 2)), label=label, positive_from=least)
+
+    def check(**settings):
+        check_clicks_teach(found, found.interactions, options({}, **{**ALONE, **settings}))
+
+    with pytest.raises(DataError, match=message):
+        check()
+    for settings in ({"negatives": 1}, {"hard_negatives": 1}, {"enabled": False}, {"target": "rating"}):
+        check(**settings)
+
+
+def test_clicks_that_all_happened_may_stand_beside_what_orders_the_lists():
+    found = data(clicked=(1, 1, 1), bought=[0, 1, 0])
+    targets = {"bought": {"after": "click"}}
+    with pytest.raises(DataError, match="all 3 training interactions are positives"):
+        check_clicks_teach(found, found.interactions, options(targets, order_by={"click": 1, "bought": 0}, **ALONE))
+    check_clicks_teach(found, found.interactions, options(targets, order_by={"click": 1, "bought": 1}, **ALONE))
+
+
+def test_one_negative_is_something_to_learn_from():
+    found = data(clicked=(1, 0, 1))
+    check_clicks_teach(found, found.interactions, options({}, **ALONE))
 
 
 def test_a_rating_as_the_main_target():

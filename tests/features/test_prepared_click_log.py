@@ -101,6 +101,12 @@ def test_a_ranker_that_is_trained_on_the_log_alone_is_judged_by_the_log_alone(tm
 
 
 def test_clicks_alone_say_nothing_of_places(tmp_path):
-    world = prepared(tmp_path, clicked=lambda rows: rows >= 0, position="place")
+    world = prepared(tmp_path, clicked=lambda rows: rows >= 0, position="place", negatives=1)
     with pytest.raises(DataError, match="models.ranking.position needs training interactions that are no positives"):
         world.ranking_dataset(32)
+
+
+def test_clicks_alone_are_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(DataError, match="nothing to tell clicks from: all [0-9]+ .*clicked is above 0 in all of them"):
+        prepared(tmp_path, clicked=lambda rows: rows >= 0)
+    assert prepared(tmp_path, clicked=lambda rows: rows >= 0, enabled=False).split.train["clicked"].all()
