@@ -6,7 +6,6 @@ best.yaml           the configuration with the best settings so far
 """
 
 import json
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,10 @@ class TrialLog:
                 self._read(path)
 
     def begin(self) -> None:
-        """Writes the search, in the place of an earlier one that is to be forgotten: only now that it can begin."""
+        """Writes the search, in the place of an earlier one that is to be forgotten: only now that it can begin.
+
+        What else is in the folder is not the search's own, and stays.
+        """
         if self._overwrites:
             for name in (_FILE, "oracle.json", "best.yaml", "retrieval.weights.h5"):
                 (self.folder / name).unlink(missing_ok=True)
@@ -130,7 +132,7 @@ class TrialLog:
             ) from error
         if changed and all(trial.status == "running" for trial in self.trials):
             # Nothing has come of it yet: most likely it ended with a mistake that has been mended since.
-            shutil.rmtree(self.folder)
+            self._overwrites = True
             self.trials, self.interactions = [], None
         elif changed:
             more = f"\n  and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""

@@ -195,9 +195,17 @@ def test_a_configuration_that_cannot_be_built_is_told_of_and_can_be_mended(tmp_p
     for _ in range(3):
         with pytest.raises(ConfigError, match="does not divide 8"):
             search(tmp_path, config(trials=3), StubJudge(score))
+    # A retrieval model that was trained before is another's; what else is in the folder is not the search's.
+    (tmp_path / "retrieval.weights.h5").write_text("of the first configuration")
+    (tmp_path / "config.yaml").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "note.txt").write_text("mine")
     mended = config(trials=3, retrieval={"dim": 16})
     result = search(tmp_path, mended, StubJudge(score))
     assert result.trials[0].status == "done" and len(result.trials) >= 3
+    assert written(tmp_path)["config"]["models"]["retrieval"]["dim"] == 16
+    assert not (tmp_path / "retrieval.weights.h5").exists()
+    assert (tmp_path / "config.yaml").read_text() == (tmp_path / "run" / "note.txt").read_text() == "mine"
 
 
 def test_nothing_but_failures_ends_the_search_with_the_reason(tmp_path):
