@@ -14,6 +14,8 @@ from mmrec_tf.schema import StrictModel
 
 _RETRIEVAL = ("encoders", "fusion", "alignment", "pretraining", "tasks", "models.clock", "models.retrieval")
 _RANKING = ("models.ranking", "train.ranking", "export.candidates")
+_PREPARED = ("models.ranking.position", "models.ranking.targets")
+"""What decides which columns are loaded, and which of them the models are told: once, before the first trial."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ def _check_name(config: Config, name: str, names) -> None:
             "it has no part in training, or would change what is measured. Allowed: settings below "
             f"{', '.join(sorted({*_RETRIEVAL, *_RANKING, 'train'} - {'train.ranking'}))}."
         )
+    if _is_below(name, _PREPARED):
+        raise ConfigError(f"{_WHY_PREPARED} Take it out, and search once for each of its values.")
     if wanted not in (stage, "both"):
         raise ConfigError(f"it belongs to {stage}, and search.stage is {wanted}. Set that to {stage} or both.")
     if config.search.method == "hyperband" and name in ("train.epochs", "train.ranking.epochs"):
@@ -157,6 +161,12 @@ def _check_name(config: Config, name: str, names) -> None:
             raise ConfigError(f"it is a part of {other}, which the space names too. Keep one of the two.")
 
 
+_WHY_PREPARED = (
+    "it decides which columns of the interactions are loaded and what the models are told of a request, which is "
+    "prepared once for all trials."
+)
+
+
 def _is_below(name: str, sections) -> bool:
     return any(name == section or name.startswith(f"{section}.") for section in sections)
 
@@ -164,7 +174,15 @@ def _is_below(name: str, sections) -> bool:
 def _tried_out(config: Config, name: str, entry: list | RangeConfig) -> Choices | Span:
     """The entry with its values as the configuration reads them: YAML's 5e-4 is a string, and 64.0 may be a width."""
     if isinstance(entry, list):
-        return Choices(tuple(value_of(_accepting(config, name, value), name) for value in entry))
+        accepted = [_accepting(config, name, value) for value in entry]
+        # A section as a whole may hold them too.
+        for part in _PREPARED if _is_below(_PREPARED[0], (name,)) else ():
+            if any(value_of(one, part) != value_of(config, part) for one in accepted):
+                raise ConfigError(
+                    f"it would change {part}, and {_WHY_PREPARED} Leave that as configured, and search once for each "
+                    "of its values."
+                )
+        return Choices(tuple(value_of(one, name) for one in accepted))
     low, high = (value_of(_accepting(config, name, end), name) for end in (entry.low, entry.high))
     if not (_is_number(low) and _is_number(high)):
         raise ConfigError(f"a range is for numbers, and this setting is {value_of(config, name)!r}. List its values.")

@@ -100,6 +100,33 @@ def test_a_value_may_need_another_settings_value():
         search_space(config({"models.ranking.cross_layers": [2, 3]}, stage="ranking"))
 
 
+TARGETS = [{}, {"purchase": {"column": "bought"}}]
+
+
+@pytest.mark.parametrize("stage", ["ranking", "both"])
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("models.ranking.position", [None, "place"], "models.ranking.position: it decides which columns of the"),
+        ("models.ranking.targets", TARGETS, "which is prepared once for all trials. Take it out, and search once for"),
+        (
+            "models.ranking",
+            [{"model": "mmoe", "targets": targets} for targets in TARGETS],
+            "it would change models.ranking.targets, and it decides which columns",
+        ),
+    ],
+)
+def test_what_is_prepared_once_for_all_trials_cannot_be_searched(stage, name, values, message):
+    with pytest.raises(ConfigError, match=message):
+        search_space(config({name: values}, stage=stage))
+
+
+def test_whole_sections_may_be_searched_where_they_agree_in_what_is_prepared():
+    values = [{"dim": 4}, {"dim": 8}]
+    found = search_space(config({"models.ranking": values}, stage="ranking"))["models.ranking"].values
+    assert [value["dim"] for value in found] == [4, 8]
+
+
 def test_hyperband_gives_out_the_epochs():
     with pytest.raises(ConfigError, match="hyperband gives out the epochs itself"):
         search_space(config({"train.epochs": [3, 4]}, method="hyperband"))
