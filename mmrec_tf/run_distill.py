@@ -12,7 +12,7 @@ from mmrec_tf.exploration import fit_explorer, save_explorer
 from mmrec_tf.models.smaller_ranker import dense_kernels
 from mmrec_tf.ranker_cost import best_within, ranker_cost
 from mmrec_tf.run import Run, new_run
-from mmrec_tf.run_export import export_run, grown_engine, served_encoders, serving_engine
+from mmrec_tf.run_export import export_run, grown_engine, removed_items, served_encoders, serving_engine
 from mmrec_tf.small_rankers import SmallRanker, default_students, distil_ranker, prune_ranker, student_config
 from mmrec_tf.stages import evaluate_models
 from mmrec_tf.training.fit import set_seed
@@ -188,7 +188,7 @@ def _write(opened: OpenRun, new: Run, ranker: SmallRanker, seconds: dict[str, fl
         served_encoders(old, prepared.config),
         progress,
     )
-    report_on(new, prepared, serving_engine(prepared, retrieval, ranker.model))
+    report_on(new, prepared, serving_engine(prepared, retrieval, ranker.model, removed_items(new)))
 
 
 def _told(value):

@@ -54,7 +54,7 @@ def serving_engine(
 
 def grown_engine(run: Run, prepared: Prepared, retrieval: TwoTower, ranking: Ranker | None) -> RecommendationEngine:
     """The chain as it is served, over the catalogue as `change_catalogue` has left it."""
-    removed = _removed(run)
+    removed = removed_items(run)
     if not (_folder(run) / "items").is_dir():
         return serving_engine(prepared, retrieval, ranking, removed)
     items = FeatureTable.load(_folder(run) / "items")
@@ -66,6 +66,12 @@ def grown_engine(run: Run, prepared: Prepared, retrieval: TwoTower, ranking: Ran
         larger_ranking = build_ranker(config, prepared.users, items, context)
         take_weights(larger_ranking, ranking)
     return serving_engine(replace(prepared, items=items), larger, larger_ranking, removed)
+
+
+def removed_items(run: Run) -> list[str]:
+    """Ids of items that `change_catalogue` has removed, which nobody is shown any more."""
+    path = _folder(run) / "removed.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
 def change_catalogue(
@@ -111,7 +117,7 @@ def change_catalogue(
             f"{len(unknown)} of {len(remove)} items to remove are not in the catalogue; the first: {unknown[0]!r}. "
             "Leave them out."
         )
-    removed = sorted({*_removed(run), *remove})
+    removed = sorted({*removed_items(run), *remove})
     # Before the change itself: titles of items that nobody is shown harm nobody, items without a title would.
     if add is not None:
         with replacing(run.folder / "items.parquet") as path:
@@ -222,8 +228,3 @@ def _of_trained_size(prepared: Prepared) -> Config:
 
 def _folder(run: Run) -> Path:
     return settled(run.folder / "index")
-
-
-def _removed(run: Run) -> list[str]:
-    path = _folder(run) / "removed.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []

@@ -30,14 +30,15 @@ from mmrec_tf.recommend.engine import RecommendationEngine
 from mmrec_tf.recommend.recommender import Recommender
 from mmrec_tf.recommend.scann_library import scann_ops
 from mmrec_tf.run import Run, check_same_ids, new_run
-from mmrec_tf.run_export import change_catalogue, export_run, grown_engine, served_encoders, serving_engine
-from mmrec_tf.stages import (
-    evaluate_models,
-    features_to_tune,
-    train_ranking,
-    train_retrieval,
-    tune_encoders,
+from mmrec_tf.run_export import (
+    change_catalogue,
+    export_run,
+    grown_engine,
+    removed_items,
+    served_encoders,
+    serving_engine,
 )
+from mmrec_tf.stages import evaluate_models, features_to_tune, train_ranking, train_retrieval, tune_encoders
 from mmrec_tf.training.fit import set_seed
 
 Progress = Callable[[str, int, int], None]
@@ -221,7 +222,8 @@ class OpenRun:
 
     def report(self) -> Path:
         """Rewrites `report.html` from what the run has measured."""
-        report_on(self.run, self.prepared, serving_engine(self.prepared, self.retrieval, self.ranking))
+        engine = serving_engine(self.prepared, self.retrieval, self.ranking, removed_items(self.run))
+        report_on(self.run, self.prepared, engine)
         return self.run.folder / "report.html"
 
 
