@@ -74,6 +74,9 @@ def test_the_files_answer_as_the_models_do_now(run, found):
     tower = SmallModel((run / "export_small" / name).read_bytes())
     answers = [tower({"item_index": np.array([item], np.int32)})[0] for item in (1, 40)]
     np.testing.assert_allclose(answers, opened.retrieval.candidate_embeddings()[[1, 40]], atol=1e-4)
+    # Nobody can tell a period, and 0 would be the time before anything was popular.
+    assert "item_index" in described["ranker_float32.tflite"]["inputs"]
+    assert not [name for name, of in described.items() if "tflite" in name and "moment" in of["inputs"]]
     assert described["similarity_weight"] == float(opened.ranking.similarity_weight.numpy())
 
 
