@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmrec_tf.config import Config
+from mmrec_tf.data.target_labels import check_clicks_teach
 from mmrec_tf.data.validation import load_data
 from mmrec_tf.data.whole_files import workshop_beside
 from mmrec_tf.errors import DataError
@@ -77,10 +78,15 @@ class ChainJudge:
         """Trains by a configuration that differs from the first one in settings that may be searched.
 
         The seed draws weights and order, not the split, so that trainings with several can be compared.
+
+        Raises:
+            DataError: as `prepare`, for a ranker that the settings leave nothing to learn.
         """
         key = _what_vectors_depend_on(config)
         if key != self._key:
             self._key, self._prepared = self._prepare(config)
+        # As `prepare` does, which was told of the settings of another trial.
+        check_clicks_teach(self._prepared.data, self._prepared.split.train, config.models.ranking)
         if not self._prepared.data.tells_time:
             # As `prepare` does.
             config = config.without_trends()

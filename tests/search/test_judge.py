@@ -122,6 +122,15 @@ def test_a_trial_is_told_of_time_what_a_run_is(tmp_path, monkeypatch):
     assert made.models.retrieval.trends.half_lives != [] == trained[0].models.retrieval.trends.half_lives
 
 
+def test_a_trial_whose_ranker_has_nothing_to_learn_is_refused_as_a_run_is(tmp_path, monkeypatch):
+    made = file_config(tmp_path, train=TRAIN, search={"stage": "ranking"})
+    judge = ChainJudge(made, tmp_path / "s")
+    monkeypatch.setattr(judge, "_train", lambda prepared: "trained")
+    assert judge(merged(made, {"models.ranking.negatives": 0})) == "trained"
+    with pytest.raises(DataError, match="nothing to tell clicks from"):
+        judge(merged(made, {"models.ranking.negatives": 0, "models.ranking.hard_negatives": 0}))
+
+
 @pytest.mark.slow
 def test_nobody_to_judge_by_is_an_error(tmp_path):
     made = file_config(tmp_path, split={"method": "random", "validation": 0.0, "test": 0.2})
