@@ -61,9 +61,14 @@ def guarded_protocol(options: ServerOptions, refused: Callable[[str], None]) -> 
 
     class GuardedProtocol(AutoHTTPProtocol):
         _timer: asyncio.TimerHandle | None = None
+        # What the timer is set to, and what is waited for of the request, once the client has read its answer.
         _awaited = ""
+        _of_request: tuple[str, float] = ("", 0.0)
 
         def connection_made(self, transport: Any) -> None:
+            # Writing is paused as soon as an answer, however small, waits for its reader: 1 and not 0, at which TLS
+            # transports pause with nothing to send.
+            transport.set_write_buffer_limits(high=1)
             super().connection_made(_JoinedWrites(transport, self.loop))
             if len(self.connections) > options.max_connections:
                 refused("connections")
@@ -72,8 +77,9 @@ def guarded_protocol(options: ServerOptions, refused: Callable[[str], None]) -> 
                 self._await("head", options.header_seconds)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._await("", 0)
+            # First uvicorn's part, which ends a pause in writing.
             super().connection_lost(exc)
+            self._await("", 0)
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
@@ -93,15 +99,22 @@ def guarded_protocol(options: ServerOptions, refused: Callable[[str], None]) -> 
 
         def pause_writing(self) -> None:
             super().pause_writing()
-            self._await("reading", options.body_seconds)
+            self._set_timer()
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            if self._awaited == "reading":
-                self._await("", 0)
+            self._set_timer()
 
         def _await(self, what: str, seconds: float) -> None:
-            """Sets the one timer to what is waited for, unless it is set to that already; `""` for nothing."""
+            """Says what is waited for of the request, and how long; `""` for nothing."""
+            self._of_request = what, seconds
+            self._set_timer()
+
+        def _set_timer(self) -> None:
+            """Sets the one timer to what is waited for, unless it is set to that already."""
+            # An answer goes out in one piece, so that uvicorn is done with the request before the client has read any
+            # of it. Neither that nor what the client sends meanwhile gives it more time to read.
+            what, seconds = ("reading", options.body_seconds) if self.flow.write_paused else self._of_request
             if what == self._awaited:
                 return
             if self._timer is not None:
@@ -110,8 +123,9 @@ def guarded_protocol(options: ServerOptions, refused: Callable[[str], None]) -> 
             self._timer = self.loop.call_later(seconds, self._too_slow) if what else None
 
         def _too_slow(self) -> None:
-            if self._awaited == "reading":
+            if self.flow.write_paused:
                 refused("unread")
+                # Closing would wait for what is not read.
                 self.transport.abort()
                 return
             refused("slow")

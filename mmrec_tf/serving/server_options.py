@@ -26,7 +26,8 @@ class ServerOptions:
             allows.
         request_seconds: float. Longest time for an answer, from the end of the request; then 504. Defaults to 30.
         header_seconds: float. Longest time for a request's head to arrive. Defaults to 10.
-        body_seconds: float. Longest time for its body to arrive. Defaults to 60.
+        body_seconds: float. Longest time for its body to arrive, and for the client to read an answer that does not fit
+            the connection's buffers. Defaults to 60.
         drain_seconds: float. How long requests are still taken after SIGTERM while `/readyz` says no. Defaults to 1.
         grace_seconds: float. How long requests under way then have to end. Defaults to 10.
         api_keys: accepted keys; none, the default, for a server that is open to all who reach it.

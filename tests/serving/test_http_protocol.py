@@ -1,13 +1,15 @@
 """Clients that dawdle, vanish or come in crowds, over real sockets."""
 
 import json
+import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mmrec_tf.serving.server import running_server
+from mmrec_tf.serving import http_protocol, server
+from mmrec_tf.serving.http_protocol import guarded_protocol
 from mmrec_tf.serving.server_options import ServerOptions
 from tests.served_models import save_shelf
 
@@ -26,7 +28,7 @@ def export_dir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def port(export_dir):
     options = ServerOptions(poll_seconds=0, header_seconds=0.3, body_seconds=0.4, max_connections=20)
-    with running_server(export_dir, options=options) as url:
+    with server.running_server(export_dir, options=options) as url:
         yield int(url.rsplit(":", 1)[1])
 
 
@@ -128,6 +130,85 @@ def test_a_client_that_vanishes_harms_nobody(port, sent):
     assert is_alive(port)
 
 
+@pytest.fixture(scope="module")
+def narrow_port(export_dir):
+    """Of a server whose sockets hold few bytes of an answer that is not read."""
+
+    def narrow_protocol(*args):
+        class NarrowProtocol(guarded_protocol(*args)):
+            def connection_made(self, transport):
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                super().connection_made(transport)
+
+        return NarrowProtocol
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http_protocol, "guarded_protocol", narrow_protocol)
+        with server.running_server(export_dir, options=ServerOptions(poll_seconds=0, body_seconds=0.8)) as url:
+            yield int(url.rsplit(":", 1)[1])
+
+
+def unread_answers(port):
+    """How many connections were closed because their clients did not read."""
+    with connect(port) as connection:
+        connection.sendall(b"GET /monitoring/prometheus/metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        found = re.search(rb'mmrec_refused_total{reason="unread"} ([0-9.]+)', read_all(connection))
+    return float(found[1]) if found else 0.0
+
+
+def wait_for_unread(port, number):
+    deadline = time.monotonic() + 20
+    while unread_answers(port) < number:
+        assert time.monotonic() < deadline, "the connection of a client that does not read was kept"
+        time.sleep(0.05)
+
+
+def connect_with_little_room(port):
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(20)
+    connection.connect(("127.0.0.1", port))
+    return connection
+
+
+def predict(count, header=b""):
+    """A request that is answered by `4.0,` for each of `count` instances."""
+    body = json.dumps({"instances": [0] * count}).encode()
+    return HEAD.replace(b"%d" % len(BODY), b"%d" % len(body)) + header + b"\r\n" + body
+
+
+# The smaller answer fits what a transport takes by default before it pauses writing.
+@pytest.mark.parametrize("count", [10_000, 200_000])
+@pytest.mark.parametrize(
+    ("header", "sent_after"),
+    [(b"", b""), (b"Connection: close\r\n", b""), (b"", b"POST /v1"), (b"", HEAD + b"\r\n" + BODY)],
+)
+def test_an_answer_that_is_not_read_is_given_up(narrow_port, count, header, sent_after):
+    before = unread_answers(narrow_port)
+    with connect_with_little_room(narrow_port) as connection:
+        connection.sendall(predict(count, header))
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        connection.sendall(sent_after)
+        wait_for_unread(narrow_port, before + 1)
+    assert is_alive(narrow_port)
+
+
+def test_a_next_request_that_begins_before_the_answer_is_read_is_waited_for_in_turn(narrow_port):
+    with connect_with_little_room(narrow_port) as connection:
+        connection.sendall(predict(10_000))
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        connection.sendall(HEAD + b"\r\n" + BODY[:4])
+        answer = b""
+        while not answer.endswith(b"]}"):
+            answer += connection.recv(2**16)
+        connection.sendall(BODY[4:])
+        assert read_answer(connection) == (200, ANSWER)
+        connection.sendall(predict(10_000))
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        connection.sendall(HEAD + b"\r\n" + BODY[:4])
+        assert b"did not arrive within 0.8 s" in read_all(connection)
+
+
 def test_what_is_no_http_is_400(port):
     with connect(port) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 no http\r\n\r\n")
@@ -184,7 +265,7 @@ def test_five_hundred_clients_are_answered_or_refused(export_dir):
         except (ConnectionError, AssertionError):
             return 503, None
 
-    with running_server(export_dir, options=options) as url:
+    with server.running_server(export_dir, options=options) as url:
         port = int(url.rsplit(":", 1)[1])
         with ThreadPoolExecutor(500) as pool:
             answers = list(pool.map(ask, range(500)))
