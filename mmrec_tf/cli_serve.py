@@ -31,7 +31,9 @@ def serve(
     max_connections: Annotated[int, typer.Option(min=1, help="Connections at a time; more get 503.")] = 900,
     request_seconds: Annotated[float, typer.Option(help="Longest time for an answer.")] = 30,
     header_seconds: Annotated[float, typer.Option(help="Longest time for a request's head to arrive.")] = 10,
-    body_seconds: Annotated[float, typer.Option(help="Longest time for a body to arrive.")] = 60,
+    body_seconds: Annotated[
+        float, typer.Option(help="Longest time for a body to arrive, or an answer to be read.")
+    ] = 60,
     drain_seconds: Annotated[float, typer.Option(min=0, help="After SIGTERM, not ready but answering.")] = 1,
     api_key_file: Annotated[Optional[Path], typer.Option(help="Text file of accepted keys, one a line.")] = None,
     tls_cert: Annotated[Optional[Path], typer.Option(help="PEM certificate, for HTTPS.")] = None,

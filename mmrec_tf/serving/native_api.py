@@ -49,6 +49,8 @@ def add_native_routes(app: "FastAPI", calls: AsyncCalls, catalogue: Catalogue | 
             if signature not in model.signatures:
                 raise RequestError(f"The model {_MODEL!r} has no signature {signature!r}, which this call needs", 404)
         inputs = _inputs(user, request.query_params, model)
+        if is_explained:
+            _check_explained(request.query_params)
         answer = await calls.call(model, _MODEL, inputs, record)
         items, scores = answer["item_id"][0], answer["score"][0]
         # Where too few items are left, the last places hold no id.
@@ -85,6 +87,17 @@ def add_native_routes(app: "FastAPI", calls: AsyncCalls, catalogue: Catalogue | 
 def media_link(item: str, feature: str) -> str:
     """The path under which an item's file is served."""
     return f"/media/{quote(item, safe='')}/{quote(feature, safe='')}"
+
+
+def _check_explained(query: QueryParams) -> None:
+    # The signature `explain` takes a user and an item alone, and would tell the reasons of another request. What is
+    # excluded changes no score.
+    told = [name for name in query if name not in ("k", "exclude", "explain") and any(query.getlist(name))]
+    if told:
+        raise RequestError(
+            f"explain=true goes with k and exclude, not with {told[0]!r}: reasons are told of what is known of the "
+            f"user alone. Leave out explain, or {', '.join(told)}"
+        )
 
 
 def _inputs(user: str, query: QueryParams, model: ModelVersion) -> dict[str, np.ndarray]:

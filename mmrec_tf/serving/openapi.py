@@ -108,7 +108,7 @@ def _own_paths(store: ModelStore, has_catalogue: bool) -> Schema:
             "k": {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": 10},
             "exclude": ids,
             "history": ids,
-            "explain": {"type": "boolean", "default": False},
+            "explain": {"type": "boolean", "default": False, "description": "Not with history or the context"},
         }
         parameters = [_text("user")] + [{"name": name, "in": "query", "schema": said} for name, said in query.items()]
         paths["/recommend/{user}"] = {"get": _operation("Recommendations to a user", _RECOMMENDED, parameters)}

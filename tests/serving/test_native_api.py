@@ -1,15 +1,17 @@
 """Recommendations by one GET: ids, scores, titles, pictures, reasons; and nothing but what the catalogue names."""
 
+import re
 from urllib.parse import quote
 
 import pandas as pd
 import pytest
+import tensorflow as tf
 from fastapi.testclient import TestClient
 
 from mmrec_tf.serving.catalogue import Catalogue
 from mmrec_tf.serving.http_app import create_app
 from mmrec_tf.serving.server_options import ServerOptions
-from tests.served_models import save_shelf
+from tests.served_models import IDS, LISTS, Shelf, save_shelf
 
 PNG = b"\x89PNG\r\n\x1a\n and pixels"
 
@@ -86,12 +88,35 @@ def test_any_user(client, user):
         ("k=1001", "1 to 1000"),
         ("k=", "1 to 1000"),
         ("k=two", "1 to 1000; got 'two'"),
+        ("explain=true&k=1&history=s", "not with 'history': .* Leave out explain, or history"),
         ("explain=perhaps", "explain is true or false; got 'perhaps'"),
         ("K=1", "Unknown parameter 'K'; known are k, exclude, history, explain"),
     ],
 )
 def test_mistakes(client, query, message):
-    assert message in get(client, f"/recommend/ann?{query}", 400)["error"]
+    assert re.search(message, get(client, f"/recommend/ann?{query}", 400)["error"])
+
+
+def test_reasons_are_told_of_no_context_and_of_an_empty_history(tmp_path):
+    class InContext(Shelf):
+        @tf.function
+        def recommend_in(self, user_id, k, exclude_ids, history_item_ids, city, hour):
+            return self.recommend(user_id, k, exclude_ids, history_item_ids)
+
+    shelf, numbers = InContext(1.0), tf.TensorSpec([None], tf.int32)
+    hour = tf.TensorSpec([None, None], tf.float32)
+    signatures = {
+        "recommend": shelf.recommend_in.get_concrete_function(IDS, numbers, LISTS, LISTS, IDS, hour),
+        "explain": shelf.explain.get_concrete_function(IDS, IDS),
+    }
+    tf.saved_model.save(shelf, str(tmp_path / "recommend" / "1"), signatures=signatures)
+    client = TestClient(create_app(tmp_path, options=ServerOptions(poll_seconds=0)))
+    for query in ("city=Bonn", "hour=0", "city=&hour=7&history=p"):
+        assert len(get(client, f"/recommend/ann?{query}")["recommendations"]) >= 3
+        assert "Leave out explain, or" in get(client, f"/recommend/ann?explain=1&{query}", 400)["error"]
+        assert "explanation" not in get(client, f"/recommend/ann?explain=0&{query}")["recommendations"][0]
+    rows = get(client, "/recommend/ann?explain=true&exclude=p&k=1&history=&city=")["recommendations"]
+    assert rows == [{"rank": 1, "item_id": "q", "score": 3.0, "explanation": {"title": 0.75, "id": 2.25}}]
 
 
 def test_without_such_a_model(tmp_path):
