@@ -62,7 +62,7 @@ class PairScores:
         if self.ranking.order_by is not None or self.explorer is not None:
             answers["order"] = self.ranking.order(scores)
         if self.explorer is not None:
-            items = tf.reshape(self.item_index(item_id), [tf.size(asked.users), -1])
+            items = pairs["item_index"] if item_id.shape.rank == 2 else pairs["item_index"][:, None]
             answers["order"] += tf.reshape(self.explored(asked, items), tf.shape(item_id))
         answers = {name: tf.ensure_shape(answer, item_id.shape) for name, answer in answers.items()}
         if item_id.shape.rank == 2:
@@ -72,7 +72,8 @@ class PairScores:
     def explored(self, asked: Asked, items: tf.Tensor) -> tf.Tensor:
         """`[batch, n]` float32: what the explorer adds to the ranker's scores of `[batch, n]` item indices."""
         candidates = self.search.embeddings_of(tf.reshape(items, [-1]))
-        candidates = tf.reshape(candidates, [-1, tf.shape(items)[1], candidates.shape[1]])
+        # Written out, as -1 cannot be told beside no items.
+        candidates = tf.reshape(candidates, [*tf.unstack(tf.shape(items)), candidates.shape[1]])
         return tf.ensure_shape(self.explorer(self._query(asked), candidates), items.shape)
 
     def score(self, users: tf.Tensor, items: tf.Tensor, vectors: dict[str, tf.Tensor] | None = None) -> tf.Tensor:

@@ -74,6 +74,13 @@ def test_without_strength_every_answer_is_that_of_the_plain_model_bit_for_bit(as
             np.testing.assert_array_equal(found[name], values)
 
 
+@pytest.mark.parametrize("users", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["ucb", "draw"])
+def test_to_rank_no_items_is_an_empty_answer(asked, kind, users):
+    found = asked(kind, "ranking", "rank", USERS[:users], tf.zeros([users, 0], tf.string))
+    assert {name: values.tolist() for name, values in found.items()} == {"score": [[]] * users, "order": [[]] * users}
+
+
 def bounds_of(engine, item_ids):
     """strength sqrt(x^T A^-1 x) of pairs of users and items."""
     queries = engine.embed_user(USERS).numpy()[:, None]

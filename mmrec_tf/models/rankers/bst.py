@@ -67,14 +67,15 @@ class TargetBlock(tf_keras.layers.Layer):
         """Queries, divided by sqrt(width), keys and values, `[batch, heads, n, width]`."""
         width = self.dim // self.heads
         mapped = self.queries_keys_values(self.normalize_attention(steps))
-        mapped = tf.reshape(mapped, [-1, *_sizes(steps)[1:2], 3, self.heads, width])
+        # Written out, as -1 cannot be told beside no items at hand.
+        mapped = tf.reshape(mapped, [*_sizes(steps)[:2], 3, self.heads, width])
         query, key, value = tf.unstack(tf.transpose(mapped, [2, 0, 3, 1, 4]))
         return query * width**-0.5, key, value
 
     def _joined(self, seen):
         """`[batch, n, dim]` of `[batch, heads, n, width]`."""
         seen = tf.transpose(seen, [0, 2, 1, 3])
-        return tf.reshape(seen, [-1, *_sizes(seen)[1:2], self.dim])
+        return tf.reshape(seen, [*_sizes(seen)[:2], self.dim])
 
     def _transformed(self, steps, seen):
         steps += self.attended_map(seen)

@@ -82,6 +82,16 @@ def test_an_item_without_a_history_attends_to_itself():
     np.testing.assert_allclose(target[0, 0], transformed(block, TARGET[0, :1])[0], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_no_item_at_hand_is_an_empty_answer(batch):
+    model = tiny_world.ranker(model="bst")
+    shapes = {"user_index": [None], "history": [None, tiny_world.HISTORY], "item_index": [None, None]}
+    # In a graph, as it is served, where the sizes are not known before.
+    scores = tf.function(model, input_signature=[{name: tf.TensorSpec(of, tf.int32) for name, of in shapes.items()}])
+    asked = {"user_index": [batch], "history": [batch, tiny_world.HISTORY], "item_index": [batch, 0]}
+    assert scores({name: tf.ones(of, tf.int32) for name, of in asked.items()}).shape == (batch, 0)
+
+
 def test_refuses_heads_that_do_not_divide_the_width():
     with pytest.raises(ConfigError, match="heads is 4, which does not divide dim, 6. Choose one of 1, 2, 3, 6"):
         TargetBlock(dim=6, heads=4)
