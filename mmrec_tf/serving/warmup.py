@@ -79,15 +79,20 @@ def prediction_log(model: str, signature: str, inputs: Mapping[str, np.ndarray])
     return log.SerializeToString(deterministic=True)
 
 
-def replay(model, record: bytes) -> dict[str, tf.Tensor]:
-    """What a loaded SavedModel answers to a record.
+def replay(model, record: bytes) -> dict[str, tf.Tensor] | None:
+    """What a loaded SavedModel answers to a record; None where it is of another call than predict, and passed over.
 
     Raises:
         ValueError, tf.errors.OpError: if it has no such signature, or refuses the inputs.
         TensorError: if a tensor of the record contradicts itself.
     """
-    request = messages().PredictionLog.FromString(record).predict_log.request
-    signature = request.model_spec.signature_name
+    log = messages().PredictionLog.FromString(record)
+    # TensorFlow Serving takes records of classify, regress and multi-inference as well.
+    if not log.HasField("predict_log"):
+        return None
+    request = log.predict_log.request
+    # As in any request, no name is that of the default.
+    signature = request.model_spec.signature_name or "serving_default"
     if signature not in model.signatures:
         raise ValueError(f"there is no signature {signature!r}")
     inputs = {name: tf.constant(tensor_to_array(tensor, _MAX_BYTES)) for name, tensor in request.inputs.items()}

@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from mmrec_tf.errors import ServingError
+from mmrec_tf.serving.model_version import ModelVersion
 from mmrec_tf.serving.warmup import WARMUP_FILE, prediction_log, replay, write_warmup
 
 
@@ -88,3 +89,28 @@ def test_an_unknown_signature_is_refused(version):
     model = tf.saved_model.load(str(version))
     with pytest.raises(ValueError, match="no signature 'nonsense'"):
         replay(model, prediction_log("recommend", "nonsense", {}))
+
+
+def test_no_signature_name_is_that_of_the_default(tmp_path):
+    module = Shop()
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures={"serving_default": module.recommend})
+    model = tf.saved_model.load(str(tmp_path / "1"))
+    inputs = {
+        "user_id": np.array(["ann"], object),
+        "k": np.array([3], np.int32),
+        "exclude_ids": np.zeros([1, 0], object),
+        "age": np.zeros([1, 0], np.float32),
+        "device": np.array(["tv"], object),
+    }
+    assert replay(model, prediction_log("shop", "", inputs))["said"].numpy().tolist() == [b"ann||tv"]
+
+
+@pytest.mark.parametrize("kind", ["classify_log", "regress_log", "multi_inference_log", "session_run_log"])
+def test_a_record_of_another_call_is_passed_over(version, kind):
+    log = prediction_log_pb2.PredictionLog()
+    getattr(log, kind).request.SetInParent()
+    write_warmup(version, "shop", {})
+    with tf.io.TFRecordWriter(str(version / WARMUP_FILE)) as writer:
+        writer.write(log.SerializeToString())
+    model = ModelVersion("shop", 1, version)
+    assert model.load(), model.error_message
