@@ -10,7 +10,7 @@ import tf_keras
 from mmrec_tf.config import Config
 from mmrec_tf.data.target_labels import target_levels
 from mmrec_tf.encoders.base import Encoder
-from mmrec_tf.evaluation.comparison import baseline_scorers, compare, fit_baselines
+from mmrec_tf.evaluation.comparison import baseline_scorers, brought_up_to_date, compare, fit_baselines
 from mmrec_tf.evaluation.judged_users import MOST_VALIDATION_USERS, judged_users
 from mmrec_tf.evaluation.pair_metrics import pair_metrics, reliability_curves
 from mmrec_tf.evaluation.pairs import evaluation_pairs
@@ -256,8 +256,7 @@ def evaluate_models(
     baselines = fit_baselines(config.evaluation.baselines, training_data(prepared), config.seed, progress)
     # As the models are: each knows what was popular when it is asked.
     known = known_interactions(prepared, prepared.split.train, prepared.split.validation)
-    for baseline in baselines.values():
-        baseline.bring_up_to_date(known)
+    baselines = brought_up_to_date(baselines, known)
     models = baseline_scorers(baselines, users, asking_times(prepared, users, prepared.split.test))
     models["two-tower"] = retrieved = lists.retrieval(retrieval, depth)
     if ranking is not None:

@@ -153,6 +153,24 @@ def fit_baselines(
     return fitted
 
 
+def brought_up_to_date(baselines: Mapping[str, RecommenderModel], known: TrainingData) -> dict[str, RecommenderModel]:
+    """The baselines, told of what came after training; one that fails at it is left out with a warning.
+
+    Args:
+        baselines: name -> fitted baseline, which is changed.
+        known: see `RecommenderModel.bring_up_to_date`.
+    """
+    told = {}
+    for name, baseline in baselines.items():
+        try:
+            baseline.bring_up_to_date(known)
+        except Exception as error:  # as in `fit_baselines`; what is told of a half is no measure of anything
+            warnings.warn(f"the baseline {name} is left out of the comparison: {_told(error)}", stacklevel=2)
+        else:
+            told[name] = baseline
+    return told
+
+
 def baseline_scorers(
     baselines: Mapping[str, RecommenderModel], evaluation_set: EvaluationSet, times: np.ndarray | None = None
 ) -> dict[str, Scorer]:

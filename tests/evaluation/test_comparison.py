@@ -11,6 +11,7 @@ from mmrec_tf.errors import ConfigError, DataError, MmrecError
 from mmrec_tf.evaluation.comparison import (
     Comparison,
     baseline_scorers,
+    brought_up_to_date,
     check_baselines,
     compare,
     fit_baselines,
@@ -121,7 +122,13 @@ def test_any_failure_costs_a_baseline_its_row_and_nothing_else(monkeypatch, erro
         def fit(self, training, progress=None):
             raise error
 
+        def bring_up_to_date(self, known):
+            raise error
+
     monkeypatch.setitem(recommenders._RECOMMENDERS, "item_knn", Failing)
+    with pytest.warns(UserWarning, match=f"^the baseline item_knn is left out of the comparison: {told}$"):
+        fitted = {"item_knn": Failing(), "popularity": Popularity()}
+        assert list(brought_up_to_date(fitted, TrainingData(csr_matrix(np.eye(4))))) == ["popularity"]
     with pytest.warns(UserWarning, match=f"^the baseline item_knn is left out of the comparison: {told}$"):
         assert list(fit_baselines(["item_knn", "popularity"], csr_matrix(np.eye(4)))) == ["popularity"]
     models = {"item_knn": _raising(error), "ours": np.array([[2], [3]])}
