@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,18 @@ from pathlib import Path
 _FROM_HERE, _EXCHANGE = -100, 2
 # What is younger may not be locked yet by whoever has just made it.
 _LEFT_AFTER_SECONDS = 60
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A path to write to that takes the target's place when the block ends well, and vanishes otherwise."""
+    # A name of its own, so that two who write the same file at once do not take each other's away.
+    unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}.unfinished")
+    try:
+        yield unfinished
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def swap_in(unfinished: Path, target: Path) -> None:

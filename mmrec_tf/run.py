@@ -18,7 +18,6 @@ It is written beside its final place and renamed, so that a crash leaves an earl
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +40,7 @@ from mmrec_tf.features.context_features import ContextFeatures
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.features.item_vectors import encoder_config
 from mmrec_tf.features.prepared import Prepared
-from mmrec_tf.folders import settled, swap_in, unfinished_folder
+from mmrec_tf.folders import replacing, settled, swap_in, unfinished_folder
 from mmrec_tf.models.build import build_ranker, build_two_tower
 from mmrec_tf.models.rankers.base import Ranker
 from mmrec_tf.models.two_tower import TwoTower
@@ -250,17 +249,6 @@ def catalogue_of(data: RecData, config: Config) -> pd.DataFrame:
     pictures = [None] * len(catalogue) if image is None else data.items[image.name]
     catalogue["picture"] = [str(picture) if isinstance(picture, Path) else "" for picture in pictures]
     return catalogue
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to that takes the target's place when the block ends well, and vanishes otherwise."""
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    try:
-        yield unfinished
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from mmrec_tf import folders
-from mmrec_tf.folders import settled, swap_in, unfinished_folder
+from mmrec_tf.folders import replacing, settled, swap_in, unfinished_folder
 
 # Ends itself, as `kill -9` does, before the numbered call of os.replace; 0 for right after the exchange.
 KILLED = """
@@ -49,6 +49,16 @@ def parent(tmp_path):
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "which").write_text("old")
     return tmp_path
+
+
+def test_two_that_write_a_file_at_once_do_not_take_each_others_away(tmp_path):
+    target = tmp_path / "file.txt"
+    with replacing(target) as first:
+        first.write_text("first")
+        with replacing(target) as second:
+            second.write_text("second")
+        assert target.read_text() == "second"
+    assert target.read_text() == "first" and list(tmp_path.iterdir()) == [target]
 
 
 def make(parent, content):

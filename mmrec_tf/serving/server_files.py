@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mmrec_tf.folders import replacing
 from mmrec_tf.serving.alert_rules import alert_rules
 from mmrec_tf.serving.dashboard import dashboard, dashboard_provider, datasource
 from mmrec_tf.serving.op_check import needed_libraries
@@ -39,7 +40,6 @@ def write_server_files(folder: Path, items: int) -> list[Path]:
         The files.
     """
     files = {
-        "models.config": models_config(folder),
         "batching_parameters.txt": batching_parameters(items),
         "monitoring.config": f'prometheus_config {{\n  enable: true\n  path: "{METRICS_PATH}"\n}}\n',
         "prometheus.yml": _PROMETHEUS,
@@ -47,16 +47,23 @@ def write_server_files(folder: Path, items: int) -> list[Path]:
         "grafana_dashboard.json": dashboard(),
         "grafana_datasource.yml": datasource(),
         "grafana_dashboards.yml": dashboard_provider(_DASHBOARDS),
-        "docker-compose.yml": _compose(folder),
     }
     for name, content in files.items():
-        unfinished = folder / f".{name}.unfinished"
-        try:
-            unfinished.write_text(content, encoding="utf-8")
-            os.replace(unfinished, folder / name)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    return [folder / name for name in files]
+        _write(folder / name, content)
+    # Written last, and again where another export has added a version meanwhile, which may have written its own before:
+    # `latest` is the newest in the end, whoever writes last.
+    of_versions = {"models.config": models_config, "docker-compose.yml": _compose}
+    written = {}
+    while written != (now := {name: content_of(folder) for name, content_of in of_versions.items()}):
+        for name, content in now.items():
+            _write(folder / name, content)
+        written = now
+    return [folder / name for name in (*of_versions, *files)]
+
+
+def _write(path: Path, content: str) -> None:
+    with replacing(path) as unfinished:
+        unfinished.write_text(content, encoding="utf-8")
 
 
 def models_config(folder: Path) -> str:

@@ -88,6 +88,22 @@ def test_the_files_fit_together(export):
     assert f'path: "{job["metrics_path"]}"' in (export / "monitoring.config").read_text()
 
 
+def test_two_exports_at_once_write_whole_files_of_the_newest_version(export, monkeypatch):
+    replace = os.replace
+
+    def overtaken(source, target):
+        # Another export adds a version and writes all its files just before this one puts its own in place.
+        if target.name == "models.config" and not (export / "retrieval" / "11").exists():
+            (export / "retrieval" / "11").mkdir()
+            write_server_files(export, items=1000)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", overtaken)
+    written = write_server_files(export, items=1000)
+    assert (export / "models.config").read_text() == models_config(export) and "value: 11" in models_config(export)
+    assert sorted(path.name for path in written) == sorted(path.name for path in export.iterdir() if path.is_file())
+
+
 def test_files_take_their_place_in_one_rename(export, monkeypatch):
     write_server_files(export, items=1000)
     before = {path.name: path.read_text() for path in export.iterdir() if path.is_file()}
