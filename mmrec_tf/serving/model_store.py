@@ -88,6 +88,8 @@ class ModelStore:
         self._config = ModelsConfigFile(self.folder, config_file)
         self._labels: dict[str, Mapping[str, int]] = dict(self._config.said.labels)
         self._changes = threading.Lock()
+        # What was to replace a loaded version and did not load.
+        self._refused: dict[tuple[str, int], ModelVersion] = {}
         found = _find_models(self.folder)
         missing = [name for name in self._only if name not in found]
         if missing:
@@ -173,8 +175,9 @@ class ModelStore:
         """Takes in what has changed in the folder: loads what is to be served, then lets go of what is not.
 
         A version takes its place, and its labels, when it is loaded and has answered its warm-up records; until then,
-        and when it fails, those before it answer. One that failed is tried again when its files have changed. One that
-        is gone from the folder is let go, unless it is the last.
+        and when it fails, those before it answer. One that failed is tried again when its files have changed. One whose
+        files are others than it was loaded from, as after a run is replaced, is loaded anew, and until then answers as
+        before. One that is gone from the folder is let go, unless it is the last.
         """
         with self._changes:
             labels = self._config.read().labels
@@ -184,6 +187,7 @@ class ModelStore:
                 # One that fails makes room for the next lower one.
                 while waiting := [v for v in self._served(name, there) if not v.is_available]:
                     waiting[0].load()
+                self._take_in_replaced(name, there)
                 self._move_labels(name, labels.get(name, {}))
                 self._let_go(name, there)
 
@@ -220,6 +224,22 @@ class ModelStore:
         versions = dict(sorted(versions.items(), reverse=True))
         if list(versions.items()) != list(known.items()):
             self._versions = {**self._versions, name: versions}
+
+    def _take_in_replaced(self, name: str, there: Mapping[int, Path]) -> None:
+        changed = [v.version for v in self._served(name, there) if v.is_available and v.has_changed()]
+        for number in changed:
+            refused = self._refused.get((name, number))
+            if refused is not None and not refused.has_changed():
+                continue
+            fresh = self._version(name, number, there[number])
+            if not fresh.load():
+                self._refused[name, number] = fresh
+                continue
+            self._refused.pop((name, number), None)
+            self._versions = {**self._versions, name: {**self._versions[name], number: fresh}}
+            logger.info("%s version %d has other files than before, and answers by them now", name, number)
+            # As in `_let_go`: what it was before refers to itself.
+            gc.collect()
 
     def _move_labels(self, name: str, said: Mapping[str, int]) -> None:
         # As in TensorFlow Serving, a label moves to a version that can be called, and not before it can.

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from mmrec_tf.errors import ServingError
-from mmrec_tf.serving.model_store import GraphError, ModelNotFoundError, ModelStore
-from tests.served_models import add_version, states
+from mmrec_tf.serving.model_store import GraphError, ModelNotFoundError, ModelStore, ModelVersion
+from tests.served_models import add_version, save_shelf, states
 
 
 def test_versions_are_ordered_as_numbers_and_only_the_highest_is_loaded(export_dir):
@@ -149,6 +149,37 @@ class TestRefresh:
         shutil.copytree(saved_halves, new, dirs_exist_ok=True)
         store.refresh()
         assert states(store) == {11: "AVAILABLE", 10: "AVAILABLE", 2: "END"}
+
+    def test_a_version_whose_files_are_replaced_is_loaded_anew(self, tmp_path):
+        def best(model):
+            asked = {"user_id": np.array([b"u"], object), "item_id": np.array([b"p"], object)}
+            return model.run("explain", asked)["score"].tolist()
+
+        export, other = tmp_path / "shelves", tmp_path / "others"
+        save_shelf(export / "shelf" / "1", 1.0)
+        save_shelf(other / "shelf" / "1", 3.0)
+        store = ModelStore(export)
+        store.refresh()
+        old = store.find("shelf")
+        store.refresh()
+        # Nothing has changed, and nothing is loaded again.
+        assert store.find("shelf") is old and best(old) == [4.0]
+        shutil.rmtree(export)
+        broken = export / "shelf" / "1"
+        broken.mkdir(parents=True)
+        (broken / "saved_model.pb").write_bytes(b"broken")
+        store.refresh()
+        assert store.find("shelf") is old and states(store, "shelf") == {1: "AVAILABLE"}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ModelVersion, "load", lambda _: pytest.fail("files that did not load are tried again"))
+            store.refresh()
+        shutil.rmtree(export)
+        other.rename(export)
+        store.refresh()
+        new = store.find("shelf", 1)
+        assert new is not old and best(new) == [12.0] and best(old) == [4.0]
+        store.refresh()
+        assert store.find("shelf") is new
 
     def test_a_version_that_is_gone_is_let_go_and_the_one_before_comes_back(self, export_dir):
         store = ModelStore(export_dir)
