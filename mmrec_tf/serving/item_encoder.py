@@ -45,7 +45,8 @@ class ItemEncoder(tf.Module):
         inputs: dict of input name -> `tf.TensorSpec`. A text, a category and the bytes of a file are `[batch]` string,
             `""` where there is none; categories are `[batch, n]` string; a number is `[batch, n]` float32 of which the
             first column counts, missing where there is none or it is no number; a vector is `[batch, n]` float32, n its
-            width or 0, missing where it is all zeros. Inputs are named as features; those of files end in `_bytes`.
+            width or 0, missing where it is all zeros or holds what is no finite number; another n is refused. Inputs
+            are named as features; those of files end in `_bytes`.
         notes: what is left out, and why; one sentence each.
     """
 
@@ -139,7 +140,9 @@ class ItemEncoder(tf.Module):
                 vectors[name], masks[name] = tf.zeros([rows, width]), tf.zeros([rows], tf.bool)
                 continue
             encoder = self._encoders.get(name)
-            found, there = _given_vectors(given[name], width) if encoder is None else _encoded(encoder, given[name])
+            found, there = (
+                _given_vectors(given[name], width, name) if encoder is None else _encoded(encoder, given[name])
+            )
             centre, scale = self._scaling[name]
             vectors[name] = tf.where(there[:, None], (found - centre) / scale, 0.0)
             masks[name] = there
@@ -189,7 +192,16 @@ def _encoded(encoder, contents):
     return encoder(decode_waveforms(contents, reader)), there
 
 
-def _given_vectors(vectors, width):
-    filled = tf.pad(vectors, [[0, 0], [0, tf.maximum(width - tf.shape(vectors)[1], 0)]])
+def _given_vectors(vectors, width, name):
+    given = tf.shape(vectors)[1]
+    checked = tf.debugging.Assert(
+        (given == width) | (given == 0),
+        [tf.strings.join([f"{name} takes vectors of {width} numbers, or of 0 for none; got ", tf.as_string(given)])],
+    )
+    # Outside a graph an assertion that holds leaves no operation behind.
+    with tf.control_dependencies([] if checked is None else [checked]):
+        filled = tf.pad(vectors, [[0, 0], [0, tf.maximum(width - given, 0)]])
     vectors = tf.ensure_shape(filled[:, :width], [None, width])
-    return vectors, tf.reduce_any(tf.not_equal(vectors, 0.0), axis=1)
+    # As in training, a vector with what is no number is none.
+    there = tf.reduce_any(tf.not_equal(vectors, 0.0), axis=1) & tf.reduce_all(tf.math.is_finite(vectors), axis=1)
+    return vectors, there

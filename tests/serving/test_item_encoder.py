@@ -207,6 +207,24 @@ def test_bytes_that_are_no_such_file_are_refused(world, name, message):
         encoder({**raw([0]), name: tf.constant([b"not a file"])})
 
 
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_a_vector_of_another_width_is_refused(world, width):
+    _, _, encoder = world
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"look takes vectors of 3 numbers, .*; got {width}"):
+        encoder({**raw([0]), "look": tf.ones([1, width])})
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_a_vector_with_what_is_no_finite_number_is_missing(world, wrong):
+    _, _, encoder = world
+    given = raw([0, 0, 0])
+    missing, empty = (encoder({**given, "look": tf.zeros([3, width])}).numpy() for width in (3, 0))
+    np.testing.assert_array_equal(missing, empty)
+    found = encoder({**given, "look": tf.constant([[1.0, wrong, 2.0], [wrong] * 3, [1.0, 1.0, 2.0]])}).numpy()
+    np.testing.assert_allclose(found[:2], missing[:2], atol=1e-6)
+    assert np.abs(found[2] - missing[2]).max() > 1e-3
+
+
 class PythonEncoder(Encoder):
     """Texts by a Python function, as an encoder of one's own might."""
 
