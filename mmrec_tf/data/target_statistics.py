@@ -129,7 +129,7 @@ class TargetStatistics:
         for column, (name, table) in enumerate(self.crossed.items()):
             lists = self.lists[name]
             # Lists are as wide as the longest, which may be of one item in a hundred thousand.
-            for rows in blocks_of(len(users), lists.shape[1]):
+            for rows in _blocks_of(len(users), lists.shape[1]):
                 values = lists[items[rows]]
                 found = mean_of_lists(table[users[rows, None], values], values)
                 pairs[rows, 2 * column : 2 * column + 2] = found
@@ -175,7 +175,7 @@ def mean_of_lists(found: np.ndarray, values: np.ndarray) -> np.ndarray:
     return (found * there[..., None]).sum(axis=1) / np.maximum(there.sum(axis=1), 1)[:, None].astype(np.float32)
 
 
-def blocks_of(rows: int, width: int) -> list[slice]:
+def _blocks_of(rows: int, width: int) -> list[slice]:
     """Rows of so many numbers in blocks that hold `_BLOCK` numbers or few more."""
     step = max(_BLOCK // max(width, 1), 1)
     return [slice(start, start + step) for start in range(0, rows, step)]

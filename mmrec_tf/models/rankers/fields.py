@@ -264,14 +264,13 @@ def repeated(values: tf.Tensor, pairs: tf.Tensor) -> tf.Tensor:
     """
     rows, users = _rows_and_users(pairs, values)
     # Nothing to copy where each user stands beside one item, as a log that tells its own negatives is trained on.
-    return values if _is_one(rows, users) else tf.repeat(values, rows // users, axis=0)
+    is_one = isinstance(rows, int) and rows == users
+    return values if is_one else tf.repeat(values, rows // users, axis=0)
 
 
 def with_repeated(pairs: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """`pairs + repeated(values, pairs)`, `[pairs, width]`, without writing down what is repeated."""
     rows, users = _rows_and_users(pairs, values)
-    if _is_one(rows, users):
-        return pairs + values
     grouped = tf.reshape(pairs, [users, rows // users, pairs.shape[1]])
     return tf.reshape(grouped + tf.expand_dims(values, 1), [rows, pairs.shape[1]])
 
@@ -287,10 +286,6 @@ def _rows_and_users(pairs, values):
         rows, users = tf.shape(pairs)[0], tf.shape(values)[0]
     # A server may be asked for nobody: no rows, to be repeated no times.
     return rows, max(users, 1) if isinstance(users, int) else tf.maximum(users, 1)
-
-
-def _is_one(rows, users):
-    return isinstance(rows, int) and rows == users
 
 
 def _unflattened(rows, index):
