@@ -6,6 +6,7 @@ cell therefore stays a string, and validation, which knows the schema, turns it 
 
 import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,8 +35,7 @@ def read_column(path: Path | str, column: str) -> pd.Series:
         DataError: when the file is not readable as what its extension says.
     """
     path = Path(path)
-    read = _read_parquet if path.name.lower().endswith(PARQUET_SUFFIXES) else _read_text
-    return read(path, None, [column])[column]
+    return _reader(path)(path, None, [column])[column]
 
 
 def read_table(source: Path | str | pd.DataFrame, rows: int | None = None) -> pd.DataFrame:
@@ -68,13 +68,17 @@ def read_table(source: Path | str | pd.DataFrame, rows: int | None = None) -> pd
                 f"{path} has the extension {path.suffix or '(none)'}; tables are read from "
                 f"{', '.join(TEXT_SUFFIXES + PARQUET_SUFFIXES)}. Convert it, or pass a DataFrame in Python."
             )
-        frame = _read_parquet(path, rows) if path.name.lower().endswith(PARQUET_SUFFIXES) else _read_text(path, rows)
+        frame = _reader(path)(path, rows)
     _refuse_doubled(frame.columns, name)
     if len(frame) == 0:
         raise DataError(f"{name} has no rows.")
     # `frame.set_index("item_id")` is a habit; the id is wanted as a column.
     keep_index = [name for name in frame.index.names if name is not None and name not in frame.columns]
     return frame.reset_index(level=keep_index).reset_index(drop=True) if keep_index else frame.reset_index(drop=True)
+
+
+def _reader(path: Path) -> Callable[..., pd.DataFrame]:
+    return _read_parquet if path.name.lower().endswith(PARQUET_SUFFIXES) else _read_text
 
 
 def _refuse_doubled(columns: pd.Index, name: str):
