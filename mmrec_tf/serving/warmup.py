@@ -83,7 +83,7 @@ def replay(model, record: bytes) -> dict[str, tf.Tensor] | None:
     """What a loaded SavedModel answers to a record; None where it is of another call than predict, and passed over.
 
     Raises:
-        ValueError, tf.errors.OpError: if it has no such signature, or refuses the inputs.
+        ValueError, tf.errors.OpError: if it has no such signature, takes other inputs, or refuses their values.
         TensorError: if a tensor of the record contradicts itself.
     """
     log = messages().PredictionLog.FromString(record)
@@ -95,6 +95,12 @@ def replay(model, record: bytes) -> dict[str, tf.Tensor] | None:
     signature = request.model_spec.signature_name or "serving_default"
     if signature not in model.signatures:
         raise ValueError(f"there is no signature {signature!r}")
+    takes = sorted(model.signatures[signature].structured_input_signature[1])
+    if sorted(request.inputs) != takes:
+        raise ValueError(
+            f"a warm-up record gives the signature {signature!r} the inputs {sorted(request.inputs)}; it takes {takes}. "
+            "Export the version again, or write the records of this model"
+        )
     inputs = {name: tf.constant(tensor_to_array(tensor, _MAX_BYTES)) for name, tensor in request.inputs.items()}
     return model.signatures[signature](**inputs)
 
