@@ -1,6 +1,7 @@
 """What the command line shows: tables, progress bars and short messages for a person at a terminal."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich import box
@@ -12,6 +13,9 @@ from rich.text import Text
 console = Console()
 errors = Console(stderr=True)
 
+SECONDS_BETWEEN_LINES = 10.0
+"""Where progress goes to a file, a line is written this often at the most, and one when something is done."""
+
 _FOLDED = 24
 """Characters of a line that words are folded into without becoming hard to read."""
 
@@ -20,8 +24,12 @@ _FOLDED = 24
 def progress_bars() -> Iterator:
     """A `progress(description, done, total)` function that shows one bar for each description.
 
-    Bars go to the error stream, so that piped output stays clean.
+    Bars go to the error stream, so that piped output stays clean. Where that stream is no terminal (a log file, a job's
+    output) there is nothing to draw over, and what is done is written line by line.
     """
+    if not errors.is_terminal:
+        yield _progress_lines(SECONDS_BETWEEN_LINES)
+        return
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -38,6 +46,21 @@ def progress_bars() -> Iterator:
             bars.update(tasks[description], completed=done, total=total)
 
         yield progress
+
+
+def _progress_lines(seconds_between: float) -> Callable[[str, int, int], None]:
+    begun = time.monotonic()
+    written = begun
+
+    def progress(description: str, done: int, total: int) -> None:
+        nonlocal written
+        now = time.monotonic()
+        if done >= total or now - written >= seconds_between:
+            written = now
+            minutes, seconds = divmod(int(now - begun), 60)
+            errors.print(f"{minutes:3d}:{seconds:02d}  {description}  {done}/{total}", highlight=False, markup=False)
+
+    return progress
 
 
 def show_rows(title: str, header, rows) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from mmrec_tf import cli_output
-from mmrec_tf.cli_output import show_rows
+from mmrec_tf.cli_output import progress_bars, show_rows
 from mmrec_tf.data.problems import Problem, ValidationReport
 
 REMEDY = "Add these items to the items table. Or set data.policies.unknown_item: keep or stop."
@@ -68,3 +68,27 @@ def test_one_column_of_words_is_folded_in_a_table_as_far_as_it_can_be_read(shown
 
 def test_a_table_without_rows_has_a_header(shown):
     assert shown(80, "nothing", ("a", "b"), [])[:2] == ["nothing", " a  b"]
+
+
+def test_progress_without_a_terminal_is_a_line_when_something_is_done_or_time_has_passed(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(cli_output.time, "monotonic", lambda: now[0])
+    with progress_bars() as progress:
+        # Seconds since the start, and what is said then.
+        for at, said in (
+            (1, ("training retrieval", 1, 30)),
+            (12, ("training retrieval", 2, 30)),
+            (15, ("training retrieval", 3, 30)),
+            (15, ("reading [photo]", 7, 7)),
+            (24, ("training retrieval", 4, 30)),
+            (75, ("training retrieval", 5, 30)),
+        ):
+            now[0] = 100.0 + at
+            progress(*said)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [
+        "  0:12  training retrieval  2/30",
+        "  0:15  reading [photo]  7/7",
+        "  1:15  training retrieval  5/30",
+    ]

@@ -98,8 +98,8 @@ def replay(model, record: bytes) -> dict[str, tf.Tensor] | None:
     takes = sorted(model.signatures[signature].structured_input_signature[1])
     if sorted(request.inputs) != takes:
         raise ValueError(
-            f"a warm-up record gives the signature {signature!r} the inputs {sorted(request.inputs)}; it takes {takes}. "
-            "Export the version again, or write the records of this model"
+            f"a warm-up record gives the signature {signature!r} the inputs {sorted(request.inputs)}; it takes "
+            f"{takes}. Export the version again, or write the records of this model"
         )
     inputs = {name: tf.constant(tensor_to_array(tensor, _MAX_BYTES)) for name, tensor in request.inputs.items()}
     return model.signatures[signature](**inputs)
