@@ -15,7 +15,7 @@ _BLOCKS = 8
 class ByteDropout(tf_keras.layers.Layer):
     """Dropout that chooses by one byte for each unit, four of them from a random integer.
 
-    In a ranker's step on a CPU, to draw floats and to choose by them, as `tf_keras.layers.Dropout` does, takes as long
+    In a step on a CPU, to draw floats and to choose by them, as `tf_keras.layers.Dropout` does, takes as long
     as a product of its network. A byte knows 256 levels, so the rate is rounded to the nearest of them (0.2 to 0.1992);
     units that are kept are scaled by the rate that is in force, and the expectation stays what it was.
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 import tf_keras
 
 from mmrec_tf.data.time_gaps import GAP_BUCKETS
+from mmrec_tf.models.byte_dropout import ByteDropout
 from mmrec_tf.models.context_fields import ContextFields, masked
 from mmrec_tf.models.feature_lookup import FeatureLookup
 from mmrec_tf.models.history.base import HistoryEncoder
@@ -34,7 +35,7 @@ class _Tower(tf_keras.layers.Layer):
             self.mixture = MultiGateExperts(experts, self.hidden[0], self.tasks)
         plain = self.hidden[1:] if experts else self.hidden
         self.layers = [tf_keras.layers.Dense(width, activation="gelu") for width in plain]
-        self.drop = tf_keras.layers.Dropout(dropout)
+        self.drop = ByteDropout(dropout)
         # Float32 whatever the policy: the softmax that follows is not safe in half precision.
         self.project = tf_keras.layers.Dense(dim, dtype="float32", name="project")
 
@@ -150,14 +151,14 @@ class QueryTower(_Tower):
         history, user_index = features["history"], features["user_index"]
         gaps = features.get("gaps", tf.zeros_like(history))
         since = features.get("since", tf.zeros_like(user_index))
-        states = self.history(features["history_items"], history > 0, gaps, training=training)
-        present = tf.cast(history > 0, states.dtype)
-        if since.shape.rank == 2:
-            state = tf.reshape(states, [-1, self.dim])
+        all_ask = since.shape.rank == 2
+        state = self.history(features["history_items"], history > 0, gaps, training=training, latest_only=not all_ask)
+        present = tf.cast(history > 0, state.dtype)
+        if all_ask:
+            state = tf.reshape(state, [-1, self.dim])
             count = tf.reshape(tf.cumsum(present, axis=1), [-1, 1])
             user_index = tf.reshape(tf.broadcast_to(user_index[:, None], tf.shape(history)), [-1])
         else:
-            state = states[:, -1] if history.shape[1] else tf.zeros([tf.shape(history)[0], self.dim], states.dtype)
             count = tf.reduce_sum(present, axis=1, keepdims=True)
         since = tf.reshape(since, [-1])
         if "known" in features:

@@ -49,3 +49,8 @@ class AttentionPoolingHistory(ResidualHistory):
         bias = by_distance(self.distance, steps.shape[1])
         weights = attention(self.query(steps), self.key(steps), bias, attended_by(present))
         return tf.concat([tf.matmul(weights, steps), steps], axis=2)
+
+    def latest_states(self, steps, present, training):
+        latest, bias = steps[:, -1:], self.distance[self.length - steps.shape[1] :]
+        weights = attention(self.query(latest), self.key(steps), bias, present[:, None, :])
+        return tf.concat([tf.matmul(weights, steps), latest], axis=2)[:, 0]

@@ -11,7 +11,8 @@ class HistoryEncoder(tf_keras.layers.Layer):
     window of history trains on every position of it, and the last is the user's present state.
 
     A subclass implements `encode(items, present, gaps, training)`, which is given zeros for the items of padding, and
-    whose output at padding is replaced by zeros.
+    whose output at padding is replaced by zeros. Where the present state is less work than those of all positions, it
+    implements `encode_latest` too.
 
     Args:
         dim: int. Width of the items' embeddings and of the output.
@@ -23,9 +24,11 @@ class HistoryEncoder(tf_keras.layers.Layer):
         gaps: `[batch, l]` int tensor, the bucket of the time between an item and the one before it (see
             `mmrec_tf.data.time_gaps`), 0 where it is not known.
         training: bool.
+        latest_only: bool. Only the last position is asked about. Defaults to False.
 
     Returns:
-        `[batch, l, dim]` float tensor, 0 at padding.
+        `[batch, l, dim]` float tensor, 0 at padding; of the last position alone `[batch, dim]`, 0 where nobody has
+        done anything.
 
     Raises:
         ValueError: if the items are of another width, or more than `length`.
@@ -45,18 +48,23 @@ class HistoryEncoder(tf_keras.layers.Layer):
             )
         super().build(input_shape)
 
-    def call(self, items, mask, gaps, training=False):
+    def call(self, items, mask, gaps, training=False, latest_only=False):
         if not items.shape[1]:
-            return items
+            return tf.zeros([tf.shape(items)[0], self.dim], items.dtype) if latest_only else items
         present = tf.cast(mask, tf.bool)
         # What stands at padding has no influence, whatever it is: a product with 0 would keep a NaN.
         items = tf.where(present[..., None], items, tf.zeros([], items.dtype))
-        encoded = self.encode(items, present, gaps, training)
-        return tf.where(present[..., None], encoded, tf.zeros([], encoded.dtype))
+        encode, asked = (self.encode_latest, present[:, -1]) if latest_only else (self.encode, present)
+        encoded = encode(items, present, gaps, training)
+        return tf.where(asked[..., None], encoded, tf.zeros([], encoded.dtype))
 
     def encode(self, items: tf.Tensor, present: tf.Tensor, gaps: tf.Tensor, training: bool) -> tf.Tensor:
         """`[batch, l, dim]` of `[batch, l, dim]` items, `[batch, l]` bool and `[batch, l]` int; causal."""
         raise NotImplementedError
+
+    def encode_latest(self, items: tf.Tensor, present: tf.Tensor, gaps: tf.Tensor, training: bool) -> tf.Tensor:
+        """`[batch, dim]`: what `encode` gives for the last position."""
+        return self.encode(items, present, gaps, training)[:, -1]
 
     def get_config(self):
         return {**super().get_config(), "dim": self.dim, "length": self.length}

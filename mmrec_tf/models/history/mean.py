@@ -35,9 +35,20 @@ class MeanHistory(HistoryEncoder):
         super().build(input_shape)
 
     def encode(self, items, present, gaps, training):
+        weights = by_distance(self._weights(), items.shape[1])
+        total = tf.matmul(tf.cast(present, tf.float32), weights, transpose_b=True)
+        return tf.cast(tf.matmul(weights, tf.cast(items, tf.float32)) * _inverse(total)[..., None], items.dtype)
+
+    def encode_latest(self, items, present, gaps, training):
+        weights = tf.cast(present, tf.float32) * self._weights()[self.length - items.shape[1] :]
+        weights *= _inverse(tf.reduce_sum(weights, axis=1, keepdims=True))
+        return tf.cast(tf.matmul(weights[:, None, :], tf.cast(items, tf.float32))[:, 0], items.dtype)
+
+    def _weights(self):
         # By the weight of the newest item, so that wherever there is one the total is at least 1, and in float32: its
         # inverse has a gradient that divides by the total's square, which half precision cannot hold.
-        weights = by_distance(tf.exp(self.recency - self.recency[-1]), items.shape[1])
-        total = tf.matmul(tf.cast(present, tf.float32), weights, transpose_b=True)
-        share = 1.0 / tf.where(total > 0.0, total, 1.0)
-        return tf.cast(tf.matmul(weights, tf.cast(items, tf.float32)) * share[..., None], items.dtype)
+        return tf.exp(self.recency - self.recency[-1])
+
+
+def _inverse(total: tf.Tensor) -> tf.Tensor:
+    return 1.0 / tf.where(total > 0.0, total, 1.0)

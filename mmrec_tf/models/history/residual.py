@@ -16,7 +16,8 @@ class ResidualHistory(HistoryEncoder):
     The mean is hard to beat where histories are short or data are few, so training starts from it: W starts so small
     that the sum differs from the mean by some hundredths of a layer-normalised vector.
 
-    A subclass implements `states(steps, present, training)`, which gives s; at padding its steps are 0.
+    A subclass implements `states(steps, present, training)`, which gives s; at padding its steps are 0. Where the last
+    state is less work than all of them, it implements `latest_states` too.
 
     See `HistoryEncoder` for arguments and shapes, `MeanHistory` for the mean.
     """
@@ -34,10 +35,21 @@ class ResidualHistory(HistoryEncoder):
         self.project = tf_keras.layers.Dense(dim, kernel_initializer=small, name="project")
 
     def encode(self, items, present, gaps, training):
+        states = self.states(self._steps(items, present, gaps), present, training)
+        return self.mean(items, present, gaps) + self.project(states)
+
+    def encode_latest(self, items, present, gaps, training):
+        states = self.latest_states(self._steps(items, present, gaps), present, training)
+        return self.mean(items, present, gaps, latest_only=True) + self.project(states)
+
+    def _steps(self, items, present, gaps):
         steps = self.normalize(items) + self.gap_embedding(gaps)
-        steps = tf.where(present[..., None], steps, tf.zeros([], steps.dtype))
-        return self.mean(items, present, gaps) + self.project(self.states(steps, present, training))
+        return tf.where(present[..., None], steps, tf.zeros([], steps.dtype))
 
     def states(self, steps: tf.Tensor, present: tf.Tensor, training: bool) -> tf.Tensor:
         """`[batch, l, width]` of `[batch, l, dim]` steps and `[batch, l]` bool; causal."""
         raise NotImplementedError
+
+    def latest_states(self, steps: tf.Tensor, present: tf.Tensor, training: bool) -> tf.Tensor:
+        """`[batch, width]`: what `states` gives for the last step."""
+        return self.states(steps, present, training)[:, -1]

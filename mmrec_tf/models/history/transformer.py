@@ -30,9 +30,10 @@ class CausalBlock(tf_keras.layers.Layer):
         steps: `[batch, l, dim]` float tensor.
         attended: `[batch, l, l]` bool tensor, at `[:, i, j]` whether i may look at j.
         training: bool.
+        latest_only: bool. Only the last step is asked about. Defaults to False.
 
     Returns:
-        `[batch, l, dim]` float tensor.
+        `[batch, l, dim]` float tensor; `[batch, 1, dim]` of the last step alone.
 
     Reference: Kang and McAuley, Self-attentive sequential recommendation (ICDM 2018); the bias is that of Raffel et
     al., Exploring the limits of transfer learning with a unified text-to-text Transformer (2020), by single distances.
@@ -64,20 +65,21 @@ class CausalBlock(tf_keras.layers.Layer):
         )
         super().build(input_shape)
 
-    def call(self, steps, attended, training=False):
-        seen = self.attend(self.normalize_attention(steps), attended)
-        steps += self.drop(self.attended_map(seen), training=training)
+    def call(self, steps, attended, training=False, latest_only=False):
+        asked = 1 if latest_only else steps.shape[1]
+        seen = self.attend(self.normalize_attention(steps), attended, asked)
+        steps = steps[:, -asked:] + self.drop(self.attended_map(seen), training=training)
         transformed = self.narrow(self.widen(self.normalize_transform(steps)))
         return steps + self.drop(transformed, training=training)
 
-    def attend(self, steps, attended):
-        """`[batch, l, dim]`: what the heads gather, side by side."""
+    def attend(self, steps, attended, asked):
+        """`[batch, asked, dim]`: what the heads gather for the last steps, side by side."""
         count, width = steps.shape[1], self.dim // self.heads
         mapped = tf.reshape(self.queries_keys_values(steps), [-1, count, 3, self.heads, width])
         query, key, value = tf.unstack(tf.transpose(mapped, [2, 0, 3, 1, 4]))
-        bias = by_distance(self.distance, count)
-        seen = tf.matmul(attention(query, key, bias, attended[:, None]), value)
-        return tf.reshape(tf.transpose(seen, [0, 2, 1, 3]), [-1, count, self.dim])
+        bias = by_distance(self.distance, count)[:, -asked:]
+        seen = tf.matmul(attention(query[:, :, -asked:], key, bias, attended[:, None, -asked:]), value)
+        return tf.reshape(tf.transpose(seen, [0, 2, 1, 3]), [-1, asked, self.dim])
 
     def get_config(self):
         own = {"dim": self.dim, "length": self.length, "heads": self.heads, "dropout": self.dropout}
@@ -123,9 +125,17 @@ class TransformerHistory(ResidualHistory):
         self.normalize_states = tf_keras.layers.LayerNormalization(epsilon=1e-5, name="normalize_states")
 
     def states(self, steps, present, training):
+        return self._states(steps, present, training, latest_only=False)
+
+    def latest_states(self, steps, present, training):
+        return self._states(steps, present, training, latest_only=True)[:, -1]
+
+    def _states(self, steps, present, training, latest_only):
         steps, attended = self.drop(steps, training=training), attended_by(present)
-        for block in self.causal_blocks:
-            steps = block(steps, attended, training=training)
+        for number, block in enumerate(self.causal_blocks, 1):
+            # Of the last block's steps nobody reads but the last one.
+            is_read_once = latest_only and number == self.blocks
+            steps = block(steps, attended, training=training, latest_only=is_read_once)
         return self.normalize_states(steps)
 
     def get_config(self):

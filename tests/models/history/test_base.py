@@ -53,6 +53,30 @@ def test_what_stands_at_padding_has_no_influence_on_outputs_and_gradients(name):
 
 
 @every_encoder
+def test_the_latest_state_alone_is_the_last_of_all_with_the_same_gradients(name):
+    encoder, inputs = randomized(build_history_encoder(name, DIM, LENGTH)), given()
+    # Neither what stands at padding nor how much of it there is.
+    inputs["items"] = np.where(MASK[..., None], inputs["items"], np.nan).astype(np.float32)
+    for cut in (0, 2):
+        shorter = {key: tf.constant(value[:, cut:]) for key, value in inputs.items()}
+        results = []
+        for latest_only in (False, True):
+            with tf.GradientTape() as tape:
+                tape.watch(shorter["items"])
+                output = encoder(**shorter, latest_only=latest_only)
+                output = output if latest_only else output[:, -1]
+                loss = tf.reduce_sum(tf.square(output))
+            asked = [shorter["items"], *encoder.trainable_weights]
+            results.append(
+                [output, *map(tf.convert_to_tensor, tape.gradient(loss, asked, unconnected_gradients="zero"))]
+            )
+        assert results[1][0].shape == (5, DIM)
+        for one, other in zip(*results):
+            np.testing.assert_allclose(one, other, atol=1e-5, rtol=1e-5)
+        np.testing.assert_array_equal(results[1][0][~MASK[:, -1]], 0.0)
+
+
+@every_encoder
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision(name, policy):
     inputs = given()
@@ -86,8 +110,9 @@ def test_training_starts_near_the_weighted_mean(name):
 @every_encoder
 def test_no_history_at_all(name):
     encoder = build_history_encoder(name, DIM, 0)
-    output = encoder(np.zeros([3, 0, DIM], np.float32), np.zeros([3, 0], bool), np.zeros([3, 0], np.int32))
-    assert output.shape == (3, 0, DIM) and not encoder.weights
+    nothing = np.zeros([3, 0, DIM], np.float32), np.zeros([3, 0], bool), np.zeros([3, 0], np.int32)
+    assert encoder(*nothing).shape == (3, 0, DIM) and not encoder.weights
+    np.testing.assert_array_equal(encoder(*nothing, latest_only=True), np.zeros([3, DIM]))
 
 
 def test_other_shapes_than_it_was_made_for_are_refused():
@@ -106,6 +131,7 @@ def test_a_subclass_only_encodes():
     inputs = given()
     expected = np.where(MASK[..., None], inputs["items"] + 1.0, 0.0)
     np.testing.assert_array_equal(Latest(DIM, LENGTH)(**inputs), expected)
+    np.testing.assert_array_equal(Latest(DIM, LENGTH)(**inputs, latest_only=True), expected[:, -1])
 
 
 def test_values_by_distance():

@@ -31,6 +31,8 @@ def test_by_hand():
         [0, 0, 0, 0],
     ]
     np.testing.assert_allclose(history(items, **arguments)[..., 0], expected, rtol=1e-6)
+    latest = history(items, **arguments, latest_only=True)[:, 0]
+    np.testing.assert_allclose(latest, [row[-1] for row in expected], rtol=1e-6)
 
 
 def test_starts_with_more_weight_on_what_is_recent():
@@ -42,8 +44,9 @@ def test_starts_with_more_weight_on_what_is_recent():
         np.testing.assert_allclose(latest[row], expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("latest_only", [False, True])
 @pytest.mark.parametrize("newest", [-30.0, 30.0])
-def test_steep_weights_in_half_precision(newest):
+def test_steep_weights_in_half_precision(newest, latest_only):
     inputs, results = given(), []
     for dtype in ("mixed_float16", "float32"):
         history = MeanHistory(DIM, LENGTH, dtype=dtype)
@@ -51,7 +54,7 @@ def test_steep_weights_in_half_precision(newest):
         # The weights of the newest item and of the oldest are exp(30) apart, which float16 cannot hold.
         history.recency.assign(np.linspace(0.0, newest, LENGTH))
         with tf.GradientTape() as tape:
-            output = tf.cast(history(**inputs), tf.float32)
+            output = tf.cast(history(**inputs, latest_only=latest_only), tf.float32)
             loss = tf.reduce_sum(tf.square(output))
         results.append((output, tape.gradient(loss, history.recency)))
     for half, full in zip(*results):
