@@ -298,20 +298,22 @@ class TwoTower(RetrievalTables, LossScaledModel):
             without_ids: bool. As if their ids were new.
         """
         place = self.candidate_tower({"item": item}, training=training)
+        own_id = tf.gather(self.items.lookup.id_index, item_index)
         rate = 1.0 if without_ids else self.items.id_dropout
-        id_index = hide_ids(tf.gather(self.items.lookup.id_index, item_index), rate, training or without_ids)
+        id_index = hide_ids(own_id, rate, training or without_ids)
         popularity = tf.cast(self.popularity(id_index), tf.float32)[:, 0]
         trend = self.trends_of(item_index)
         is_new = id_index == 0
-        if training or without_ids:
-            # Whose id is hidden stands for an item that nobody has touched yet.
-            trend = tf.where(is_new[:, None], 0.0, trend)
-        else:
+        if not without_ids:
             # What is known although it has no id needs nothing in place of a popularity: what training has met and
             # nobody liked, and what has come to have a trend since.
             is_known = tf.gather(self.items.lookup.is_met, item_index)
-            if self.half_lives:
+            if self.half_lives and not training:
                 is_known |= tf.reduce_any(tf.gather(self.trends[:, -1], item_index) > 0.0, axis=1)
-            popularity = tf.where(is_new & is_known, 0.0, popularity)
+            is_known &= own_id == 0
+            popularity = tf.where(is_known, 0.0, popularity)
             is_new &= ~is_known
+        if training or without_ids:
+            # Whose id is hidden stands for an item that nobody has touched yet.
+            trend = tf.where(is_new[:, None], 0.0, trend)
         return Candidates(place, popularity + tf.where(is_new, self.newness, 0.0), trend)

@@ -159,6 +159,11 @@ def test_what_training_met_and_nobody_liked_is_not_new(half_lives):
     told = model.candidate_embeddings()[28:, 8]
     np.testing.assert_allclose(told, [0.0, 0.0, 0.375])
     np.testing.assert_allclose(model.candidate_embeddings(without_ids=True)[28:, 8], 0.375)
+    # In training as well; there an item whose id is hidden stands for one that nobody has met, a liked one too.
+    model.items.id_dropout = 1.0
+    index = tf.range(31)
+    trained = model.candidates(index, model.items(index, training=True), training=True)
+    np.testing.assert_allclose(trained.popularity[1:], np.where(np.isin(index[1:], [28, 29]), 0.0, 0.375))
 
 
 def test_all_positions_are_the_examples_one_by_one():
