@@ -89,17 +89,27 @@ def init(
     from mmrec_tf.data.inspection import write_first_config
 
     path = write_first_config(folder, out)
-    console.print(f"wrote {path}\nRead it, mend what was guessed wrong, then: mmrec validate {path}", highlight=False)
+    console.print(
+        f"wrote {path}\nRead it, mend what was guessed wrong, then: mmrec validate {path}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()
 def validate(config: ConfigFile, set_: Overrides = None, as_json: AsJson = False):
     """Check the tables and media; report every problem with count, example and remedy."""
     from mmrec_tf.config_file import load_config
-    from mmrec_tf.data.validation import load_data
 
+    loaded = load_config(config, set_)
+    from mmrec_tf.data.validation import load_data
+    from mmrec_tf.features.item_vectors import resolve_encoders
+    from mmrec_tf.models.build import check_parts
+
+    check_parts(loaded)
+    resolve_encoders(loaded)
     with progress_bars() as progress:
-        _, report = load_data(load_config(config, set_), progress)
+        _, report = load_data(loaded, progress)
     if as_json:
         print(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
         return
@@ -147,7 +157,7 @@ def train(
         quiet_tensorflow()
         run = train_run(loaded, out, overwrite, progress)
     show_metrics(run.read_json("metrics.json"))
-    console.print(f"run: {out}   report: {out / 'report.html'}", highlight=False)
+    console.print(f"run: {out}   report: {out / 'report.html'}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -266,12 +276,14 @@ def report(run: RunFolder):
     Run.open(run)
     with progress_bars() as progress:
         path = _open(run, progress).report()
-    console.print(f"wrote {path}", highlight=False)
+    console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the shop and the run go.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Where the shop and the run go; an earlier demo there is replaced.")] = Path(
+        "demo"
+    ),
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 2, help="Seed of the shop and of the run.")] = 7,
 ):
     """Make a small shop and take it through everything, down to recommendations over HTTP."""

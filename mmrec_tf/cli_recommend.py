@@ -24,6 +24,12 @@ def run_recommend(
     """
     if (user is None) == (not all_users):
         raise MmrecError("name one user with --user, or ask for --all-users; not both.")
+    if user is not None and out is not None:
+        raise MmrecError(
+            f"--out goes with --all-users, got {out} beside --user. For one user take --json, which prints."
+        )
+    if all_users and as_json:
+        raise MmrecError("--json prints one user's list and goes with --user. --all-users writes to --out alone.")
     if k < 1:
         raise MmrecError(f"--k is the number of items to recommend and must be at least 1, got {k}.")
     if all_users and (out is None or out.suffix not in (".parquet", ".csv")):

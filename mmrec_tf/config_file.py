@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from mmrec_tf.config import Config, EncoderConfig
 from mmrec_tf.config_pretraining import resolved_stages
 from mmrec_tf.errors import ConfigError, suggestion
-from mmrec_tf.schema import StrictModel
+from mmrec_tf.schema import FeatureKind, StrictModel
 
 
 def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
@@ -29,10 +29,17 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         ConfigError: naming the file, the key, what was received and the nearest valid name.
     """
     path = Path(path)
+    if path.is_dir():
+        hint = (
+            "Name the file in it"
+            if (path / "config.yaml").is_file()
+            else f"Write one with: mmrec init {path}, and name it"
+        )
+        raise ConfigError(f"{path} is a folder, not a configuration file. {hint}: {path / 'config.yaml'}")
     if not path.is_file():
         raise ConfigError(f"{path} does not exist. Write one with: mmrec init {path.parent}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     # A plain ValueError is a date that there is not.
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
@@ -50,7 +57,7 @@ def parse_config(
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_explain(error, source)) from error
+        raise ConfigError(_explain(error, content, source)) from error
     # A run keeps its configuration elsewhere, so the paths must not depend on where it is read.
     folder = Path(folder).absolute()
     resolved = {
@@ -88,25 +95,46 @@ def _apply(content: dict, override: str) -> None:
     if not separator or not key.strip():
         raise ConfigError(f"--set takes section.key=value, got {override!r}. Example: --set train.epochs=3")
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML ({error}).") from error
     *parents, leaf = key.strip().split(".")
     section = content
-    for parent in parents:
+    for depth, parent in enumerate(parents, 1):
         child = section.get(parent)
         if child is None:
             child = section[parent] = {}
         if not isinstance(child, dict):
-            raise ConfigError(f"--set {override}: {parent} is not a section.")
+            place = ".".join(parents[:depth])
+            raise ConfigError(
+                f"--set {override}: {place} is {child!r} and no section. Give it whole, as in "
+                f"--set '{place}={{{'.'.join([*parents[depth:], leaf])}: {text.strip()}}}'"
+            )
         section = child
     section[leaf] = value
 
 
-def _explain(error: ValidationError, source: str) -> str:
+class _Loader(yaml.SafeLoader):
+    """Of a key that stands twice, plain YAML would drop the first with all that is below it."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        lines = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line, first = key.start_mark.line + 1, lines.get((key.tag, key.value))
+                if first is not None:
+                    raise yaml.YAMLError(
+                        f"{key.value} stands there twice, in lines {first} and {line}. Join the two into one."
+                    )
+                lines[key.tag, key.value] = line
+        return node
+
+
+def _explain(error: ValidationError, content: dict, source: str) -> str:
     lines = []
     for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
+        place = ".".join(_names(problem["loc"], content))
         if problem["type"] == "extra_forbidden":
             names = _fields_beside(problem["loc"])
             allowed = ", ".join(sorted(names))
@@ -115,9 +143,31 @@ def _explain(error: ValidationError, source: str) -> str:
             lines.append(f"{place}: this key is required and is not there.")
         elif problem["type"] == "value_error":
             lines.append(f"{place + ': ' if place else ''}{problem['ctx']['error']}")
+        elif problem["type"] in ("model_type", "list_type", "dict_type") and problem["input"] is None:
+            lines.append(f"{place} is empty. Write settings below it, or leave the line out.")
+        elif problem["type"] == "model_type":
+            names = _fields_beside((*problem["loc"], ""))
+            lines.append(
+                f"{place} takes settings, as in {{{names[0]}: ...}}, got {problem['input']!r}. "
+                f"Allowed there: {', '.join(sorted(names))}."
+            )
+        elif problem["type"] == "list_type":
+            lines.append(f"{place} takes a list, as in [{problem['input']}], got {problem['input']!r}.")
         else:
-            lines.append(f"{place}: {problem['msg']}, got {problem['input']!r}.")
+            near = suggestion(problem["input"], get_args(FeatureKind)) if problem["loc"][-1] == "kind" else ""
+            lines.append(f"{place}: {problem['msg']}, got {problem['input']!r}.{near}")
     return f"{source} is not valid:\n  " + "\n  ".join(lines)
+
+
+def _names(location: tuple, content: dict) -> list[str]:
+    """Where a problem is, as the file says it: features have names, and no numbers, in the short form."""
+    names, there = [], content
+    for part in location:
+        if isinstance(part, int) and isinstance(there, dict):
+            part = list(there)[part]
+        names.append(str(part))
+        there = there.get(part) if isinstance(there, dict) else None
+    return names
 
 
 def _fields_beside(location: tuple) -> list[str]:

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from mmrec_tf.config_ranking import RankingConfig
 from mmrec_tf.errors import suggestion
-from mmrec_tf.schema import StrictModel
+from mmrec_tf.schema import StrictModel, Width
 
 
 class AdversarialConfig(StrictModel):
@@ -178,7 +178,7 @@ class RetrievalConfig(StrictModel):
     """
 
     dim: int = Field(default=64, ge=2)
-    hidden: list[int] = Field(default_factory=lambda: [128])
+    hidden: list[Width] = Field(default_factory=lambda: [128])
     history_length: int = Field(default=30, ge=0)
     history: HistoryConfig = HistoryConfig()
     negatives: NegativesConfig = NegativesConfig()

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mmrec_tf.config_targets import TargetConfig, check_targets
 from mmrec_tf.errors import ConfigError, suggestion
-from mmrec_tf.schema import StrictModel
+from mmrec_tf.schema import StrictModel, Width
 
 RANKERS: dict[str, tuple[str, ...]] = {
     "deepfm": (),
@@ -128,7 +128,7 @@ class RankingConfig(StrictModel):
     order_by: dict[str, float] | None = None
     levels: list[float] | None = Field(default=None, min_length=2)
     dim: int = Field(default=32, ge=1)
-    hidden: list[int] = Field(default_factory=lambda: [128, 64])
+    hidden: list[Width] = Field(default_factory=lambda: [128, 64])
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     negatives: int = Field(default=4, ge=0)
     hard_negatives: int = Field(default=2, ge=0)
@@ -147,11 +147,11 @@ class RankingConfig(StrictModel):
     crosses: int | None = Field(default=None, ge=0)
     cross_layers: int | None = Field(default=None, ge=1, le=16)
     cross_rank: int | None = Field(default=None, ge=1)
-    second_hidden: list[int] | None = Field(default=None, min_length=1)
+    second_hidden: list[Width] | None = Field(default=None, min_length=1)
     heads: int | None = Field(default=None, ge=1, le=64)
     blocks: int | None = Field(default=None, ge=1, le=16)
     attention_width: int | None = Field(default=None, ge=1)
-    attention_hidden: list[int] | None = Field(default=None, min_length=1)
+    attention_hidden: list[Width] | None = Field(default=None, min_length=1)
     shared_layers: int | None = Field(default=None, ge=1, le=16)
     experts: int | None = Field(default=None, ge=1, le=64)
     own_experts: int | None = Field(default=None, ge=1, le=64)

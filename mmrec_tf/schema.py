@@ -4,7 +4,7 @@ Every other part asks the schema; nothing else guesses from column names. A sche
 the item and of the context (the interaction itself), and round-trips through YAML as part of the configuration.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -12,6 +12,9 @@ FeatureKind = Literal[
     "id", "categorical", "multi_categorical", "number", "text", "image", "audio", "video", "vector", "timestamp"
 ]
 Side = Literal["user", "item", "context"]
+
+Width = Annotated[int, Field(ge=1)]
+"""Of a layer."""
 
 MODALITY_KINDS = ("text", "image", "audio", "video", "vector")
 """Kinds that an encoder (or, for `vector`, the table itself) turns into one vector per item."""

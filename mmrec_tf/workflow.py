@@ -22,6 +22,7 @@ from mmrec_tf.evaluation.training_data import training_data
 from mmrec_tf.exploration import fit_explorer, save_explorer
 from mmrec_tf.features.item_vectors import build_encoders, resolve_encoders
 from mmrec_tf.features.prepared import Prepared, prepare
+from mmrec_tf.models.build import check_parts
 from mmrec_tf.pretraining.encoder_stages import ON_ENCODERS, pretrain_encoders, pretrained_features
 from mmrec_tf.pretraining.fitting import StageResult
 from mmrec_tf.pretraining.running import named_stages, stages_folder
@@ -61,6 +62,8 @@ def train_run(config: Config, folder: str | Path, overwrite: bool = False, progr
     """
     with new_run(folder, overwrite) as run:
         seconds: dict[str, float] = {}
+        # Before hours of embedding, not after them.
+        check_parts(config)
         config = resolve_encoders(config)
         if config.export.index == "scann":
             # Before hours of training, not after them.

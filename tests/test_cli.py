@@ -37,6 +37,9 @@ def test_help_does_not_import_tensorflow():
         (["recommend", "absent"], "--user"),
         (["recommend", "absent", "--user", "u", "--k", "0"], "at least 1"),
         (["recommend", "absent", "--all-users"], "--out"),
+        (["recommend", "absent", "--user", "u", "--out", "lists.csv"], "--out goes with --all-users"),
+        (["recommend", "absent", "--all-users", "--out", "lists.csv", "--json"], "--json prints one user's list"),
+        (["train", "."], "is a folder, not a configuration file"),
         (["evaluate", "absent"], "is no finished run"),
         (["export", "absent"], "is no finished run"),
         (["serve", "absent"], "is no finished run"),
@@ -53,6 +56,17 @@ def test_a_users_mistake_gives_a_message_and_exit_code_2(arguments, expected, tm
     assert expected in finished.stderr
     assert "Traceback" not in finished.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("setting", ["fusion.method=gatd", "alignment=ccca", "encoders.text=hashd_text"])
+def test_names_that_only_the_models_parts_know_are_checked_before_the_data_are_read(setting, tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "data: {interactions: a.csv, items: b.csv}\nschema: {user: {u: id}, item: {i: id, words: text}}\n"
+        "split: {method: random}\n"
+    )
+    finished = mmrec("validate", "c.yaml", "--set", setting, cwd=tmp_path)
+    assert finished.returncode == 2 and "Traceback" not in finished.stderr
+    assert "is unknown. Did you mean" in finished.stderr
 
 
 def test_misspelt_setting_names_the_nearest(tmp_path):

@@ -201,3 +201,66 @@ def test_adversarial_training_is_off_by_default_and_has_its_own_defaults():
     assert tiny_world.config().models.retrieval.adversarial is None
     options = tiny_world.config(retrieval={"adversarial": {}}).models.retrieval.adversarial
     assert (options.weight, options.epsilon) == (0.5, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train: {epochs: 3}\nseed: 1\ntrain: {patience: 2}", "train stands there twice, in lines 1 and 3"),
+        ("train:\n  epochs: 3\n  epochs: 4", "epochs stands there twice, in lines 2 and 3"),
+    ],
+)
+def test_what_stands_twice_is_refused_as_the_first_would_be_lost(tmp_path, text, said):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=f"is not valid YAML: {said}. Join the two"):
+        load_config(path)
+
+
+def test_yaml_that_takes_over_keys_and_changes_one_is_no_doubled_key(tmp_path):
+    path = tmp_path / "config.yaml"
+    shared = "shared: &shared {epochs: 3, patience: 1}\ntrain:\n  <<: *shared\n  epochs: 4\n"
+    path.write_text(shared)
+    with pytest.raises(ConfigError, match="shared: unknown key") as refused:
+        load_config(path)
+    assert "twice" not in str(refused.value)
+
+
+@pytest.mark.parametrize("setting", ["retrieval.hidden", "ranking.hidden", "ranking.attention_hidden"])
+def test_layers_without_units_are_refused(setting):
+    with pytest.raises(ConfigError, match=rf"models\.{setting}\.0: Input should be greater than or equal to 1, got 0"):
+        _parse(f"models.{setting}=[0]", "models.ranking.model=din")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "models.retrieval.history=gru",
+            r"models\.retrieval\.history takes settings, as in {encoder: \.\.\.}, got 'gru'",
+        ),
+        ("models.retrieval.trends=null", r"models\.retrieval\.trends is empty\. Write settings below it, or leave"),
+        ("train=null", "train is empty"),
+        ("encoders=null", "encoders is empty"),
+        ("schema.context=null", r"schema\.context is empty"),
+        ("schema.item.title={kind: text, columns: plot}", r"schema\.item\.title\.columns takes a list, as in \[plot\]"),
+        ("schema.item.photo=imge", r"schema\.item\.photo\.kind: .*got 'imge'\. Did you mean 'image'"),
+    ],
+)
+def test_a_value_in_place_of_a_section_says_what_goes_there(override, said):
+    with pytest.raises(ConfigError, match=said):
+        _parse(override)
+
+
+def test_an_override_below_a_short_form_says_how_to_give_it_whole():
+    whole = r"encoders\.title is 'hashed_text' and no section\. .*--set 'encoders\.title={type: minilm}'"
+    with pytest.raises(ConfigError, match=whole):
+        _parse("encoders.title.type=minilm", encoders={"title": "hashed_text"})
+
+
+def test_a_folder_is_told_from_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="is a folder.*Write one with: mmrec init"):
+        load_config(tmp_path)
+    (tmp_path / "config.yaml").write_text("seed: 1")
+    with pytest.raises(ConfigError, match=r"is a folder.*Name the file in it: .*config\.yaml"):
+        load_config(tmp_path)

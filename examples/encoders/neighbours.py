@@ -53,7 +53,7 @@ class Task:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--encoders", nargs="+", help="encoders to compare; light and pretrained by default")
     parser.add_argument("--store", type=Path, help="feature store to keep the vectors in; a temporary one by default")

@@ -32,7 +32,8 @@ _MARKER = ".mmrec_demo_shop"
 _ENTRIES = ("users.csv", "items.csv", "interactions.csv", "photos", "jingles", "config.yaml")
 
 _CONFIG = """\
-# The demo shop: made-up users, products and purchases. Start here, change anything, and run it again.
+# The demo shop: made-up users, products and purchases. Start here, change anything, and train again with mmrec train;
+# mmrec demo would write this file and its run anew.
 name: Demo shop
 seed: {seed}
 

@@ -57,6 +57,8 @@ def read_table(source: Path | str | pd.DataFrame, rows: int | None = None) -> pd
         frame, name = source, "the DataFrame"
     else:
         path, name = Path(source), str(source)
+        if path.is_dir():
+            raise DataError(f"The table {path} is a folder, not a file. Name the file in it.")
         if not path.is_file():
             beside = (
                 sorted(file.name for file in path.parent.iterdir() if is_table(file)) if path.parent.is_dir() else []

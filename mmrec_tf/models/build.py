@@ -13,6 +13,7 @@ from mmrec_tf.errors import ConfigError
 from mmrec_tf.features.context_features import ContextFeatures
 from mmrec_tf.features.feature_table import FeatureTable
 from mmrec_tf.fusion import build_fusion
+from mmrec_tf.losses.alignment_registry import build_alignment
 from mmrec_tf.losses.pairwise_alignment import PairwiseAlignment
 from mmrec_tf.losses.sampling import sampling_probabilities
 from mmrec_tf.models.feature_lookup import FeatureLookup
@@ -31,6 +32,17 @@ from mmrec_tf.models.two_tower import TwoTower
 
 MEMORIES = ("followers", "companions")
 """What a two-tower model remembers of pairs of items: those taken up one after the other, those of the same users."""
+
+
+def check_parts(config: Config) -> None:
+    """Refuses what only fusions and alignments know of their names and options.
+
+    Raises:
+        ConfigError: with the nearest name that there is.
+    """
+    build_fusion(config.fusion)
+    if config.alignment.method is not None:
+        build_alignment(config.alignment.method)
 
 
 def build_two_tower(

@@ -10,6 +10,7 @@ from mmrec_tf.config_file import dump_config
 from mmrec_tf.data.whole_files import is_marked, marked, write_whole
 from mmrec_tf.errors import ConfigError, MmrecError, RunError
 from mmrec_tf.features.item_vectors import resolve_encoders
+from mmrec_tf.models.build import check_parts
 from mmrec_tf.search.edges import AtEdge, settings_at_edge
 from mmrec_tf.search.judge import ChainJudge
 from mmrec_tf.search.space import Space, merged, search_space, value_of
@@ -78,6 +79,7 @@ def search_settings(
         RunError: if the folder is none of this search, if another process is at work in it, or if trials fail one
             after the other.
     """
+    check_parts(config)
     config = resolve_encoders(config)
     if config.search.stage != "retrieval" and not config.models.ranking.enabled:
         raise ConfigError(

@@ -10,6 +10,7 @@ from mmrec_tf.config_encoders import EncoderConfig
 from mmrec_tf.config_file import parse_config
 from mmrec_tf.config_tuning import RangeConfig
 from mmrec_tf.errors import ConfigError, suggestion
+from mmrec_tf.models.build import check_parts
 from mmrec_tf.schema import StrictModel
 
 _RETRIEVAL = ("encoders", "fusion", "alignment", "pretraining", "tasks", "models.clock", "models.retrieval")
@@ -193,7 +194,9 @@ def _tried_out(config: Config, name: str, entry: list | RangeConfig) -> Choices 
 def _accepting(config: Config, name: str, value) -> Config:
     """The configuration with a value, and if need be with one value of another setting that makes it possible."""
     try:
-        return merged(config, {name: value})
+        accepted = merged(config, {name: value})
+        check_parts(accepted)
+        return accepted
     except ConfigError as error:
         refusal = str(error).split("\n", 1)[-1].strip()
     for other, entry in config.search.space.items():

@@ -95,6 +95,12 @@ def test_absent_file_names_the_tables_beside_it(tmp_path):
         read_table(tmp_path / "nowhere" / "rating.csv")
 
 
+def test_a_folder_is_no_table(tmp_path):
+    (tmp_path / "ratings.csv").mkdir()
+    with pytest.raises(DataError, match=r"ratings\.csv is a folder, not a file"):
+        read_table(tmp_path / "ratings.csv")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

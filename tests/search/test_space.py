@@ -43,6 +43,14 @@ def test_values_are_read_as_the_configuration_reads_them():
         ({"models.retrieval.dropout": {"low": 0.5, "high": 1.5}}, "refuses 1.5"),
         ({"models.retrieval.dim": {"low": 8.5, "high": 64}}, "refuses 8.5"),
         ({"fusion.method": {"low": 1, "high": 2}}, "fusion.method: the configuration refuses 1"),
+        (
+            {"fusion.method": ["concat", "gatd"]},
+            "fusion.method: the configuration refuses 'gatd': .*Did you mean 'gated'",
+        ),
+        (
+            {"alignment.method": ["cca", "ccb"]},
+            "alignment.method: the configuration refuses 'ccb': .*Did you mean 'cca'",
+        ),
         ({"train.xla": {"low": 0, "high": 1}}, "a range is for numbers, and this setting is False"),
         ({"models.ranking.dim": [8, 16]}, "belongs to ranking, and search.stage is retrieval. Set that to ranking or"),
         ({"evaluation.k": [[5], [10]]}, "would change what is measured. Allowed: settings below alignment"),
