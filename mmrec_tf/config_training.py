@@ -51,7 +51,8 @@ class TrainConfig(StrictModel):
         average: float. Momentum of the exponential moving average of the weights that is validated and kept; 0 for the
             weights themselves.
         optimizer: `adam`, or `lazy_adam`, whose steps touch only the embeddings that they look up: for catalogues of
-            hundreds of thousands of items and more.
+            hundreds of thousands of items and more, of both models. `average` is then to be 0, as a moving average
+            passes over all weights at each step.
         steps_per_call: int. Steps that TensorFlow runs before it comes back to Python.
         xla: bool. Compile the train step. Its random draws do not follow the seed, so that runs differ a little.
         precision: `float32`, or `mixed_bfloat16` or `mixed_float16` for half the precision, and on hardware made for it

@@ -19,11 +19,15 @@ def retrieval_dataset(
     weights: np.ndarray | None = None,
     all_positions: bool = False,
     context: dict | None = None,
+    before_moment: bool = False,
 ) -> tf.data.Dataset:
     """Batches for the retrieval model: a user, what they did before, and what they did next.
 
     The histories are cut out of the one array of interactions while the batches are made, so that memory grows with
     the interactions and not with the length of a history.
+
+    What a user has touched before is never recommended to them, so that an interaction with it is part of histories and
+    no example.
 
     Args:
         sequences: the training interactions in order.
@@ -36,6 +40,9 @@ def retrieval_dataset(
             is one example with a full history.
         context: nested dict of `[n, ...]` arrays, what is known of the request behind each interaction; None, the
             default, for nothing.
+        before_moment: bool. Histories end before the moment of the interaction, as those of whoever asks at a later
+            one do: what was in the same basket is not known. Of a user's first moment they hold what stands before it
+            in the table, for they would be empty. Not for all positions. Defaults to False.
 
     Returns:
         A dataset of dicts: `user_index` `[rows]`, `history`, `gaps` `[rows, length]`, and `since`, `moment`,
@@ -43,20 +50,24 @@ def retrieval_dataset(
         item 0 where a window is padded. See `Sequences.asked_at` and `Sequences.windows`. Where it is given, `context`
         in the same nesting, with a row for each example: of all positions `[rows * length, ...]`.
     """
-    n, length = len(sequences), sequences.length
+    n, length, is_example = len(sequences), sequences.length, sequences.is_first()
+    weights = np.ones(n, np.float32) if weights is None else np.asarray(weights, np.float32)
     flat = {
         "item_index": tf.constant(sequences.item_index),
         "gaps": tf.constant(sequences.gaps),
         "moment": tf.zeros([n], tf.int32) if moments is None else tf.constant(moments, tf.int32),
-        "weight": tf.ones([n]) if weights is None else tf.constant(weights, tf.float32),
+        "weight": tf.constant(weights * is_example),
     }
     if all_positions:
         ends, users = sequences.window_ends()
+        before = ends - 1
         batch_size = max(batch_size // max(length, 1), 1)
     else:
-        ends, users = np.arange(n), sequences.user_rows
+        ends = np.flatnonzero(is_example)
+        before, users = (sequences.moment_starts()[ends] if before_moment else ends), sequences.user_rows[ends]
     rows = {
         "end": tf.constant(ends, tf.int64),
+        "before": tf.constant(before, tf.int64),
         "start": tf.constant(sequences.starts[users], tf.int64),
         "user_index": tf.constant(users + 1, tf.int32),
     }
@@ -70,20 +81,19 @@ def retrieval_dataset(
         return tf.reshape(windows_of(values, row["end"], row["start"], length), [size * length, *values.shape[1:]])
 
     def cut(row):
-        end, start = row["end"], row["start"]
+        end, before, start = row["end"], row["before"], row["start"]
         batch = {"user_index": row["user_index"]}
-        before = end - 1 if all_positions else end
         batch["history"] = windows_of(flat["item_index"], before, start, length)
         batch["gaps"] = windows_of(flat["gaps"], before, start, length)
-        for name, source in (
-            ("since", "gaps"),
-            ("moment", "moment"),
-            ("item_index", "item_index"),
-            ("weight", "weight"),
+        # How long ago the last interaction was is told beside the first one after it.
+        for name, source, place in (
+            ("since", "gaps", end if all_positions else before),
+            ("moment", "moment", end),
+            ("item_index", "item_index", end),
+            ("weight", "weight", end),
         ):
-            batch[name] = (
-                windows_of(flat[source], end, start, length) if all_positions else tf.gather(flat[source], end)
-            )
+            values = flat[source]
+            batch[name] = windows_of(values, place, start, length) if all_positions else tf.gather(values, place)
         if context:
             batch["context"] = tf.nest.map_structure(lambda values: known(values, row), context)
         return batch

@@ -5,6 +5,18 @@ import numpy as np
 from mmrec_tf.data.time_gaps import gap_buckets
 
 
+def first_of_pairs(user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
+    """`[n]` bool: the first of the rows that name the same user and the same item, which stand in the order of time."""
+    is_first = np.zeros(len(user_rows), bool)
+    is_first[np.unique(pair_keys(user_rows, item_rows), return_index=True)[1]] = True
+    return is_first
+
+
+def pair_keys(user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
+    """`[n]` int64, the same for the same user and item."""
+    return np.asarray(user_rows, np.int64) << 32 | np.asarray(item_rows, np.int64)
+
+
 class Sequences:
     """Interactions sorted by user and time, sliced into histories by position.
 
@@ -77,6 +89,20 @@ class Sequences:
             "gaps": self._window(ends, starts, self.gaps),
             "since": gap_buckets(seconds),
         }
+
+    def moment_starts(self) -> np.ndarray:
+        """`[n]` int64: behind how many interactions in all each one's moment begins for its user.
+
+        What came about in a user's first moment has nothing before it, and so the interactions before its own place.
+        """
+        places = np.arange(len(self))
+        is_later = (np.diff(self.times, prepend=np.nan) != 0.0) | (np.diff(self.user_rows, prepend=-1) != 0)
+        begins = np.maximum.accumulate(np.where(is_later, places, 0))
+        return np.where(begins > self.starts[self.user_rows], begins, places)
+
+    def is_first(self) -> np.ndarray:
+        """`[n]` bool: where a user touches an item that the same user has not touched before."""
+        return first_of_pairs(self.user_rows, self.item_index)
 
     def window_ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Every user's interactions cut into windows of `length`, from the end: only the first is shorter.

@@ -15,7 +15,7 @@ from mmrec_tf.data.click_log import PositionBuckets, trained_rows
 from mmrec_tf.data.item_weights import inverse_popularity_weights
 from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retrieval_dataset
 from mmrec_tf.data.rec_data import RecData
-from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.data.sequences import Sequences, first_of_pairs
 from mmrec_tf.data.splits import Split, split_interactions
 from mmrec_tf.data.target_labels import check_clicks_teach, check_targets_teach, main_labels, target_labels
 from mmrec_tf.data.trends import DAY
@@ -77,6 +77,18 @@ class Prepared(Tallies):
         """`[rows]` float32: what the ranker learns, 1 or 0 for clicks, the label itself for ratings."""
         return main_labels(self.data, frame, self.config.models.ranking)
 
+    def is_met_first(self, frame: pd.DataFrame) -> np.ndarray:
+        """`[rows]` bool: interactions that are no user's second with an item, by their times.
+
+        Where negatives are drawn from what a user has not touched, an item that stands in the history would be known
+        for a positive by that alone; and it is not recommended again.
+        """
+        order = np.argsort(self.times(frame), kind="stable")
+        users, items = self.rows(frame.iloc[order])
+        is_first = np.zeros(len(frame), bool)
+        is_first[order] = first_of_pairs(users, items)
+        return is_first
+
     def ranking_examples(self, frame: pd.DataFrame, history: Sequences) -> dict[str, np.ndarray]:
         """Interactions as the ranker takes them, each with what its user did strictly before."""
         users, items = self.rows(frame)
@@ -113,7 +125,7 @@ class Prepared(Tallies):
 
     def retrieval_dataset(self, batch_size: int | None = None) -> tf.data.Dataset:
         """Training batches for a `TwoTower`; see `mmrec_tf.data.pipelines.retrieval_dataset`."""
-        sequences, trends = self.sequences(), self.trends()
+        sequences = self.sequences()
         train, weights = self.config.train, []
         if train.half_life is not None and self.data.tells_time:
             weights.append(0.5 ** ((sequences.times.max() - sequences.times) / (train.half_life * DAY)))
@@ -125,11 +137,18 @@ class Prepared(Tallies):
             sequences,
             batch_size or self.batch_size,
             self.config.seed,
-            moments=None if trends is None else trends.periods(sequences.times),
+            moments=self.moments(sequences),
             weights=np.prod(weights, axis=0) if weights else None,
             all_positions=self.config.models.retrieval.history.all_positions,
             context=self._training_context(sequences),
+            # Left out one by one, what is asked about may share its moment with what is known.
+            before_moment=self.data.tells_time and self.config.split.method != "leave_one_out",
         )
+
+    def moments(self, sequences: Sequences) -> np.ndarray | None:
+        """`[n]` int32: the period of each interaction; None without trends. See `Trends.periods`."""
+        trends = self.trends()
+        return None if trends is None else trends.periods(sequences.times)
 
     def _training_context(self, sequences: Sequences) -> Context | None:
         if self.context is None:
@@ -175,6 +194,8 @@ class Prepared(Tallies):
         """Training batches for a member of the ranker; see `mmrec_tf.data.pipelines.ranking_dataset`."""
         options, train = self.config.models.ranking, self.split.train
         rows = trained_rows(self.labels(train), options.negatives_kept, options.position, self.config.seed)
+        if options.draws_negatives:
+            rows &= self.is_met_first(train)
         examples = self.ranking_examples(train[rows], self.sequences())
         # A negative of the main target stands for all that were left out, also to targets that do not wait for it.
         stands_for = np.where(examples["label"] > 0, 1.0, 1.0 / options.negatives_kept).astype(np.float32)

@@ -15,11 +15,10 @@ def sampling_probabilities(item_index: np.ndarray, size: int) -> np.ndarray:
         size: int. Number of item indices.
 
     Returns:
-        `[size]` float32, summing to 1. Items without training examples are given half an example, so that the
-        logarithm is finite.
+        `[size]` float32, summing to 1 over the items that have examples. Those that have none are given half an
+        example, so that the logarithm is finite.
 
     Reference: Yi et al., Sampling-bias-corrected neural modeling for large corpus item recommendations (RecSys 2019).
     """
     counts = np.bincount(item_index, minlength=size).astype(np.float64)
-    counts = np.maximum(counts, 0.5)
-    return (counts / counts.sum()).astype(np.float32)
+    return (np.maximum(counts, 0.5) / max(counts.sum(), 1.0)).astype(np.float32)

@@ -238,7 +238,8 @@ def _loss(retrieval, size):
 def _negatives(options, size):
     source = options.source
     if source == "auto":
-        source = "full" if size <= options.full_up_to else "mixed"
+        # Index 0 is no item.
+        source = "full" if size - 1 <= options.full_up_to else "mixed"
     return {"name": source, "count": options.count, "logq": options.logq}
 
 

@@ -205,6 +205,9 @@ class TwoTower(RetrievalTables, LossScaledModel):
 
     def compute_loss(self, inputs, training=False):
         item_index = tf.reshape(inputs["item_index"], [-1])
+        is_content_trained = training and self.items.lookup.has_modalities
+        # Before the items are embedded: a layer that Keras calls anew forgets what it has added to the loss.
+        apart = misalignment(self, item_index) if is_content_trained and self.alignment is not None else 0.0
         ids, expected = self.negatives(item_index, training=training)
         looked_up = sum(x.shape.num_elements() or 0 for x in (inputs["history"], item_index, ids))
         rows = self.item_rows(looked_up, training)
@@ -218,12 +221,9 @@ class TwoTower(RetrievalTables, LossScaledModel):
         loss = self.task(queries, own, pool, counted, expected, sample_weight=weight, items=(item_index, ids), **hard)
         if training and self.embedding_l2:
             loss += self.embedding_l2 * squared_lengths(self, inputs["user_index"], item_index)
-        if training and self.items.lookup.has_modalities:
-            if self.adversarial is not None:
-                loss += self.adversarial["weight"] * loss_of_pushed(self, queries, item_index, weight)
-            if self.alignment is not None:
-                loss += misalignment(self, item_index)
-        return loss
+        if is_content_trained and self.adversarial is not None:
+            loss += self.adversarial["weight"] * loss_of_pushed(self, queries, item_index, weight)
+        return loss + apart
 
     def get_config(self):
         serialize = tf_keras.saving.serialize_keras_object

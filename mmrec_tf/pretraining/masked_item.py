@@ -27,7 +27,8 @@ class MaskedItemStage(StageModel):
         model: the `TwoTower`.
 
     Call arguments:
-        batch: dict with `user_index` `[batch]`, `history` `[batch, length]` and `item_index` `[batch]`, int32.
+        batch: dict with `user_index` `[batch]`, `history` `[batch, length]`, `item_index` `[batch]` and, where trends
+            are known, `moment` `[batch]`, int32.
 
     Returns:
         dict with `loss`.
@@ -42,7 +43,7 @@ class MaskedItemStage(StageModel):
         self.two_tower = model
 
     def objective(self, batch, training):
-        inputs = {name: batch[name] for name in ("user_index", "history", "item_index")}
+        inputs = {name: batch[name] for name in ("user_index", "history", "item_index", "moment") if name in batch}
         return {"loss": tf.cast(self.two_tower.compute_loss(inputs, training=training), tf.float32)}
 
 
@@ -55,9 +56,10 @@ class HiddenItems:
     Args:
         sequences: the training interactions in order.
         hide: float in [0, 1). Chance that a further item of the window is hidden.
+        moments: `[n]` int32. The period of each interaction; see `Trends.periods`. None, the default, without trends.
     """
 
-    def __init__(self, sequences: Sequences, hide: float):
+    def __init__(self, sequences: Sequences, hide: float, moments: np.ndarray | None = None):
         self.item_index = tf.constant(sequences.item_index, tf.int32)
         self.length = sequences.length
         self.hide = hide
@@ -69,6 +71,8 @@ class HiddenItems:
             "start": sequences.starts[user_rows].astype(np.int32),
             "end": sequences.starts[user_rows + 1].astype(np.int32),
         }
+        if moments is not None:
+            self.arrays["moment"] = moments
 
     def __call__(self, batch: dict) -> dict:
         """The batch with its `history` `[batch, length]`, oldest first."""
@@ -82,11 +86,8 @@ class HiddenItems:
         hidden = window == batch["item_index"][:, None]
         if self.hide:
             hidden = tf.logical_or(hidden, uniform(seed, 1, tf.shape(window)) < self.hide)
-        return {
-            "user_index": batch["user_index"],
-            "item_index": batch["item_index"],
-            "history": tf.where(hidden, 0, window),
-        }
+        told = {name: batch[name] for name in ("user_index", "item_index", "moment") if name in batch}
+        return {**told, "history": tf.where(hidden, 0, window)}
 
 
 def masked_item(
@@ -102,6 +103,7 @@ def masked_item(
             "pretraining stage masked_item hides items of histories, and models.retrieval.history_length is 0. "
             "Raise it, or take the stage out of pretraining."
         )
-    hidden = HiddenItems(prepared.sequences(), options.hide)
+    sequences = prepared.sequences()
+    hidden = HiddenItems(sequences, options.hide, prepared.moments(sequences))
     batches = Batches(hidden.arrays, options.batch_size, seed, change=hidden)
     return MaskedItemStage(model), batches, [*hidden.arrays.values(), *arrays_of(prepared.items, prepared.users)]

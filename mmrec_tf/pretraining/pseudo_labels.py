@@ -62,7 +62,7 @@ class PseudoLabelsStage(StageModel):
         self.is_sure_of_any = is_sure_of_any
 
     def objective(self, batch, training):
-        inputs = {name: batch[name] for name in ("user_index", "history", "item_index")}
+        inputs = {name: batch[name] for name in ("user_index", "history", "item_index", "moment") if name in batch}
         zero = tf.constant(0.0)
         values = {"retrieval": tf.cast(self.two_tower.compute_loss(inputs, training=training), tf.float32)}
         candidates = self.two_tower.embed_candidate(batch["item_index"], training=training)
@@ -153,6 +153,9 @@ def pseudo_labels(
         "history": train.before(np.arange(len(train))),
         "item_index": train.item_index,
     }
+    moments = prepared.moments(train)
+    if moments is not None:
+        arrays["moment"] = moments
     change = WithPairs(pairs, history, len(prepared.data.items))
     stage = PseudoLabelsStage(model, options.weight, options.consistency, is_sure_of_any=len(pairs) > 0)
     sources = [*arrays.values(), pairs.user_index, pairs.item_index, pairs.confidence, history]

@@ -52,7 +52,7 @@ def pretrained_two_tower(
     if any(named_stages(config.pretraining, BEFORE)):
         tf_keras.utils.set_random_seed(config.seed)
     train = prepared.sequences()
-    known = (train.item_index, prepared.trends(), prepared.context)
+    known = (train.item_index[train.is_first()], prepared.trends(), prepared.context)
     model = build_two_tower(config, prepared.users, prepared.items, *known)
     logged = prepared.touched(prepared.split.train)
     model.task.set_probabilities(sampling_probabilities(logged.item_index, prepared.items.size))

@@ -57,6 +57,7 @@ def fit_ranker(
         score=None if score is None else lambda: score(learner),
         score_name="validation -RMSE" if model.target == "rating" else "validation AUC",
         average=options.average,
+        optimizer=config.train.optimizer,
         steps_per_call=options.steps_per_call,
         advice="Lower train.ranking.learning_rate, for example to a third.",
         progress=progress,

@@ -66,6 +66,33 @@ def test_moments_and_weights_go_with_the_interactions():
         np.testing.assert_array_equal(batch["weight"], weights[positions])
 
 
+def baskets() -> Sequences:
+    """One user: items 11 and 12 at 0 seconds, 11 again and 13 at 10, 14 and 15 at 13."""
+    return Sequences([0] * 6, [10, 11, 10, 12, 13, 14], [0, 0, 10, 10, 13, 13], users=1, length=3)
+
+
+def test_what_a_user_has_touched_before_is_history_and_no_example():
+    (batch,) = epoch(retrieval_dataset(baskets(), batch_size=5))
+    by_item = {int(item): history.tolist() for item, history in zip(batch["item_index"], batch["history"])}
+    assert by_item == {11: [0, 0, 0], 12: [0, 0, 11], 13: [11, 12, 11], 14: [12, 11, 13], 15: [11, 13, 14]}
+    windows = epoch(retrieval_dataset(baskets(), batch_size=6, all_positions=True))
+    weights = {(int(i), w) for batch in windows for i, w in zip(batch["item_index"].flat, batch["weight"].flat)}
+    assert weights == {(11, 1.0), (11, 0.0), (12, 1.0), (13, 1.0), (14, 1.0), (15, 1.0)}
+
+
+def test_before_a_moment_nothing_of_the_same_basket_is_known():
+    (batch,) = epoch(retrieval_dataset(baskets(), batch_size=5, before_moment=True))
+    told = zip(batch["item_index"].tolist(), batch["history"].tolist(), batch["gaps"].tolist(), batch["since"].tolist())
+    # The buckets 1 + floor(log2(1 + s)) of 0, 10 and 3 seconds are 1, 4 and 3; nothing lies before the first moment.
+    assert sorted(told) == [
+        (11, [0, 0, 0], [0, 0, 0], 0),
+        (12, [0, 0, 11], [0, 0, 0], 1),
+        (13, [0, 11, 12], [0, 0, 1], 4),
+        (14, [12, 11, 13], [1, 4, 1], 3),
+        (15, [12, 11, 13], [1, 4, 1], 3),
+    ]
+
+
 def test_windows_hold_every_interaction_once_with_what_came_before_it():
     weights = np.arange(1, 11, dtype=np.float32)
     # Windows of three: positions 2 to 4 and 0 to 1 of each user's five.

@@ -139,3 +139,13 @@ def test_no_interactions_and_no_length(length):
     assert empty.profiles(4).toarray().tolist() == [[0] * 4] * 3
     assert by_hand(0).before([0, 4]).shape == (2, 0)
     assert by_hand(0).latest([0, 1, 2]).shape == (3, 0)
+
+
+def test_where_moments_begin_and_which_interactions_are_a_users_first_with_an_item():
+    # User 0: items 1, 2 at one moment, 1 again and 3 at the next, 2 again; user 1: 1; user 2: 3 and 3 at one moment.
+    sequences = Sequences([0, 0, 0, 0, 0, 1, 2, 2], [0, 1, 0, 2, 1, 0, 2, 2], [5, 5, 7, 7, 9, 9, 4, 4], 3, length=2)
+    # In a user's first moment each has the ones before it in the table.
+    assert sequences.moment_starts().tolist() == [0, 1, 2, 2, 4, 5, 6, 7]
+    assert sequences.is_first().tolist() == [True, True, False, True, False, True, True, False]
+    nobody = Sequences([], [], [], users=2, length=2)
+    assert nobody.moment_starts().tolist() == nobody.is_first().tolist() == []

@@ -100,3 +100,22 @@ def test_a_user_who_touched_everything_has_no_negatives(tmp_path, monkeypatch):
     # Index 8 is i7, the one item that is left to the first user.
     assert pairs["user_index"].tolist() == [1, 2, 1, 1]
     assert pairs["item_index"][2:].tolist() == [8, 8]
+
+
+def test_what_a_user_has_had_before_teaches_and_judges_no_ranker(tmp_path, monkeypatch):
+    # The first user takes i0 and i1 three times each, then i2 in validation, i0 again, and i3; the second i4 and i5.
+    users = np.repeat([0, 1], [10, 4])
+    items = np.array([0, 1, 0, 1, 0, 1, 6, 2, 0, 3, 4, 5, 4, 5])
+    parts = ["train"] * 7 + ["validation", "test", "test"] + ["train"] * 3 + ["test"]
+    monkeypatch.setattr(tiny_world, "interactions", lambda: (users, items, np.arange(14.0)))
+    known = tiny_world.prepared(tmp_path, split={"method": "random"})
+    rows = known.data.interactions.assign(part=parts)
+    known.split.train, known.split.validation, known.split.test = (
+        rows[rows["part"] == part] for part in ("train", "validation", "test")
+    )
+    pairs = evaluation_pairs(known, known.split.test, known.sequences(), negatives=1)
+    likes = pairs["label"] > 0
+    # Indices are rows + 1: of i0, i3 and i5 only i3 is new to its user.
+    assert pairs["item_index"][likes].tolist() == [4]
+    first = known.is_met_first(known.split.train)
+    assert first.tolist() == [True, True, False, False, False, False, True, True, True, False]

@@ -45,6 +45,20 @@ def test_the_loss_of_every_pair_is_added_in_training():
     assert found == pytest.approx(alone + 0.5 * float(expected), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "fusion", [{"method": "encoder_decoder"}, {"method": "concat", "balance": 1.0}], ids=["decoder", "balance"]
+)
+def test_what_a_fusion_adds_to_the_loss_stays_beside_alignment(fusion):
+    added = []
+    for alignment in (None, "contrastive"):
+        tf_keras.utils.set_random_seed(1)
+        model = aligned(alignment, **fusion)
+        model.compile(tf_keras.optimizers.Adam(1e-3))
+        logged = model.fit(tf.data.Dataset.from_tensors(tensors()), verbose=0).history
+        added.append(logged["regularization_loss"][0])
+    assert added[0] > 0.0 and added[1] == pytest.approx(added[0], rel=1e-3)
+
+
 @pytest.mark.parametrize("alignment", alignment_names())
 def test_every_alignment_trains_and_compiles(alignment):
     model = aligned(alignment)

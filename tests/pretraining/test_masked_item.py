@@ -103,6 +103,14 @@ def test_hidden_items_are_found_more_often_than_before(tmp_path):
     assert before < 0.4 and hit_rate() > before + 0.2
 
 
+def test_examples_are_judged_at_their_own_moments(tmp_path):
+    model, prepared = world(tmp_path)
+    _, batches, _ = masked_item(model, prepared, MaskedItemConfig(batch_size=16), seed=1)
+    sequences, trends = prepared.sequences(), prepared.trends()
+    np.testing.assert_array_equal(batches.arrays["moment"], trends.periods(sequences.times))
+    assert "moment" in batches.change(batch_of(batches.change))
+
+
 def test_the_stage_of_a_configuration(tmp_path):
     model, prepared = world(tmp_path)
     stage, batches, sources = masked_item(model, prepared, MaskedItemConfig(hide=0.3, batch_size=16), seed=1)
