@@ -210,7 +210,7 @@ def _numbers(prepared: Prepared) -> dict[str, NumberScale]:
     """By what the numbers of the items' table were scaled: told again by the rows that training has seen."""
     seen = prepared.items.id_index[1:] > 0
     items = prepared.data.items
-    names = [feature.name for feature in prepared.data.schema.item if feature.kind == "number"]
+    names = [feature.name for feature in prepared.data.schema.item if feature.is_number]
     return {name: NumberScale.fit(items[name].to_numpy(float)[seen]) for name in names}
 
 
@@ -220,7 +220,7 @@ def _of_trained_size(prepared: Prepared) -> Config:
     retrieval = config.models.retrieval
     if retrieval.negatives.source != "auto":
         return config
-    source = "full" if prepared.items.size <= retrieval.negatives.full_up_to else "mixed"
+    source = "full" if prepared.items.size - 1 <= retrieval.negatives.full_up_to else "mixed"
     negatives = retrieval.negatives.model_copy(update={"source": source})
     retrieval = retrieval.model_copy(update={"negatives": negatives})
     return config.model_copy(update={"models": config.models.model_copy(update={"retrieval": retrieval})})

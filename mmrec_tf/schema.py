@@ -35,7 +35,8 @@ class Feature(StrictModel):
     Args:
         name: str. The feature's name, and its column unless `columns` says otherwise.
         kind: str. One of `id`, `categorical`, `multi_categorical`, `number`, `text`, `image`, `audio`, `video`,
-            `vector` (already embedded), `timestamp`.
+            `vector` (already embedded), `timestamp` (of the context, the moment of the interaction; of a user or an
+            item, a number).
         columns: list of str. The table's columns it is read from. Only `text` takes several (joined by a space).
             Defaults to `[name]`.
         separator: str. Between the values of a `multi_categorical` or `vector` cell. Defaults to `|`.
@@ -63,6 +64,11 @@ class Feature(StrictModel):
     def column(self) -> str:
         """The feature's first, and for every kind but text only, column."""
         return self.columns[0]
+
+    @property
+    def is_number(self) -> bool:
+        """Whether a user or an item has one number of it: a moment is the seconds since 1970."""
+        return self.kind in ("number", "timestamp")
 
     @property
     def is_modality(self) -> bool:

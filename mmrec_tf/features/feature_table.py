@@ -104,7 +104,7 @@ class FeatureTable:
                 vocabulary = Vocabulary.fit(frame[feature.name][seen].explode().dropna(), feature.min_count)
                 table.vocabularies[feature.name] = vocabulary
                 table.multi_categorical[feature.name] = _with_unknown(vocabulary.lookup_lists(frame[feature.name]))
-            elif feature.kind == "number":
+            elif feature.is_number:
                 values = frame[feature.name].to_numpy(float)
                 table.numbers[feature.name] = _with_unknown(NumberScale.fit(values[seen]).apply(values))
         for name, (vectors, mask) in (modalities or {}).items():

@@ -53,7 +53,7 @@ def with_new_items(
         elif feature.kind == "multi_categorical":
             width = table.multi_categorical[name].shape[1]
             kinds["multi_categorical"][name] = table.vocabularies[name].lookup_lists(frame[name], width)
-        elif feature.kind == "number":
+        elif feature.is_number:
             kinds["numbers"][name] = numbers[name].apply(frame[name].to_numpy(float))
     for kind, columns in kinds.items():
         setattr(grown, kind, {name: _more(getattr(table, kind)[name], rows) for name, rows in columns.items()})

@@ -114,7 +114,7 @@ class ItemEncoder(tf.Module):
 
     def _add_input(self, feature):
         name = weight_name(feature.name)
-        specs = {"multi_categorical": _TEXTS, "number": _NUMBERS, "vector": _NUMBERS}
+        specs = {"multi_categorical": _TEXTS, "number": _NUMBERS, "timestamp": _NUMBERS, "vector": _NUMBERS}
         ending = "_bytes" if feature.kind in ("image", "audio") else ""
         while f"{name}{ending}" in self.inputs or not name[0].isalnum():
             name = f"item_{name}"
@@ -128,7 +128,7 @@ class ItemEncoder(tf.Module):
                 groups["categorical"][name] = looked_up(self.tables[name], given[name])
             elif feature.kind == "multi_categorical":
                 groups["multi_categorical"][name] = looked_up(self.tables[name], given[name])
-            elif feature.kind == "number":
+            elif feature.is_number:
                 first = tf.pad(given[name], [[0, 0], [0, 1]], constant_values=float("nan"))[:, 0]
                 groups["numbers"][name] = scaled_number(first, *self._numbers[name])
         return groups

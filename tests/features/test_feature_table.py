@@ -221,3 +221,11 @@ def test_a_table_of_an_earlier_version(tmp_path):
         np.savez(tmp_path / "arrays.npz", **{name: arrays[name] for name in arrays.files if name != "met_index"})
     with pytest.raises(RunError, match="earlier version. Train again"):
         FeatureTable.load(tmp_path)
+
+
+def test_when_an_item_came_out_is_a_number():
+    schema = Schema(user={"u": "id"}, item={"id": "id", "released": "timestamp"})
+    days = pd.DataFrame({"id": ["a", "b", "c", "d"], "released": [86400.0, 3 * 86400.0, np.nan, 7 * 86400.0]})
+    built = FeatureTable.build(days, schema.item, np.array([0, 1]))
+    # Of the two that training has seen the mean is the second day, one day from each; the last is five days behind it.
+    np.testing.assert_allclose(built.numbers["released"], [[0, 0], [-1, 1], [1, 1], [0, 0], [5, 1]])

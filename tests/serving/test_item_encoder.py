@@ -38,6 +38,7 @@ SCHEMA = Schema(
         "category": "categorical",
         "tags": "multi_categorical",
         "price": "number",
+        "released": "timestamp",
         "about it": "text",
         "photo": "image",
         "jingle": "audio",
@@ -76,12 +77,18 @@ def frame() -> pd.DataFrame:
             "category": [("lamp", "chair", "")[row % 3] for row in rows],
             "tags": [["red", "old", "rare"][: row % 4] for row in rows],
             "price": [float("nan") if row % 5 == 4 else 10.0 + 3 * row for row in rows],
+            "released": [float("nan") if row % 7 == 6 else 1.6e9 + 1e6 * row**2 for row in rows],
             "about it": ["" if row % 6 == 5 else f"A lamp of {row} parts, größer and Café no {row}" for row in rows],
             "photo": [b"" if row % 4 == 3 else photo(row) for row in rows],
             "jingle": [b"" if row % 3 == 2 else jingle(row) for row in rows],
             "look": [None if row == 7 else np.float32([row, 1.0, row % 3]) for row in rows],
         }
     )
+
+
+def scales() -> dict[str, NumberScale]:
+    """Of the nine items that training has seen."""
+    return {name: NumberScale.fit(frame()[name].to_numpy()[:9]) for name in ("price", "released")}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +120,11 @@ def world():
         retrieval,
         table,
         item_encoder(
-            retrieval, SCHEMA.item, table, {"price": NumberScale.fit(items["price"].to_numpy()[:9])}, ENCODERS
+            retrieval,
+            SCHEMA.item,
+            table,
+            scales(),
+            ENCODERS,
         ),
     )
 
@@ -125,6 +136,7 @@ def raw(rows) -> dict[str, tf.Tensor]:
         "category": tf.constant(items["category"].tolist()),
         "tags": tf.constant([[*tags, *[""] * (width - len(tags))] for tags in items["tags"]], tf.string),
         "price": tf.constant(items["price"].to_numpy(np.float32)[:, None]),
+        "released": tf.constant(items["released"].to_numpy(np.float32)[:, None]),
         "about_it": tf.constant(items["about it"].tolist()),
         "photo_bytes": tf.constant(items["photo"].tolist()),
         "jingle_bytes": tf.constant(items["jingle"].tolist()),
@@ -138,6 +150,7 @@ def test_inputs_follow_the_schema(world):
         "category": (1, "string"),
         "tags": (2, "string"),
         "price": (2, "float32"),
+        "released": (2, "float32"),
         "about_it": (1, "string"),
         "photo_bytes": (1, "string"),
         "jingle_bytes": (1, "string"),
@@ -181,8 +194,7 @@ def test_an_item_without_anything_is_placed_by_what_is_missing(world):
 def test_a_text_that_cleaning_empties_is_missing(world):
     retrieval, table, _ = world
     encoders = {**ENCODERS, "about it": HashedTextEncoder(dim=16, clean={})}
-    scale = NumberScale.fit(frame()["price"].to_numpy()[:9])
-    encoder = item_encoder(retrieval, SCHEMA.item, table, {"price": scale}, encoders)
+    encoder = item_encoder(retrieval, SCHEMA.item, table, scales(), encoders)
     texts = ["", "<img src='a1.jpg'><br/>", "www.shop.example/p/1", "<p>a lamp</p>", "a lamp"]
     nothing, markup, address, marked_up, plain = encoder({**raw([0] * 5), "about_it": tf.constant(texts)}).numpy()
     np.testing.assert_allclose([markup, address], [nothing, nothing], atol=1e-6)
@@ -246,7 +258,7 @@ def test_encoders_that_the_server_could_not_run_are_left_out_with_a_note(world):
         retrieval,
         SCHEMA.item,
         table,
-        {"price": NumberScale.fit(frame()["price"].to_numpy()[:9])},
+        scales(),
         {**ENCODERS, "jingle": loud},
     )
     assert "jingle_bytes" not in encoder.inputs
@@ -289,6 +301,7 @@ def test_files_come_as_base64_over_http(world, exported):
         "category": "lamp",
         "tags": ["red", "old"],
         "price": [13.0],
+        "released": [1.604e9],
         "about_it": "A lamp of 1 parts",
         "photo_bytes": {"b64": base64.b64encode(photo(1)).decode()},
         "jingle_bytes": {"b64": ""},
@@ -308,6 +321,7 @@ def test_files_come_as_base64_over_http(world, exported):
         "category": tf.constant(["lamp"]),
         "tags": tf.constant([["red", "old"]]),
         "price": tf.constant([[13.0]]),
+        "released": tf.constant([[1.604e9]]),
         "about_it": tf.constant(["A lamp of 1 parts"]),
         "photo_bytes": tf.constant([photo(1)]),
         "jingle_bytes": tf.constant([b""]),
