@@ -4,6 +4,8 @@ import numpy as np
 
 from mmrec_tf.data.time_gaps import gap_buckets
 
+_BLOCK = 2**16
+
 
 def first_of_pairs(user_rows: np.ndarray, item_rows: np.ndarray) -> np.ndarray:
     """`[n]` bool: the first of the rows that name the same user and the same item, which stand in the order of time."""
@@ -146,9 +148,12 @@ class Sequences:
         return csr_matrix((np.ones(len(self), np.float32), (self.user_rows, self.item_index - 1)), shape=shape)
 
     def _window(self, ends: np.ndarray, starts: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
-        wanted = ends[:, None] - np.arange(self.length, 0, -1)[None, :]
-        inside = wanted >= starts[:, None]
-        if not len(self.item_index):
-            return np.zeros(wanted.shape, np.int32)
+        found = np.zeros((len(ends), self.length), np.int32)
         values = self.item_index if values is None else values
-        return np.where(inside, values[np.where(inside, wanted, 0)], 0).astype(np.int32)
+        # By blocks, because the places are several times as large as what stands there.
+        for first in range(0, len(ends) if len(values) else 0, _BLOCK):
+            block = slice(first, first + _BLOCK)
+            wanted = ends[block, None] - np.arange(self.length, 0, -1)[None, :]
+            inside = wanted >= starts[block, None]
+            found[block] = np.where(inside, values[np.where(inside, wanted, 0)], 0)
+        return found

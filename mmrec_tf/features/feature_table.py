@@ -16,6 +16,8 @@ from mmrec_tf.data.vocabulary import Vocabulary
 from mmrec_tf.errors import DataError, RunError
 from mmrec_tf.schema import Feature
 
+_BLOCK = 2**16
+
 
 @dataclass
 class FeatureTable:
@@ -117,7 +119,11 @@ class FeatureTable:
                 )
             centre, scale = _centre_and_scale(vectors[mask & seen])
             table.centres[name], table.scales[name] = centre, scale
-            table.vectors[name] = _with_unknown(np.where(mask[:, None], (vectors - centre) / scale, np.float32(0)))
+            # In place, because tables of vectors are the largest arrays there are.
+            scaled = vectors - centre
+            scaled /= scale
+            scaled[~mask] = 0.0
+            table.vectors[name] = _with_unknown(scaled)
             table.masks[name] = _with_unknown(mask)
         return table
 
@@ -179,6 +185,7 @@ def _centre_and_scale(vectors: np.ndarray) -> tuple[np.ndarray, np.float32]:
     if not len(vectors):
         return np.zeros(vectors.shape[1], np.float32), np.float32(1)
     centre = vectors.mean(axis=0, dtype=np.float64)
-    scale = np.sqrt(np.square(vectors - centre).sum(axis=1).mean())
+    blocks = (vectors[start : start + _BLOCK] - centre for start in range(0, len(vectors), _BLOCK))
+    scale = np.sqrt(sum(np.square(block).sum() for block in blocks) / len(vectors))
     # Vectors that are all the same keep their scale, so that a later one that differs does not explode.
     return centre.astype(np.float32), np.float32(scale if scale > 1e-6 else 1.0)

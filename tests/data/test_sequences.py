@@ -149,3 +149,12 @@ def test_where_moments_begin_and_which_interactions_are_a_users_first_with_an_it
     assert sequences.is_first().tolist() == [True, True, False, True, False, True, True, False]
     nobody = Sequences([], [], [], users=2, length=2)
     assert nobody.moment_starts().tolist() == nobody.is_first().tolist() == []
+
+
+def test_histories_are_cut_block_by_block(monkeypatch):
+    whole = by_hand(3)
+    expected = whole.before(np.arange(6)), whole.asked_at(np.arange(6))
+    monkeypatch.setattr("mmrec_tf.data.sequences._BLOCK", 2)
+    np.testing.assert_array_equal(whole.before(np.arange(6)), expected[0])
+    for name, values in whole.asked_at(np.arange(6)).items():
+        np.testing.assert_array_equal(values, expected[1][name])

@@ -229,3 +229,12 @@ def test_when_an_item_came_out_is_a_number():
     built = FeatureTable.build(days, schema.item, np.array([0, 1]))
     # Of the two that training has seen the mean is the second day, one day from each; the last is five days behind it.
     np.testing.assert_allclose(built.numbers["released"], [[0, 0], [-1, 1], [1, 1], [0, 0], [5, 1]])
+
+
+def test_vectors_are_scaled_by_all_blocks(monkeypatch):
+    expected = table()
+    monkeypatch.setattr("mmrec_tf.features.feature_table._BLOCK", 2)
+    found = table()
+    for name in expected.vectors:
+        np.testing.assert_allclose(found.vectors[name], expected.vectors[name], rtol=1e-6)
+        assert found.scales[name] == pytest.approx(expected.scales[name])
