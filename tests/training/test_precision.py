@@ -152,6 +152,14 @@ def test_what_trains_in_a_rankers_place_scales_its_loss(wrap, tmp_path, monkeypa
     assert tf_keras.mixed_precision.global_policy().name == "float32"
 
 
+def test_both_stages_take_the_optimizer_of_the_configuration(tmp_path):
+    known = tiny_world.prepared(tmp_path, train={**SHORT, "optimizer": "lazy_adam", "average": 0.0})
+    retrieval, _ = train_retrieval(known)
+    ranking, history = train_ranking(known, retrieval)
+    assert [type(model.optimizer) for model in (retrieval, ranking)] == [LazyAdam, LazyAdam]
+    assert np.isfinite(history["loss"]).all()
+
+
 def spy(fitted, model, arguments, options):
     fitted.append(model)
     return fit(model, *arguments, **options)
