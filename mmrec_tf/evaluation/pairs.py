@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from mmrec_tf.data.sequences import Sequences, pair_keys
+from mmrec_tf.data.sequences import Sequences
 from mmrec_tf.features.prepared import Prepared
 
 
@@ -13,9 +13,9 @@ def evaluation_pairs(
     """Pairs of user and item with labels, the same for every model that is judged by them.
 
     For clicks, each positive of `frame` is set beside `negatives` items drawn uniformly from those that its user never
-    touched, in any part of the split; rows of `frame` that are no positives are zeros of their own. What a user has had
-    before is not recommended again and left out, unless there is nothing else. For ratings, and for a ranker that is
-    trained without drawn items, the rows of `frame` are taken as they are.
+    touched, in any part of the split; rows of `frame` that are no positives are zeros of their own. What a user has
+    taken up before is not recommended again and left out, unless no other positive is there. For ratings, and for a
+    ranker that is trained without drawn items, the rows of `frame` are taken as they are.
 
     Args:
         prepared: the prepared data.
@@ -30,10 +30,8 @@ def evaluation_pairs(
     """
     if negatives == 0 or not prepared.config.models.ranking.draws_negatives:
         return prepared.ranking_examples(frame, history)
-    users, items_of_rows = prepared.rows(frame)
-    known = pair_keys(history.user_rows, history.item_index - 1)
-    is_met_first = prepared.is_met_first(frame) & ~np.isin(pair_keys(users, items_of_rows), known)
-    pairs = prepared.ranking_examples(frame[is_met_first] if is_met_first.any() else frame, history)
+    judged = frame[~prepared.repeats(frame, history)]
+    pairs = prepared.ranking_examples(judged if (prepared.labels(judged) > 0).any() else frame, history)
     items = len(prepared.data.items)
     users, touched = prepared.rows(prepared.data.interactions)
     taken = np.unique(users.astype(np.int64) * items + touched)

@@ -15,7 +15,7 @@ from mmrec_tf.data.click_log import PositionBuckets, trained_rows
 from mmrec_tf.data.item_weights import inverse_popularity_weights
 from mmrec_tf.data.pipelines import multi_task_dataset, ranking_dataset, retrieval_dataset
 from mmrec_tf.data.rec_data import RecData
-from mmrec_tf.data.sequences import Sequences, first_of_pairs
+from mmrec_tf.data.sequences import Sequences, first_of_pairs, pair_keys
 from mmrec_tf.data.splits import Split, split_interactions
 from mmrec_tf.data.target_labels import check_clicks_teach, check_targets_teach, main_labels, target_labels
 from mmrec_tf.data.trends import DAY
@@ -77,17 +77,21 @@ class Prepared(Tallies):
         """`[rows]` float32: what the ranker learns, 1 or 0 for clicks, the label itself for ratings."""
         return main_labels(self.data, frame, self.config.models.ranking)
 
-    def is_met_first(self, frame: pd.DataFrame) -> np.ndarray:
-        """`[rows]` bool: interactions that are no user's second with an item, by their times.
+    def repeats(self, frame: pd.DataFrame, known: Sequences | None = None) -> np.ndarray:
+        """`[rows]` bool: positives of an item that their user took up before, in the frame or in what is known.
 
         Where negatives are drawn from what a user has not touched, an item that stands in the history would be known
         for a positive by that alone; and it is not recommended again.
         """
-        order = np.argsort(self.times(frame), kind="stable")
-        users, items = self.rows(frame.iloc[order])
-        is_first = np.zeros(len(frame), bool)
-        is_first[order] = first_of_pairs(users, items)
-        return is_first
+        users, items = self.rows(frame)
+        positives = np.flatnonzero(self.labels(frame) > 0)
+        positives = positives[np.argsort(self.times(frame)[positives], kind="stable")]
+        is_repeat = np.zeros(len(frame), bool)
+        is_repeat[positives] = ~first_of_pairs(users[positives], items[positives])
+        if known is not None:
+            before = pair_keys(known.user_rows, known.item_index - 1)
+            is_repeat[positives] |= np.isin(pair_keys(users[positives], items[positives]), before)
+        return is_repeat
 
     def ranking_examples(self, frame: pd.DataFrame, history: Sequences) -> dict[str, np.ndarray]:
         """Interactions as the ranker takes them, each with what its user did strictly before."""
@@ -195,7 +199,7 @@ class Prepared(Tallies):
         options, train = self.config.models.ranking, self.split.train
         rows = trained_rows(self.labels(train), options.negatives_kept, options.position, self.config.seed)
         if options.draws_negatives:
-            rows &= self.is_met_first(train)
+            rows &= ~self.repeats(train)
         examples = self.ranking_examples(train[rows], self.sequences())
         # A negative of the main target stands for all that were left out, also to targets that do not wait for it.
         stands_for = np.where(examples["label"] > 0, 1.0, 1.0 / options.negatives_kept).astype(np.float32)

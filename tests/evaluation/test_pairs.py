@@ -117,5 +117,5 @@ def test_what_a_user_has_had_before_teaches_and_judges_no_ranker(tmp_path, monke
     likes = pairs["label"] > 0
     # Indices are rows + 1: of i0, i3 and i5 only i3 is new to its user.
     assert pairs["item_index"][likes].tolist() == [4]
-    first = known.is_met_first(known.split.train)
-    assert first.tolist() == [True, True, False, False, False, False, True, True, True, False]
+    repeats = known.repeats(known.split.train)
+    assert repeats.tolist() == [False, False, True, True, True, True, False, False, False, True]

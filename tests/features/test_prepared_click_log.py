@@ -95,7 +95,7 @@ def test_a_ranker_that_is_trained_on_the_log_alone_is_judged_by_the_log_alone(tm
     alone, drawing = prepared(tmp_path), prepared(tmp_path, negatives=1)
     rows = len(alone.split.test)
     assert len(evaluation_pairs(alone, alone.split.test, alone.sequences())["label"]) == rows
-    # Every user has met every third of the 30 items, and no other.
+    # Every user has met every third of the 30 items, and no other; that they click on nothing new leaves all to judge.
     pairs = evaluation_pairs(drawing, drawing.split.test, drawing.sequences(), negatives=2)
     assert len(pairs["label"]) == rows + 2 * int(drawing.labels(drawing.split.test).sum())
 
