@@ -50,13 +50,13 @@ def progress_bars() -> Iterator:
 
 def _progress_lines(seconds_between: float) -> Callable[[str, int, int], None]:
     begun = time.monotonic()
-    written = begun
+    written, last = begun, None
 
     def progress(description: str, done: int, total: int) -> None:
-        nonlocal written
-        now = time.monotonic()
-        if done >= total or now - written >= seconds_between:
-            written = now
+        nonlocal written, last
+        now, told = time.monotonic(), (description, done, total)
+        if told != last and (done >= total or now - written >= seconds_between):
+            written, last = now, told
             minutes, seconds = divmod(int(now - begun), 60)
             errors.print(f"{minutes:3d}:{seconds:02d}  {description}  {done}/{total}", highlight=False, markup=False)
 

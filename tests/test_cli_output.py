@@ -80,6 +80,7 @@ def test_progress_without_a_terminal_is_a_line_when_something_is_done_or_time_ha
             (12, ("training retrieval", 2, 30)),
             (15, ("training retrieval", 3, 30)),
             (15, ("reading [photo]", 7, 7)),
+            (16, ("reading [photo]", 7, 7)),
             (24, ("training retrieval", 4, 30)),
             (75, ("training retrieval", 5, 30)),
         ):
