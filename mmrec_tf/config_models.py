@@ -84,6 +84,12 @@ class NegativesConfig(StrictModel):
     hard: int = Field(default=0, ge=0)
     full_up_to: int = Field(default=20_000, ge=1)
 
+    def source_for(self, size: int) -> str:
+        """The source itself, of as many item indices as there are; index 0 is no item."""
+        if self.source != "auto":
+            return self.source
+        return "full" if size - 1 <= self.full_up_to else "mixed"
+
 
 class LossConfig(StrictModel):
     """How positives and negatives are judged.

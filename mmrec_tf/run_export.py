@@ -218,9 +218,7 @@ def _of_trained_size(prepared: Prepared) -> Config:
     """The configuration with what it decides by the size of the catalogue decided as in training."""
     config = prepared.config
     retrieval = config.models.retrieval
-    if retrieval.negatives.source != "auto":
-        return config
-    source = "full" if prepared.items.size - 1 <= retrieval.negatives.full_up_to else "mixed"
+    source = retrieval.negatives.source_for(prepared.items.size)
     negatives = retrieval.negatives.model_copy(update={"source": source})
     retrieval = retrieval.model_copy(update={"negatives": negatives})
     return config.model_copy(update={"models": config.models.model_copy(update={"retrieval": retrieval})})

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from mmrec_tf.data.sequences import Sequences
+from mmrec_tf.data.sequences import Sequences, pair_keys
 from mmrec_tf.features.prepared import Prepared
 
 
@@ -33,19 +33,18 @@ def evaluation_pairs(
     judged = frame[~prepared.repeats(frame, history)]
     pairs = prepared.ranking_examples(judged if (prepared.labels(judged) > 0).any() else frame, history)
     items = len(prepared.data.items)
-    users, touched = prepared.rows(prepared.data.interactions)
-    taken = np.unique(users.astype(np.int64) * items + touched)
+    taken = np.unique(pair_keys(*prepared.rows(prepared.data.interactions)))
     source = np.repeat(np.flatnonzero(pairs["label"] > 0), negatives)
     user = pairs["user_index"][source].astype(np.int64) - 1
     random = np.random.default_rng(seed)
     drawn = random.integers(0, items, len(source))
     for _ in range(100):
-        clash = np.isin(user * items + drawn, taken)
+        clash = np.isin(pair_keys(user, drawn), taken)
         if not clash.any():
             break
         drawn[clash] = random.integers(0, items, int(clash.sum()))
     # A user who has touched the whole catalogue has no item left to draw.
-    keep = ~np.isin(user * items + drawn, taken)
+    keep = ~np.isin(pair_keys(user, drawn), taken)
     source, drawn = source[keep], drawn[keep]
     negative = tf.nest.map_structure(lambda array: array[source], pairs)
     negative["item_index"], negative["label"] = (drawn + 1).astype(np.int32), np.zeros(len(source), np.float32)

@@ -236,11 +236,7 @@ def _loss(retrieval, size):
 
 
 def _negatives(options, size):
-    source = options.source
-    if source == "auto":
-        # Index 0 is no item.
-        source = "full" if size - 1 <= options.full_up_to else "mixed"
-    return {"name": source, "count": options.count, "logq": options.logq}
+    return {"name": options.source_for(size), "count": options.count, "logq": options.logq}
 
 
 def _number_edges(table, options):
