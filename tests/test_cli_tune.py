@@ -124,6 +124,7 @@ def test_a_changed_configuration_is_refused_and_overwrite_begins_anew(stubbed, t
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_real_search_is_killed_and_goes_on_and_its_best_can_be_trained(tmp_path):
     config, folder = write(tmp_path, search={"stage": "both", "trials": 4}), tmp_path / "s"
     command = [sys.executable, "-c", "from mmrec_tf.cli import main; main()"]

@@ -164,6 +164,12 @@ def test_arguments_reach_the_demo_and_pytest(machine):
     assert machine.run("test.sh", "--quick", "-k", "towers").stdout.endswith(
         "pytest -n auto --dist loadfile -m quick_stack -k towers\n"
     )
+    assert machine.run("test.sh", "-k", "towers").stdout.endswith(
+        "pytest -n auto --dist loadfile -m not thorough -k towers\n"
+    )
+    assert machine.run("test.sh", "--all", "-k", "towers").stdout.endswith(
+        "pytest -n auto --dist loadfile -m  -k towers\n"
+    )
 
 
 def stack_of(machine: Machine, environment: str) -> str:

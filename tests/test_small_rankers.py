@@ -14,6 +14,7 @@ TRAIN = {"epochs": 1, "batch_size": 32, "ranking": {"epochs": 1, "batch_size": 3
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_student_and_a_pruned_copy_of_a_trained_ranker(tmp_path):
     ranking = {"hidden": [32, 16], "dim": 8, "members": 2}
     options = {"ranking": ranking, "train": TRAIN, "split": {"method": "leave_one_out"}}

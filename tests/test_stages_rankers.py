@@ -11,7 +11,12 @@ from tests import target_world
 OF_SEVERAL_TARGETS = ("shared_bottom", "mmoe", "ple", "esmm")
 
 
-@pytest.mark.parametrize(("name", "members"), [*((name, 1) for name in RANKERS), ("bst", 2)])
+# One of each way to cross features, to read a history and to learn several targets; the others are like one of them.
+EACH_RUN = ("deepfm", "dcn", "din", "mmoe", "esmm")
+CASES = [(name, 1) if name in EACH_RUN else pytest.param(name, 1, marks=pytest.mark.thorough) for name in RANKERS]
+
+
+@pytest.mark.parametrize(("name", "members"), [*CASES, ("bst", 2)])
 def test_trained_calibrated_and_judged(name, members, tmp_path):
     targets = target_world.TARGETS if name in OF_SEVERAL_TARGETS else {}
     prepared = target_world.prepared(tmp_path, name, targets=targets, hidden=[4], dim=4, members=members)

@@ -21,6 +21,7 @@ class LossScaledModel(tfrs.Model):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.mean_loss = tf_keras.metrics.Mean(name="loss", dtype="float32")
+        self._traced_step = None
 
     @property
     def metrics(self):
@@ -32,7 +33,24 @@ class LossScaledModel(tfrs.Model):
         }
         return [metric for metric in super().metrics if id(metric) not in inner]
 
+    def make_train_function(self, force=False):
+        """What Keras makes of `train_step`, which is traced once and not twice where a call runs several steps.
+
+        To find out what a loop's first step gives, AutoGraph traces the step before it traces the loop. As a function
+        of its own it is found again. Strategies merge what replicas did within a step, which no inner function can.
+        """
+        if self.train_function is None or force:
+            repeated = self._steps_per_execution is not None and int(self._steps_per_execution) > 1
+            alone = repeated and not (self.run_eagerly or tf.distribute.has_strategy())
+            traced = tf.function(self._step, reduce_retracing=True)
+            # Behind a plain function Keras does not see it, and a model that is saved holds no train step.
+            self._traced_step = (lambda inputs: traced(inputs)) if alone else None
+        return super().make_train_function(force)
+
     def train_step(self, inputs):
+        return self._step(inputs) if self._traced_step is None else self._traced_step(inputs)
+
+    def _step(self, inputs):
         with on_plain_cpu(not self.jit_compile), tf.GradientTape() as tape:
             loss = self.compute_loss(inputs, training=True)
             added = tf.add_n([tf.cast(value, tf.float32) for value in self.losses] or [tf.constant(0.0)])

@@ -23,9 +23,9 @@ def mmrec(*arguments):
 
 
 @pytest.fixture(scope="module")
-def run(small_run, tmp_path_factory):
+def run(plain_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compressed") / "run"
-    shutil.copytree(small_run.folder, folder)
+    shutil.copytree(plain_run.folder, folder)
     return folder
 
 
@@ -80,6 +80,7 @@ def test_the_files_answer_as_the_models_do_now(run, found):
     assert described["similarity_weight"] == float(opened.ranking.similarity_weight.numpy())
 
 
+@pytest.mark.thorough
 def test_the_table_says_so_and_a_sample_too(run):
     shown = mmrec("compress", run, "--calls", 5, "--users", 20)
     assert shown.exit_code == 0, shown.exception

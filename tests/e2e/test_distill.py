@@ -26,18 +26,18 @@ def content_of(folder: Path) -> dict:
 
 
 @pytest.fixture(scope="module")
-def distilled(small_run, tmp_path_factory):
+def distilled(plain_run, tmp_path_factory):
     out = tmp_path_factory.mktemp("distilled") / "small"
-    before = content_of(small_run.folder)
+    before = content_of(plain_run.folder)
     # No machine is so slow.
     arguments = ["--under", "100s", "--candidates", 20, "--calls", 3, "--prune", 0.5]
-    answer = mmrec("distill", small_run.folder, "--out", out, "--student", "dim=4,hidden=[8]", *arguments, "--json")
+    answer = mmrec("distill", plain_run.folder, "--out", out, "--student", "dim=4,hidden=[8]", *arguments, "--json")
     assert answer.exit_code == 0, answer.exception
-    assert content_of(small_run.folder) == before
+    assert content_of(plain_run.folder) == before
     return out, json.loads(answer.stdout)
 
 
-def test_what_was_tried_is_told_and_the_best_on_validation_chosen(small_run, distilled):
+def test_what_was_tried_is_told_and_the_best_on_validation_chosen(plain_run, distilled):
     out, found = distilled
     rankers = {one["name"]: one for one in found["rankers"]}
     names = ["as trained", "as trained 0.5 pruned", "dim=4,hidden=[8]", "dim=4,hidden=[8] 0.5 pruned"]
@@ -46,7 +46,7 @@ def test_what_was_tried_is_told_and_the_best_on_validation_chosen(small_run, dis
     assert found["chosen"] == best and (found["candidates"], found["milliseconds"]) == (20, 100_000.0)
     assert json.loads((out / "distillation.json").read_text(encoding="utf-8")) == found
     # The run's own figures are those that its training measured.
-    own = json.loads((small_run.folder / "metrics.json").read_text(encoding="utf-8"))["ranker"]
+    own = json.loads((plain_run.folder / "metrics.json").read_text(encoding="utf-8"))["ranker"]
     assert rankers["as trained"]["test"] == pytest.approx(own)
     for name in names[::2]:
         whole, pruned = rankers[name]["dense_weights"], rankers[f"{name} 0.5 pruned"]["dense_weights"]
@@ -55,15 +55,15 @@ def test_what_was_tried_is_told_and_the_best_on_validation_chosen(small_run, dis
     assert rankers[names[2]]["dense_weights"] < rankers[names[0]]["dense_weights"]
 
 
-def test_the_new_run_is_one_like_any_other(small_run, distilled):
+def test_the_new_run_is_one_like_any_other(plain_run, distilled):
     out, found = distilled
     run, settings = Run.open(out), {one["name"]: one["settings"] for one in found["rankers"]}[found["chosen"]]
-    old = small_run.load_config().models.ranking
+    old = plain_run.load_config().models.ranking
     assert run.load_config().models.ranking == old.model_copy(update=settings)
     chosen = next(one for one in found["rankers"] if one["name"] == found["chosen"])
     assert run.read_json("metrics.json")["ranker"] == pytest.approx(chosen["test"])
     assert (out / "report.html").is_file() and run.read_json("history.json")["seconds"]["distill"] > 0.0
-    weights = [folder / "checkpoints" / "retrieval.weights.h5" for folder in (out, small_run.folder)]
+    weights = [folder / "checkpoints" / "retrieval.weights.h5" for folder in (out, plain_run.folder)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     measured = OpenRun(out).evaluate()
     assert measured["ranker"] == pytest.approx(chosen["test"])
@@ -76,11 +76,11 @@ def test_the_new_run_is_one_like_any_other(small_run, distilled):
     assert mmrec("export", out).exit_code == 0
 
 
-def test_nothing_is_written_where_nothing_is_in_time(small_run, tmp_path):
+def test_nothing_is_written_where_nothing_is_in_time(plain_run, tmp_path):
     arguments = ["--student", "model=logistic_regression", "--calls", 3, "--candidates", 20, "--under", "0.0001ms"]
-    answer = mmrec("distill", small_run.folder, "--out", tmp_path / "none", *arguments)
+    answer = mmrec("distill", plain_run.folder, "--out", tmp_path / "none", *arguments)
     assert isinstance(answer.exception, BudgetError) and "takes" in str(answer.exception)
     assert "the quickest, model=logistic_regression," in str(answer.exception)
     assert "as trained" in answer.stdout and not np.any([*tmp_path.iterdir()])
     # A folder that is taken is refused before anything is trained.
-    assert isinstance(mmrec("distill", small_run.folder, "--out", small_run.folder.parent).exception, RunError)
+    assert isinstance(mmrec("distill", plain_run.folder, "--out", plain_run.folder.parent).exception, RunError)

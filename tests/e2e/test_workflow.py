@@ -69,7 +69,14 @@ def test_recommendations_leave_out_what_was_seen(small_run, small_shop):
     assert (table.groupby("user_id")["score"].diff().dropna() <= 0).all()
 
 
-def test_same_seed_same_run(small_run, small_config, tmp_path):
+def test_same_seed_same_run(plain_run, plain_config, tmp_path):
+    again = train_run(plain_config, tmp_path / "again")
+    for name in ("metrics.json", "examples.json"):
+        assert (again.folder / name).read_text() == (plain_run.folder / name).read_text()
+
+
+@pytest.mark.thorough
+def test_same_seed_same_run_of_texts_and_media(small_run, small_config, tmp_path):
     again = train_run(small_config, tmp_path / "again")
     for name in ("metrics.json", "examples.json"):
         assert (again.folder / name).read_text() == (small_run.folder / name).read_text()

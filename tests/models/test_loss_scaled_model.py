@@ -85,3 +85,27 @@ def test_a_model_in_a_model_does_not_log_its_loss_in_place_of_the_outer_ones():
     model.compile(optimizer=tf_keras.optimizers.SGD(0.0))
     history = model.fit(tf.data.Dataset.from_tensors(tf.ones([4])).repeat(2), verbose=0).history
     assert history["loss"] == [6.0]
+
+
+def test_a_call_of_several_steps_traces_the_step_once_and_does_what_single_steps_do():
+    traced = []
+
+    class Square(Slope):
+        def compute_loss(self, inputs, training=False):
+            traced.append(inputs)
+            return self.slope * tf.square(self.weight) * tf.reduce_mean(inputs)
+
+    for steps, slope, expected in ((1, 0.05, 0.9**4), (4, 0.05, 0.9**4), (4, 0.1, 0.8**4)):
+        model = Square(slope)
+        model.compile(optimizer=tf_keras.optimizers.SGD(1.0), steps_per_execution=steps)
+        model.optimizer.build(model.trainable_variables)
+        traced.clear()
+        model.fit(tf.data.Dataset.from_tensors(tf.ones([4])).repeat(4), verbose=0)
+        assert len(traced) == 1
+        # Each step takes slope * 2 of the weight away.
+        assert float(model.weight) == pytest.approx(expected, rel=1e-5)
+    # Compiled anew, it trains with the new optimizer.
+    model.weight.assign(1.0)
+    model.compile(optimizer=tf_keras.optimizers.SGD(0.5), steps_per_execution=2)
+    model.fit(tf.data.Dataset.from_tensors(tf.ones([4])).repeat(4), verbose=0)
+    assert float(model.weight) == pytest.approx(0.9**4, rel=1e-5)

@@ -100,7 +100,14 @@ def test_an_encoder_without_word_pieces_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tuning", ["frozen", "adapter", {"mode": "top", "blocks": 1}])
+@pytest.mark.parametrize(
+    "tuning",
+    [
+        "frozen",
+        pytest.param("adapter", marks=pytest.mark.thorough),
+        pytest.param({"mode": "top", "blocks": 1}, marks=pytest.mark.thorough),
+    ],
+)
 def test_a_run_gives_back_the_encoder_that_made_its_vectors(tmp_path, tuning):
     tuning = {"mode": tuning} if isinstance(tuning, str) else tuning
     tuning |= {} if tuning["mode"] == "frozen" else {"epochs": 1, "max_steps": 4, "learning_rate": 0.01}

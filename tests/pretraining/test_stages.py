@@ -33,7 +33,9 @@ def test_stages_run_in_their_order_each_under_its_own_name(tmp_path):
     assert {name: len(result.history["loss"]) for name, result in results.items()} == {"denoising": 1, "denoising-2": 2}
 
 
-@pytest.mark.parametrize("stage", ["cross_modal", pytest.param("masked_item", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "stage", ["cross_modal", pytest.param("masked_item", marks=[pytest.mark.slow, pytest.mark.thorough])]
+)
 def test_killed_stages_end_with_the_weights_of_uninterrupted_ones(stage, tmp_path):
     settings = [{"stage": "denoising", "epochs": 2}, {"stage": stage, "epochs": 3, "batch_size": 16}]
     told = []

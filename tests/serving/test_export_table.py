@@ -22,7 +22,7 @@ def remembering_engine(table, index="exact"):
     return tiny_world.engine(retrieval, candidates=8, removed=["i20"], index=index, table=table)
 
 
-@pytest.fixture(scope="module", params=["exact", pytest.param("ivf", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["exact", pytest.param("ivf", marks=[pytest.mark.slow, pytest.mark.thorough])])
 def engine(request):
     return remembering_engine("int8", request.param)
 

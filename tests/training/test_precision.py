@@ -66,8 +66,8 @@ def test_a_twin_has_the_same_float32_weights_and_nearly_the_same_answers(policy,
     ("policy", "xla"),
     [
         ("mixed_float16", False),
-        pytest.param("mixed_bfloat16", False, marks=pytest.mark.slow),
-        pytest.param("mixed_bfloat16", True, marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", False, marks=[pytest.mark.slow, pytest.mark.thorough]),
+        pytest.param("mixed_bfloat16", True, marks=[pytest.mark.slow, pytest.mark.thorough]),
         pytest.param("mixed_float16", True, marks=pytest.mark.slow),
     ],
 )
@@ -96,7 +96,9 @@ def test_loss_scale_average_lazy_steps_and_xla_go_together(policy, xla, tmp_path
         np.testing.assert_array_equal(weight.numpy(), average.numpy())
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=[pytest.mark.slow, pytest.mark.thorough])]
+)
 def test_both_stages_are_fitted_in_it_and_kept_in_float32(policy, tmp_path, monkeypatch):
     fitted = []
     for module in ("mmrec_tf.stages", "mmrec_tf.training.fit_ranker"):
@@ -170,8 +172,17 @@ def spy(fitted, model, arguments, options):
     "sections",
     [
         {"tasks": {"heads": [{"task": "category", "feature": "category"}], "experts": 2}},
-        {"retrieval": {"graph": {"neighbours": 3, "light_gcn": 2}, "negatives": {"source": "mixed", "hard": 2}}},
-        {"retrieval": {"history": {"encoder": "transformer", "all_positions": True}}, "fusion": {"method": "gated"}},
+        pytest.param(
+            {"retrieval": {"graph": {"neighbours": 3, "light_gcn": 2}, "negatives": {"source": "mixed", "hard": 2}}},
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            {
+                "retrieval": {"history": {"encoder": "transformer", "all_positions": True}},
+                "fusion": {"method": "gated"},
+            },
+            marks=pytest.mark.thorough,
+        ),
         {"alignment": {"method": "contrastive"}, "retrieval": {"adversarial": {"weight": 0.5, "epsilon": 0.02}}},
     ],
     ids=["heads", "graphs", "transformer", "alignment"],

@@ -60,6 +60,7 @@ def run(source, folder, *arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_trained_exported_and_reloaded(build_real, tmp_path):
     run(_TRAIN, tmp_path, build_real("minilm"), build_real("efficientnet_lite0"), build_real("musicnn"))
     with np.load(tmp_path / "audio.npz") as written:
