@@ -40,11 +40,12 @@ class LossScaledModel(tfrs.Model):
         of its own it is found again. Strategies merge what replicas did within a step, which no inner function can.
         """
         if self.train_function is None or force:
+            self._traced_step = None
             repeated = self._steps_per_execution is not None and int(self._steps_per_execution) > 1
-            alone = repeated and not (self.run_eagerly or tf.distribute.has_strategy())
-            traced = tf.function(self._step, reduce_retracing=True)
-            # Behind a plain function Keras does not see it, and a model that is saved holds no train step.
-            self._traced_step = (lambda inputs: traced(inputs)) if alone else None
+            if repeated and not (self.run_eagerly or tf.distribute.has_strategy()):
+                traced = tf.function(self._step, reduce_retracing=True)
+                # Behind a plain function Keras does not see it, and a model that is saved holds no train step.
+                self._traced_step = lambda inputs: traced(inputs)
         return super().make_train_function(force)
 
     def train_step(self, inputs):

@@ -65,10 +65,7 @@ class Load:
         connection.close()
 
     def wait_for_score(self, score):
-        deadline = time.monotonic() + 30
-        while score not in self.scores:
-            assert time.monotonic() < deadline, (score, self.scores, self.failures)
-            time.sleep(0.02)
+        wait_until(lambda: (self.scores, self.failures), lambda found: score in found[0])
 
     def __enter__(self):
         for thread in self._threads:
@@ -90,14 +87,18 @@ def get(url, path):
     return response.status, json.loads(content)
 
 
-def wait_for_states(url, expected):
+def wait_until(look, is_wanted):
     deadline = time.monotonic() + 30
-    while True:
-        found = {s["version"]: s["state"] for s in get(url, "/v1/models/shelf")[1]["model_version_status"]}
-        if found == expected:
-            return
+    while not is_wanted(found := look()):
         assert time.monotonic() < deadline, found
         time.sleep(0.02)
+
+
+def wait_for_states(url, expected):
+    def look():
+        return {s["version"]: s["state"] for s in get(url, "/v1/models/shelf")[1]["model_version_status"]}
+
+    wait_until(look, lambda found: found == expected)
 
 
 def test_no_request_fails_while_versions_come_and_go(saved, tmp_path):
